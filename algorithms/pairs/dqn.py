@@ -1,0 +1,164 @@
+"""DQN and soft DQN: the same learner, exploration and schedule; only the backup differs.
+
+Schulman, Chen, Abbeel 2017, section 6.2, Eq. 81-83 (the print of Eq. 82-83 loses a factor tau; see `backup`), each also with 5-step
+returns (Eq. 46). Settings of CleanRL's dqn.py. Convention 1 (Schulman): Q(s, a) leaves out the entropy of s.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from algorithms import learner, maxent, replay
+from algorithms.learner import Arm, Behaviour, Metrics, Rollout, Spaces
+from algorithms.population import Draws, Layout, State, adam_, fan_in_uniform, gradient, mlp, mlp_shapes, optimizer_state
+from algorithms.returns import n_step_windows
+
+Backup = Literal["max", "kl", "entropy"]
+
+
+class Settings(learner.Settings):
+    horizon: int = Field(default=10, ge=1)
+    """Environment steps between two updates."""
+    replay_size: int = Field(default=10_000, ge=1)
+    learning_starts: int = Field(default=10_000, ge=1)
+    batch: int = Field(default=128, ge=1)
+    learning_rate: float = Field(default=2.5e-4, gt=0)
+    discount: float = Field(default=0.99, ge=0, le=1)
+    temperature: float = Field(default=0.1, ge=0)
+    target_period: int = Field(default=500, ge=1)
+    """Environment steps between two copies to the target network."""
+    exploration_start: float = Field(default=1.0, ge=0, le=1)
+    exploration_end: float = Field(default=0.05, ge=0, le=1)
+    exploration_fraction: float = Field(default=0.5, gt=0, le=1)
+    hidden: tuple[int, int] = (120, 84)
+
+
+def _arms() -> dict[str, Arm]:
+    titles = {"dqn": "DQN, max backup", "soft-dqn-kl": "soft DQN, KL penalty", "soft-dqn-entropy": "soft DQN, entropy bonus"}
+    backups: dict[str, Backup] = {"dqn": "max", "soft-dqn-kl": "kl", "soft-dqn-entropy": "entropy"}
+    arms = {}
+    for suffix, steps in (("", 1), ("-5step", 5)):
+        for name, title in titles.items():
+            soft = backups[name] != "max"
+            switches = {"backup_form": backups[name], "backup_steps": steps}
+            arms[name + suffix] = Arm(f"{title}, {steps}-step", soft, switches, hard=f"dqn{suffix}" if soft else None)
+    return arms
+
+
+class DQN(learner.Learner):
+    source = "Schulman, Chen, Abbeel 2017, section 6.2, Eq. 81-83 and 46; Mnih et al. 2015 (DQN)"
+    arms = _arms()
+    Settings = Settings
+    metrics = {
+        "entropy": "mean entropy of the behaviour policy (epsilon-greedy) in nats",
+        "td_loss": "mean squared temporal-difference error",
+        "q_mean": "mean Q(s, a) of the sampled transitions",
+        "boltzmann_entropy": "mean entropy of the policy proportional to exp(Q / temperature) in nats",
+    }
+
+    def __init__(self, settings: Settings, spaces: Spaces, steps: int, backup_form: Backup, backup_steps: int):
+        self.settings, self.spaces, self.steps = settings, spaces, steps
+        self.environments, self.horizon = 1, settings.horizon
+        self.backup_form, self.backup_steps = backup_form, backup_steps
+        if settings.learning_starts < settings.horizon or settings.replay_size < settings.horizon + backup_steps:
+            raise ValueError(f"learning_starts and replay_size: must be at least horizon (+ {backup_steps}) = {settings.horizon + backup_steps}")
+        self.layout = Layout(mlp_shapes("q", [spaces.observation, *settings.hidden, spaces.actions]))
+
+    # What is soft: the backup. ------------------------------------------------------------------------------------------
+
+    def backup(self, q: Tensor) -> Tensor:
+        """V(s) [...] of Q [..., A]: Eq. 81 (max), 82 (KL, corrected), 83 (entropy, corrected)."""
+        tau = self.settings.temperature if self.backup_form != "max" else 0.0
+        return maxent.soft_value(q, tau, self.log_reference())  # Eq. 82: tau log sum_a exp(Q/tau) - tau log|A|; Eq. 83: without log|A|
+
+    def penalty(self, q: Tensor) -> Tensor:
+        """tau KL (or -tau H) of the Boltzmann policy of Q [..., A], for the inner steps of Eq. 46 -> [...]."""
+        tau = self.settings.temperature if self.backup_form != "max" else 0.0
+        return maxent.penalty(q, tau, self.log_reference())
+
+    def log_reference(self) -> float:
+        return 0.0 if self.backup_form == "entropy" else maxent.log_uniform(self.spaces.actions)
+
+    def target(self, q_target: dict[str, Tensor], window: dict[str, Tensor]) -> Tensor:
+        """Targets y [P, B] for windows [P, B, n, ...] (Eq. 46; n = 1: Eq. 45)."""
+        length = window["reward"].shape[2]
+        ends = window["ends"]
+        stop = torch.argmax(torch.cat([ends[..., :-1], torch.ones_like(ends[..., :1])], -1).byte(), -1)
+        last = window["next_observation"].take_along_dim(stop[..., None, None], 2).squeeze(2)
+        next_value = self.backup(self.q(q_target, last))
+        penalty = torch.zeros_like(window["reward"])
+        if length > 1 and self.backup_form != "max":
+            inner = window["observation"][:, :, 1:]
+            penalty[..., 1:] = self.penalty(self.q(q_target, inner.flatten(1, 2))).view(inner.shape[:3])
+        return n_step_windows(window["reward"], penalty, next_value, window["terminated"], ends, self.settings.discount)
+
+    # What is common. ----------------------------------------------------------------------------------------------------
+
+    def q(self, parameters: dict[str, Tensor], observation: Tensor) -> Tensor:
+        """Q [P, B, A] at observation [P, B, D]."""
+        return mlp(parameters, "q", observation, torch.relu)
+
+    def epsilon(self, step: int) -> float:
+        """Probability of a uniform action after `step` steps: linear, then constant."""
+        s = self.settings
+        progress = min(1.0, step / (s.exploration_fraction * self.steps))
+        return s.exploration_start + progress * (s.exploration_end - s.exploration_start)
+
+    def initial(self, draws: Draws) -> State:
+        tensors = {}
+        for name, shape in self.layout.shapes.items():
+            inputs = self.layout.shapes[name.replace("bias", "weight")][0]
+            tensors[name] = fan_in_uniform(draws, name, shape, inputs).cpu()
+        parameters = self.layout.join(tensors).to(draws.device)
+        return {
+            **optimizer_state("parameters", parameters, "adam_mean", "adam_square"),
+            "target": parameters.clone(),
+            **replay.empty(draws.members, self.settings.replay_size, self.spaces.observation, draws.device),
+        }
+
+    def noise(self, draws: Draws, role: str, shape: tuple[int, ...]) -> Tensor:
+        return draws.uniform(role, (*shape, 2))
+
+    def behaviour(self, state: State) -> Behaviour:
+        parameters = self.layout.split(state["parameters"])
+
+        def act(observation: Tensor, noise: Tensor, step: int) -> Tensor:
+            greedy = self.q(parameters, observation).argmax(-1)
+            explore = noise[..., 0] > 1 - self.epsilon(step)  # zero noise never explores
+            return torch.where(explore, (noise[..., 1] * self.spaces.actions).long(), greedy)
+
+        return act
+
+    def update(self, state: State, rollout: Rollout, draws: Draws, step: int) -> Metrics:
+        s = self.settings
+        replay.append(state, rollout, step)
+        stored = step + self.horizon
+        uniform = draws.uniform("replay", (s.batch,))
+        epsilon, choices = self.epsilon(step), self.spaces.actions
+        greedy = 1 - epsilon + epsilon / choices
+        behaviour = torch.tensor([greedy] + [epsilon / choices] * (choices - 1))
+        entropy = torch.special.entr(behaviour).sum().expand(draws.members)
+        if stored < s.learning_starts:
+            return {"entropy": entropy}
+        window = replay.sample(state, uniform, self.backup_steps, stored)
+        leaf = state["parameters"].detach().requires_grad_()
+        with torch.no_grad():
+            y = self.target(self.layout.split(state["target"]), window)
+        q = self.q(self.layout.split(leaf), window["observation"][:, :, 0])
+        chosen = q.gather(-1, window["action"][:, :, 0].unsqueeze(-1)).squeeze(-1)
+        loss = (y - chosen).square().mean(1)
+        count = (stored - s.learning_starts) // self.horizon + 1
+        adam_(state, "parameters", gradient(loss, leaf), count, s.learning_rate, epsilon=1e-8)
+        if stored // s.target_period > step // s.target_period:
+            state["target"].copy_(state["parameters"])
+        metrics = {"entropy": entropy, "td_loss": loss.detach(), "q_mean": chosen.detach().mean(1)}
+        if s.temperature > 0:
+            metrics["boltzmann_entropy"] = maxent.entropy(maxent.log_boltzmann(q.detach(), s.temperature)).mean(1)
+        return metrics
+
+
+LEARNER: Any = DQN

@@ -1,0 +1,65 @@
+"""Returns over a stretch of experience. `terminated` ends the return; `truncated` (a time limit, a cut) bootstraps.
+
+Shapes: reward, value, next_value [P, T, E] (member, time, environment), terminated and truncated the same, boolean.
+`next_value[:, t]` is the value of the observation that followed step t, before any reset: V(s_{t+1}).
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def gae(
+    reward: Tensor, value: Tensor, next_value: Tensor, terminated: Tensor, truncated: Tensor, discount: float, trace: float
+) -> Tensor:
+    """Generalized advantage estimates [P, T, E]; Liu et al. 2020, Eq. 36-37.
+
+    A_t = delta_t + discount trace A_{t+1} within an episode, delta_t = r_t + discount V(s_{t+1}) - V(s_t),
+    where V(s_{t+1}) is 0 after a termination.
+    """
+    delta = reward + discount * next_value * ~terminated - value
+    carry = (discount * trace) * ~(terminated | truncated)
+    # Product and sum are separate operations: a fused multiply-add may round a row differently in other company.
+    advantage, steps = torch.zeros_like(delta[:, 0]), []
+    for step_delta, step_carry in zip(reversed(delta.unbind(1)), reversed(carry.unbind(1)), strict=True):
+        advantage = step_delta + step_carry * advantage
+        steps.append(advantage)
+    return torch.stack(steps[::-1], 1)
+
+
+def n_step(reward: Tensor, next_value: Tensor, terminated: Tensor, truncated: Tensor, discount: float) -> Tensor:
+    """Returns to the end of the stretch [P, T, E]; Schulman et al. 2017, Eq. 54 (corrected).
+
+    R_t = r_t + discount R_{t+1} within an episode; at the stretch's end and at a truncation R_{t+1} is V(s_{t+1}), after a termination 0.
+    """
+    target = reward + discount * next_value * ~terminated
+    ends = terminated | truncated
+    following, steps = next_value[:, -1], []
+    for t in reversed(range(reward.shape[1])):
+        following = torch.where(ends[:, t], target[:, t], reward[:, t] + discount * following * ~terminated[:, t])
+        steps.append(following)
+    return torch.stack(steps[::-1], 1)
+
+
+def n_step_windows(
+    reward: Tensor, penalty: Tensor, next_value: Tensor, terminated: Tensor, ends: Tensor, discount: float
+) -> Tensor:
+    """n-step soft Q targets [P, B] of windows [P, B, n]; Schulman et al. 2017, Eq. 46.
+
+    y_0 = r_0 + sum_{0<d<m} discount^d (r_d - penalty_d) + discount^m V(s_m), where the window stops after its first end
+    (termination, truncation or cut) or after n steps, and `next_value` [P, B] is V at the stop, dropped after a termination.
+    `penalty[..., d]` is tau KL of the state of step d; the first one cancels and is not read. `ends` includes `terminated`.
+    """
+    target = torch.zeros_like(reward[..., 0])
+    alive = torch.ones_like(terminated[..., 0])
+    scale = 1.0
+    for d in range(reward.shape[-1]):
+        gain = reward[..., d] - penalty[..., d] if d else reward[..., d]
+        target = target + scale * gain * alive
+        scale *= discount
+        stop = ends[..., d] if d + 1 < reward.shape[-1] else torch.ones_like(alive)
+        bootstrap = alive & stop & ~terminated[..., d]
+        target = target + scale * torch.where(bootstrap, next_value, torch.zeros_like(next_value))
+        alive = alive & ~stop
+    return target

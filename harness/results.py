@@ -1,0 +1,146 @@
+"""The files of a finished cell, and nothing else of ours: the contract between training and reports.
+
+A cell (pair x task) leaves in `results/<suite>/<pair>/<task>/`
+
+- `curves.parquet`: tidy, one row an arm, a seed and a segment. Columns and units: `COLUMNS`; a pair adds its own metrics.
+- `manifest.json`: what was run (settings, code, versions, seeds) and each member's hash chain.
+- `summary.json`, `learning.csv`: small extracts for `dvc metrics show` and `dvc plots show`.
+
+None of them changes from run to run: no times, no host. `timing.json` beside them does, and is no pipeline output.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+FORMAT = 1
+
+COLUMNS = {
+    "arm": "name of the arm",
+    "seed": "training seed",
+    "segment": "number of the segment, from 1",
+    "step": "environment steps of this member so far",
+    "return_sampled": "mean undiscounted return of the evaluation episodes, sampled actions",
+    "return_greedy": "mean undiscounted return of the evaluation episodes, greedy actions",
+    "length_sampled": "mean length of the evaluation episodes in steps, sampled actions",
+    "length_greedy": "mean length of the evaluation episodes in steps, greedy actions",
+    "train_return": "mean undiscounted return of the training episodes that ended in this segment (NaN: none ended)",
+    "train_episodes": "training episodes that ended in this segment",
+    "entropy": "mean entropy of the behaviour policy over the segment in nats",
+    "diverged": "true from the segment on in which a loss or a parameter of this member was not finite",
+}
+
+
+class ResultsError(ValueError):
+    """A results folder that cannot be read; the message names the file and what is wrong."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One finished cell: `curves` (tidy, see `COLUMNS`), `manifest`, and `timing` ({} where the sidecar is absent)."""
+
+    path: Path
+    curves: pd.DataFrame
+    manifest: dict[str, Any]
+    timing: dict[str, Any]
+
+    @property
+    def pair(self) -> str:
+        return str(self.manifest["pair"])
+
+    @property
+    def task(self) -> str:
+        return str(self.manifest["task"])
+
+
+def read_cell(folder: Path) -> Cell:
+    """Read one cell. Raises ResultsError where a file is missing, damaged or of another format."""
+    try:
+        manifest = json.loads((folder / "manifest.json").read_text())
+        curves = pq.ParquetFile(folder / "curves.parquet").read().to_pandas()
+        sidecar = folder / "timing.json"
+        timing = json.loads(sidecar.read_text()) if sidecar.exists() else {}
+    except (OSError, ValueError, pa.ArrowException) as error:
+        raise ResultsError(f"{folder}: cannot be read: {error}") from error
+    found = manifest.get("format") if isinstance(manifest, dict) else None
+    if found != FORMAT:
+        raise ResultsError(f"{folder / 'manifest.json'}: format {found!r}; this version reads format {FORMAT}")
+    missing = [name for name in COLUMNS if name not in curves.columns]
+    if missing:
+        raise ResultsError(f"{folder / 'curves.parquet'}: column {missing[0]} is missing")
+    return Cell(folder, curves, manifest, timing)
+
+
+def read_suite(folder: Path) -> list[Cell]:
+    """All finished cells below `results/<suite>`, sorted by pair and task; [] where there are none."""
+    return [read_cell(path.parent) for path in sorted(folder.glob("*/*/manifest.json"))]
+
+
+def write_cell(
+    folder: Path, curves: pd.DataFrame, manifest: Mapping[str, Any], units: Mapping[str, str], timing: Mapping[str, Any]
+) -> None:
+    """Write a cell's files, each by a rename; the manifest last, so that a folder with one is whole.
+
+    `units` describes the pair's own metric columns; rows are sorted so that equal results give equal bytes.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    described = {**COLUMNS, **units}
+    curves = curves[[name for name in described if name in curves.columns]]
+    curves = curves.sort_values(["arm", "seed", "segment"], ignore_index=True)
+    fields = [pa.field(n, pa.Schema.from_pandas(curves[[n]]).field(0).type, metadata={"unit": described[n]}) for n in curves]
+    table = pa.Table.from_pandas(curves, schema=pa.schema(fields), preserve_index=False).replace_schema_metadata({})
+    with replacing(folder / "curves.parquet") as path:
+        pq.write_table(table, path)
+    final = curves[curves["segment"] == curves["segment"].max()]
+    summary = {
+        arm: {
+            "seeds": int(rows["seed"].nunique()),
+            "diverged": int(rows["diverged"].sum()),
+            "return_sampled": _rounded(rows["return_sampled"].mean()),
+            "return_greedy": _rounded(rows["return_greedy"].mean()),
+        }
+        for arm, rows in final.groupby("arm")
+    }
+    learning = curves.groupby(["arm", "step"], as_index=False)[["return_sampled", "return_greedy", "entropy"]].mean()
+    with replacing(folder / "learning.csv") as path:
+        learning.to_csv(path, index=False)
+    for name, content in (("timing.json", timing), ("summary.json", summary), ("manifest.json", manifest)):
+        with replacing(folder / name) as path:
+            path.write_text(json.dumps(content, indent=1, sort_keys=True, allow_nan=False) + "\n")
+
+
+def _rounded(value: float) -> float | None:
+    return None if pd.isna(value) else round(float(value), 6)
+
+
+class replacing:
+    """`with replacing(path) as temporary:` writes beside `path`, syncs, and renames onto it; a failure leaves `path` whole."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+
+    def __enter__(self) -> Path:
+        return self.temporary
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is not None:
+            self.temporary.unlink(missing_ok=True)
+            return
+        for target in (self.temporary, self.path.parent):
+            if target is self.path.parent:
+                os.replace(self.temporary, self.path)
+            descriptor = os.open(target, os.O_RDONLY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)

@@ -1,0 +1,140 @@
+"""The schema of `suites/<name>/suite.yaml`: which cells a suite has, and how they are evaluated and scored."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+SUITES = Path("suites")
+
+
+class InputError(ValueError):
+    """Wrong input. The message is one line: the field or flag, what is wrong, what is allowed. Exit code 2."""
+
+
+def parse_seeds(text: Any) -> list[int]:
+    """Seeds from `0-9`, `0,3,7-9`, one integer, or a list of integers. Raises ValueError on anything else."""
+    parts = text if isinstance(text, list) else str(text).split(",")
+    seeds: list[int] = []
+    for part in parts:
+        match = re.fullmatch(r"\s*(\d{1,9})\s*(?:-\s*(\d{1,9})\s*)?", str(part))
+        if match is None:
+            raise ValueError(f"{part!r} is no seed range; write for example 0-9 or 0,3,7")
+        first, last = int(match[1]), int(match[2] or match[1])
+        if last < first or last - first >= 10_000:
+            raise ValueError(f"the range {part!r} must go up and hold at most 10,000 seeds")
+        seeds += range(first, last + 1)
+    duplicate = next((seed for seed in seeds if seeds.count(seed) > 1), None) if len(set(seeds)) < len(seeds) else None
+    if duplicate is not None:
+        raise ValueError(f"seed {duplicate} appears twice; every seed must be given once")
+    return seeds
+
+
+class Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class Evaluation(Strict):
+    """Frozen policy, own environments and seeds, at every segment end; `primary` is the mode that verdicts use."""
+
+    episodes: int = Field(ge=1, le=1000)
+    primary: Literal["sampled", "greedy"] = "sampled"
+
+
+class Task(Strict):
+    """An environment with a step budget (environment steps of one member)."""
+
+    steps: int = Field(ge=1)
+    time_limit: Literal["bootstrap", "terminal"] = "bootstrap"
+    """What a time limit means for learning; `terminal` (CleanRL's PPO) exists only for comparison with published figures."""
+
+
+class Reference(Strict):
+    """The declared scale of a task: normalized score = (return - low) / (high - low)."""
+
+    low: float
+    high: float
+    source: str
+
+
+class Published(Strict):
+    """A published figure: a reference line in the report, never a seed."""
+
+    task: str
+    arm: str
+    mean: float
+    spread: float | None = None
+    seeds: int | None = None
+    source: str
+
+
+class Suite(Strict):
+    """A complete grid: pairs x tasks x seeds, and the evaluation protocol."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
+    title: str
+    seeds: Annotated[list[int], BeforeValidator(parse_seeds), Field(min_length=1)]
+    segments: int = Field(ge=1, le=10_000)
+    evaluation: Evaluation
+    tasks: dict[str, Task]
+    references: dict[str, Reference]
+    cells: dict[str, dict[str, dict[str, Any]]]
+    """pair -> task -> settings that differ from the pair's defaults (for every arm of the pair alike)."""
+    published: list[Published] = []
+
+
+def suite_names() -> list[str]:
+    return sorted(path.parent.name for path in SUITES.glob("*/suite.yaml"))
+
+
+def load_suite(name: str) -> Suite:
+    """The suite `suites/<name>/suite.yaml`, validated. Raises InputError naming file and field."""
+    path = SUITES / name / "suite.yaml"
+    if not re.fullmatch(r"[\w-]+", name) or not path.is_file():
+        raise InputError(f"unknown suite {name!r}{suggestion(name, suite_names())}")
+    try:
+        content = yaml.safe_load(path.read_text())
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        raise InputError(f"{path}{where}: not valid YAML: {getattr(error, 'problem', None) or error}") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read: {error}") from error
+    try:
+        suite = Suite.model_validate(content)
+    except ValidationError as error:
+        raise InputError(f"{path}: {first_problem(error)}") from error
+    if suite.name != name:
+        raise InputError(f"{path}: name: is {suite.name!r}, must be the folder's name {name!r}")
+    for pair, tasks in suite.cells.items():
+        for task in tasks:
+            if task not in suite.tasks:
+                raise InputError(f"{path}: cells.{pair}.{task}: unknown task{suggestion(task, suite.tasks)}")
+            if task not in suite.references:
+                raise InputError(f"{path}: references.{task}: is missing; give low, high and their source")
+    for task, reference in suite.references.items():
+        if reference.low == reference.high:
+            raise InputError(f"{path}: references.{task}: low and high must differ")
+    return suite
+
+
+def first_problem(error: ValidationError) -> str:
+    """The first problem of a pydantic error as `field.path: what is wrong (got ...)`."""
+    problem = error.errors()[0]
+    field = ".".join(str(part) for part in problem["loc"]) or "the file"
+    got = "" if problem["type"] == "missing" or isinstance(problem["input"], dict) else f" (got {problem['input']!r:.60})"
+    message = problem["msg"].removeprefix("Value error, ").replace("Input should", "must").replace("Extra inputs are not permitted", "unknown field")
+    return f"{field}: {message}{got}"
+
+
+def suggestion(word: str, known: Iterable[str]) -> str:
+    """`; did you mean 'x'? Known: ...` for an unknown word."""
+    names = sorted(known)
+    close = difflib.get_close_matches(word, names, n=1, cutoff=0.5)
+    return (f"; did you mean {close[0]!r}?" if close else ".") + f" Known: {', '.join(names) or 'none'}"
