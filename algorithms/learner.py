@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict
@@ -63,7 +63,6 @@ class Arm:
     switches: Mapping[str, Any]
     hard: str | None = None
     """The arm that a soft arm is compared with."""
-    metadata: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Learner(ABC):
@@ -73,7 +72,7 @@ class Learner(ABC):
     arms: ClassVar[dict[str, Arm]]
     discrete: ClassVar[bool] = True
     continuous: ClassVar[bool] = False
-    Settings: ClassVar[type[Settings]]
+    settings_type: ClassVar[type[Settings]]
     metrics: ClassVar[dict[str, str]]
     """Name -> unit or meaning of each metric that `update` returns; `entropy` (of the behaviour policy, in nats) is one of them."""
 

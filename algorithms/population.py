@@ -14,6 +14,7 @@ from typing import Protocol
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 ALIGN = 64  # floats; a whole number of SIMD blocks, so that no row's tail is computed by other instructions
 
@@ -43,18 +44,17 @@ class Layout:
 
     def split(self, flat: Tensor) -> dict[str, Tensor]:
         """Views [P, *shape] into flat [P, n], by name."""
-        parts = flat.split(self.sizes, 1)
         return {
             name: part[:, : math.prod(shape)].view(flat.shape[0], *shape)
-            for part, (name, shape) in zip(parts, self.shapes.items(), strict=True)
+            for part, (name, shape) in zip(torch.split(flat, self.sizes, 1), self.shapes.items(), strict=True)
         }
 
     def join(self, tensors: dict[str, Tensor]) -> Tensor:
         """The flat [P, n] of tensors [P, *shape]; the gaps are 0. Inverse of `split`."""
         members = next(iter(tensors.values())).shape[0]
         flat = torch.zeros(members, self.size)
-        for name, view in self.split(flat).items():
-            view.copy_(tensors[name])
+        for part, (name, shape) in zip(torch.split(flat, self.sizes, 1), self.shapes.items(), strict=True):
+            part[:, : math.prod(shape)] = tensors[name].flatten(1)
         return flat
 
 
@@ -71,11 +71,21 @@ def mlp(parameters: dict[str, Tensor], name: str, inputs: Tensor, activation: Ca
     """Apply each member's perceptron `name` to its own inputs: [P, B, in] -> [P, B, out]."""
     hidden, index = inputs, 0
     while True:
-        hidden = torch.baddbmm(parameters[f"{name}.{index}.bias"], hidden, parameters[f"{name}.{index}.weight"])
+        hidden = linear(hidden, parameters[f"{name}.{index}.weight"], parameters[f"{name}.{index}.bias"])
         index += 1
         if f"{name}.{index}.weight" not in parameters:
             return hidden
         hidden = activation(hidden)
+
+
+def linear(inputs: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """inputs weight + bias for each member: [P, B, in], [P, in, out], [P, 1, out] -> [P, B, out].
+
+    A single column gets a second one of zeros: a product with one column takes another kernel at P = 1 than in company.
+    """
+    if weight.shape[-1] > 1:
+        return torch.baddbmm(bias, inputs, weight)
+    return torch.baddbmm(pad(bias, (0, 1)), inputs, pad(weight, (0, 1)))[..., :1]
 
 
 def orthogonal(draws: Draws, role: str, inputs: int, outputs: int, gain: float) -> Tensor:
@@ -96,12 +106,13 @@ def fan_in_uniform(draws: Draws, role: str, shape: tuple[int, ...], inputs: int)
 
 def gradient(loss: Tensor, parameters: Tensor) -> Tensor:
     """Gradient [P, n] of each member's own loss. loss [P]: rows do not touch, so one backward pass of the sum gives all."""
-    return torch.autograd.grad(loss.sum(), parameters)[0]
+    (found,) = torch.autograd.grad(loss.sum(), parameters)
+    return found
 
 
 def clip_norm_(gradients: Tensor, limit: float) -> Tensor:
     """Scale each member's gradient [P, n] in place to at most `limit` in the 2-norm; returns the norms before [P]."""
-    norms = gradients.norm(dim=1)
+    norms = gradients.square().sum(1).sqrt()
     gradients.mul_((limit / (norms + 1e-6)).clamp_(max=1.0).unsqueeze(1))
     return norms
 

@@ -7,11 +7,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
 from algorithms.learner import Learner, Spaces
-from harness import environments
-from harness.suite import InputError, Suite, first_problem, suggestion
+from harness.errors import InputError, suggestion
 
 PAIRS = Path(__file__).parent.parent / "algorithms" / "pairs"
 
@@ -48,47 +45,7 @@ def learner_class(pair: str) -> type[Learner]:
 def make_learner(spec: Spec, spaces: Spaces) -> Learner:
     """The learner of one arm, with its settings validated."""
     kind = learner_class(spec.pair)
-    settings = kind.Settings(**spec.settings)
+    settings = kind.settings_type(**spec.settings)
     constructor: Any = kind
     made: Learner = constructor(settings, spaces, spec.steps, **kind.arms[spec.arm].switches)
     return made
-
-
-def cell_specs(suite: Suite, pair: str, task: str, steps: int | None = None) -> dict[str, Spec]:
-    """The cohorts of one cell, by arm, with all settings spelled out. Raises InputError naming file and field."""
-    where = f"suites/{suite.name}/suite.yaml: cells.{pair}.{task}"
-    kind = learner_class(pair)
-    try:
-        settings = kind.Settings(**suite.cells[pair][task])
-    except ValidationError as error:
-        raise InputError(f"{where}.{first_problem(error)}") from error
-    offered = environments.spaces(task)
-    if not (kind.continuous if offered.continuous else kind.discrete):
-        needed, has = ("discrete", "continuous") if offered.continuous else ("continuous", "discrete")
-        raise InputError(f"{where}: pair {pair!r} needs {needed} actions, {task} has {has} ones")
-    definition = suite.tasks[task]
-    specs = {
-        arm: Spec(
-            pair=pair,
-            arm=arm,
-            task=task,
-            settings=settings.model_dump(mode="json"),
-            steps=steps or definition.steps,
-            segments=suite.segments,
-            episodes=suite.evaluation.episodes,
-            time_limit=definition.time_limit,
-        )
-        for arm in kind.arms
-    }
-    for spec in specs.values():
-        try:
-            learner = make_learner(spec, offered)
-        except ValueError as error:
-            raise InputError(f"{where}.{error}") from error
-        iterations = spec.steps // (learner.horizon * learner.environments)
-        if iterations < spec.segments:
-            least = learner.horizon * learner.environments * spec.segments
-            raise InputError(
-                f"{where}: {spec.steps} steps are too few: {spec.segments} segments of at least one update need {least}"
-            )
-    return specs

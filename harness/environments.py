@@ -15,7 +15,7 @@ import numpy as np
 from gymnasium.vector import AutoresetMode
 
 from algorithms.learner import Spaces
-from harness.suite import InputError, suggestion
+from harness.errors import InputError, suggestion
 from suites.envs.classic import BATCHED
 
 Step = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]
@@ -43,7 +43,7 @@ class GymnasiumEnvironments:
         self.action_space = self.vector.single_action_space
 
     def reset(self, seeds: Sequence[int]) -> np.ndarray:
-        observation, _ = self.vector.reset(seed=list(seeds))
+        observation, _ = self.vector.reset(seed=list(seeds))  # type: ignore[arg-type]
         return np.array(observation, dtype=np.float32)
 
     def step(self, actions: np.ndarray) -> Step:

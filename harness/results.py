@@ -96,7 +96,7 @@ def write_cell(
     described = {**COLUMNS, **units}
     curves = curves[[name for name in described if name in curves.columns]]
     curves = curves.sort_values(["arm", "seed", "segment"], ignore_index=True)
-    fields = [pa.field(n, pa.Schema.from_pandas(curves[[n]]).field(0).type, metadata={"unit": described[n]}) for n in curves]
+    fields = [pa.field(n, pa.Schema.from_pandas(curves[[n]]).field(0).type, metadata={"unit": described[str(n)]}) for n in curves]
     table = pa.Table.from_pandas(curves, schema=pa.schema(fields), preserve_index=False).replace_schema_metadata({})
     with replacing(folder / "curves.parquet") as path:
         pq.write_table(table, path)
@@ -136,11 +136,14 @@ class replacing:
         if kind is not None:
             self.temporary.unlink(missing_ok=True)
             return
-        for target in (self.temporary, self.path.parent):
-            if target is self.path.parent:
-                os.replace(self.temporary, self.path)
-            descriptor = os.open(target, os.O_RDONLY)
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
+        _sync(self.temporary)
+        os.replace(self.temporary, self.path)
+        _sync(self.path.parent)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -106,10 +106,10 @@ class Cohort:
         return Rollout(before, torch.stack(actions, 1), rewards, after, ended, cut), observation
 
     def _to_environment(self, action: Tensor) -> np.ndarray:
-        flat = action.flatten(0, 1).cpu().numpy()
+        flat: np.ndarray = action.flatten(0, 1).cpu().numpy()
         if self.spaces.continuous:
             space = self.training.action_space
-            return np.clip(flat, space.low, space.high)
+            flat = np.clip(flat, space.low, space.high)
         return flat
 
     @torch.no_grad()

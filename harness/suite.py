@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import difflib
 import re
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from harness.errors import InputError as InputError
+from harness.errors import suggestion
+
 SUITES = Path("suites")
-
-
-class InputError(ValueError):
-    """Wrong input. The message is one line: the field or flag, what is wrong, what is allowed. Exit code 2."""
 
 
 def parse_seeds(text: Any) -> list[int]:
@@ -129,12 +126,6 @@ def first_problem(error: ValidationError) -> str:
     problem = error.errors()[0]
     field = ".".join(str(part) for part in problem["loc"]) or "the file"
     got = "" if problem["type"] == "missing" or isinstance(problem["input"], dict) else f" (got {problem['input']!r:.60})"
-    message = problem["msg"].removeprefix("Value error, ").replace("Input should", "must").replace("Extra inputs are not permitted", "unknown field")
+    message = problem["msg"].removeprefix("Value error, ").replace("Input should", "must")
+    message = message.replace("Extra inputs are not permitted", "unknown field")
     return f"{field}: {message}{got}"
-
-
-def suggestion(word: str, known: Iterable[str]) -> str:
-    """`; did you mean 'x'? Known: ...` for an unknown word."""
-    names = sorted(known)
-    close = difflib.get_close_matches(word, names, n=1, cutoff=0.5)
-    return (f"; did you mean {close[0]!r}?" if close else ".") + f" Known: {', '.join(names) or 'none'}"

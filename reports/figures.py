@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import re
+import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -103,7 +104,7 @@ def forest(studies: Sequence[Study], evidence: Sequence[tuple[str, str, str, Est
         for row, (pair, soft, hard, estimate) in enumerate(evidence):
             color, marker = look(by_pair[pair], soft)
             _interval(axes, estimate, -row, color, marker)
-            axes.text(0, -row + 0.24, f"{soft} − {hard}", transform=axes.get_yaxis_transform(), fontsize=8.5)
+            axes.text(0, -row + 0.24, f"{soft} − {hard}", transform=axes.get_yaxis_transform(), fontsize=8.5, in_layout=False)
         axes.axvline(0, color=PLAIN["ink"], linewidth=1)
         axes.set(ylim=(-len(evidence) + 0.4, 0.75), yticks=[], xlabel="← hard better · difference of mean scores · soft better →")
         axes.margins(x=0.12)
@@ -130,7 +131,7 @@ def intervals(study: Study, found: dict[str, dict[str, Estimate]], command: str)
             for row, arm in enumerate(study.arms):
                 _interval(axes, found[arm][name], -row, *look(study, arm))
             axes.set_title(name, fontsize=9)
-            axes.set_yticks([-row for row in range(len(study.arms))], study.arms, fontsize=8)
+            axes.set_yticks([-row for row in range(len(study.arms))], [_short(arm) for arm in study.arms], fontsize=8)
             axes.set_ylim(-len(study.arms) + 0.4, 0.6)
             axes.xaxis.set_major_locator(MaxNLocator(3))
             axes.tick_params(axis="y", length=0)
@@ -155,7 +156,7 @@ def improvements(study: Study, found: dict[str, Estimate], command: str) -> Pict
         axes = figure.add_subplot()
         for row, (soft, hard) in enumerate(study.comparisons):
             _interval(axes, found[soft], -row, *look(study, soft))
-            axes.text(0, -row + 0.24, f"P({soft} > {hard})", transform=axes.get_yaxis_transform(), fontsize=8.5)
+            axes.text(0, -row + 0.24, f"P({soft} > {hard})", transform=axes.get_yaxis_transform(), fontsize=8.5, in_layout=False)
         axes.axvline(0.5, color=PLAIN["ink"], linewidth=1)
         axes.set(xlim=(-0.02, 1.02), ylim=(-len(found) + 0.4, 0.75), yticks=[], xlabel="probability of improvement")
         axes.spines["left"].set_visible(False)
@@ -184,7 +185,7 @@ def profiles(study: Study, matrices: dict[str, Array], command: str) -> Picture:
             color, marker = look(study, arm)
             share, low, high = statistics.profile(scores, thresholds)
             axes.fill_between(thresholds, low, high, color=color, alpha=0.13, linewidth=0)
-            axes.plot(thresholds, share, color=color, marker=marker, markevery=20, markersize=4, linewidth=1.4, label=arm)
+            axes.plot(thresholds, share, color=color, marker=marker, markevery=20, markersize=4, linewidth=1.4, label=_short(arm))
         axes.set(xlabel="normalized score τ", ylabel="share of runs above τ", ylim=(-0.02, 1.02))
         figure.legend(loc="outside lower center", ncols=2, fontsize=8)
 
@@ -207,6 +208,7 @@ def learning(study: Study, task: str, group: list[str], command: str) -> Picture
     mode = study.suite.evaluation.primary
     shown = [arm for arm in group if study.curves[task, arm].seeds]
     published = [each for each in study.suite.published if each.task == task and each.arm in group]
+    labels = [textwrap.fill(f"{_short(each.arm)}, published: {each.source}", 52) for each in published]
 
     def draw(figure: Figure) -> None:
         axes = figure.add_subplot()
@@ -221,20 +223,22 @@ def learning(study: Study, task: str, group: list[str], command: str) -> Picture
             high = [each.value if each.high is None else each.high for each in points]
             axes.fill_between(steps, low, high, color=color, alpha=0.13, linewidth=0)
             means = [each.value for each in points]
-            axes.plot(steps, means, color=color, marker=marker, markersize=4, markevery=max(1, len(steps) // 5), linewidth=1.6, label=arm)
+            axes.plot(
+                steps, means, color=color, marker=marker, markersize=4, markevery=max(1, len(steps) // 5), linewidth=1.6, label=_short(arm)
+            )
             for flags in curves.diverged[curves.diverged[:, -1]]:
                 first = int(flags.argmax())
                 axes.plot(steps[first], study.suite.references[task].low, "x", color=color, markersize=7, markeredgewidth=2)
-        for each in published:
+        for each, label in zip(published, labels, strict=True):
             color = look(study, each.arm)[0]
-            axes.axhline(each.mean, color=color, linestyle=(0, (5, 3)), linewidth=1.1, label=f"{each.arm}, published: {each.source}")
+            axes.axhline(each.mean, color=color, linestyle=(0, (5, 3)), linewidth=1.1, label=label)
         axes.set(xlabel="environment steps", ylabel=f"return ({mode} actions)")
         axes.xaxis.set_major_locator(MaxNLocator(5))
         axes.xaxis.set_major_formatter(lambda value, _: f"{value / 1e6:g}M" if value >= 1e6 else f"{value / 1e3:g}k" if value else "0")
         figure.legend(loc="outside lower center", ncols=1 if published else 2, fontsize=8)
 
     finals = [(arm, statistics.mean_interval(study.curves[task, arm].returns[mode][:, -1])) for arm in shown]
-    rows = len(shown) + len(published) if published else (len(shown) + 1) // 2
+    rows = len(shown) + sum(label.count("\n") + 1 for label in labels) if published else (len(shown) + 1) // 2
     return _picture(
         f"{study.pair}-{task}-{group[0]}",
         task if len(study.groups) == 1 else f"{task}: {group[0]} and its soft arms",
@@ -256,6 +260,11 @@ def _interval(axes: Axes, estimate: Estimate, row: float, color: str, marker: st
         axes.barh(row, estimate.high - estimate.low, left=estimate.low, height=0.34, color=color, alpha=0.35, linewidth=0)
         axes.plot([estimate.low, estimate.high], [row, row], color=color, linewidth=1)
     axes.plot(estimate.value, row, marker, color=color, markersize=6, fillstyle="none" if estimate.low is None else "full")
+
+
+def _short(arm: str) -> str:
+    """An arm's name as an axis label; a very long one would leave no room for the data."""
+    return arm if len(arm) <= 26 else arm[:25] + "…"
 
 
 def _say(estimate: Estimate, digits: int = 3) -> str:

@@ -126,11 +126,19 @@ def read_studies(suite: Suite, results: Path) -> list[Study]:
     Raises InputError where a file is damaged or does not fit the suite.
     """
     try:
-        cells = {(cell.pair, cell.task): cell for cell in read_suite(results / suite.name)}
+        cells = {(cell.pair, cell.task): cell for cell in map(_checked, read_suite(results / suite.name))}
         found = [(pair, {task: cells[pair, task] for task in tasks if (pair, task) in cells}) for pair, tasks in suite.cells.items()]
         return [_study(suite, pair, of_pair) for pair, of_pair in found if of_pair]
-    except (ResultsError, KeyError) as error:
-        raise InputError(f"{error}" if isinstance(error, ResultsError) else f"{results / suite.name}: a manifest lacks {error}") from error
+    except ResultsError as error:
+        raise InputError(str(error)) from error
+
+
+def _checked(cell: Cell) -> Cell:
+    """The cell, if its manifest has what a report cannot do without; else ResultsError."""
+    missing = [key for key in ("pair", "task", "arms", "hard", "members", "segments", "steps", "source") if key not in cell.manifest]
+    if missing:
+        raise ResultsError(f"{cell.path / 'manifest.json'}: {missing[0]!r} is missing")
+    return cell
 
 
 def _study(suite: Suite, pair: str, cells: dict[str, Cell]) -> Study:

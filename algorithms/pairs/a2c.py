@@ -2,7 +2,7 @@
 
 Both arms penalize KL(pi || uniform) in the policy gradient; only the proper one has it in the return as well, so that its critic fits
 the entropy-augmented return. Convention 1 (Schulman): Q(s, a) leaves out the entropy of s. Synchronous A3C (Mnih et al. 2016): 5-step
-returns, 16 environments, RMSProp, gradient norm 0.5, value coefficient 0.5, learning rate falling to 0.
+returns, 16 environments, RMSProp, gradient norm 0.5, value coefficient 0.5, constant learning rate.
 """
 
 from __future__ import annotations
@@ -24,8 +24,7 @@ from algorithms.returns import n_step
 class Settings(learner.Settings):
     environments: int = Field(default=16, ge=1)
     horizon: int = Field(default=5, ge=1)
-    learning_rate: float = Field(default=7e-4, gt=0)
-    anneal: bool = True
+    learning_rate: float = Field(default=1.4e-3, gt=0)
     discount: float = Field(default=0.99, ge=0, le=1)
     temperature: float = Field(default=0.01, ge=0)
     value_coefficient: float = Field(default=0.5, ge=0)
@@ -41,7 +40,7 @@ class A2C(learner.Learner):
         "a2c-naive": Arm("A2C with the one-step entropy term only (Eq. 79)", False, {"kl_in_return": False}),
         "a2c-proper": Arm("A2C with the entropy in the return as well (Eq. 80)", True, {"kl_in_return": True}, hard="a2c-naive"),
     }
-    Settings = Settings
+    settings_type = Settings
     metrics = {
         "entropy": "mean entropy of the behaviour policy in nats",
         "policy_loss": "policy loss with its KL penalty (Eq. 84)",
@@ -86,7 +85,7 @@ class A2C(learner.Learner):
         for name, shape in self.layout.shapes.items():
             if name.endswith("weight"):
                 gain = {"actor.2.weight": 0.01, "critic.2.weight": 1.0}.get(name, math.sqrt(2))
-                tensors[name] = orthogonal(draws, name, *shape, gain)
+                tensors[name] = orthogonal(draws, name, shape[0], shape[1], gain)
         return optimizer_state("parameters", self.layout.join(tensors).to(draws.device), "rms_square")
 
     def noise(self, draws: Draws, role: str, shape: tuple[int, ...]) -> Tensor:
@@ -109,8 +108,7 @@ class A2C(learner.Learner):
         value_loss = 0.5 * (value - target).square().mean(1)  # Eq. 85
         gradients = gradient(policy_loss + s.value_coefficient * value_loss, leaf)  # Eq. 86
         norm = clip_norm_(gradients, s.max_gradient_norm)
-        rate = s.learning_rate * (1 - step / self.steps if s.anneal else 1.0)
-        rmsprop_(state, "parameters", gradients, rate, s.rms_decay, s.rms_epsilon)
+        rmsprop_(state, "parameters", gradients, s.learning_rate, s.rms_decay, s.rms_epsilon)
         entropy = policy.entropy().detach().mean(1)
         return {"entropy": entropy, "policy_loss": policy_loss.detach(), "value_loss": value_loss.detach(), "gradient_norm": norm}
 

@@ -52,7 +52,7 @@ def _arms() -> dict[str, Arm]:
 class DQN(learner.Learner):
     source = "Schulman, Chen, Abbeel 2017, section 6.2, Eq. 81-83 and 46; Mnih et al. 2015 (DQN)"
     arms = _arms()
-    Settings = Settings
+    settings_type = Settings
     metrics = {
         "entropy": "mean entropy of the behaviour policy (epsilon-greedy) in nats",
         "td_loss": "mean squared temporal-difference error",

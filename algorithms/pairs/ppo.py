@@ -60,7 +60,7 @@ class PPO(learner.Learner):
         ),
     }
     continuous = True
-    Settings = Settings
+    settings_type = Settings
     metrics = {
         "entropy": "mean entropy of the behaviour policy in nats",
         "policy_loss": "negative clipped surrogate objective with its bonus (Eq. 38 or 40)",
@@ -129,7 +129,7 @@ class PPO(learner.Learner):
             if name.endswith("weight"):
                 last = shape[1] in (self.spaces.actions, 1) and ".2." in name
                 gain = (0.01 if name.startswith("actor") else 1.0) if last else math.sqrt(2)
-                tensors[name] = orthogonal(draws, name, *shape, gain)
+                tensors[name] = orthogonal(draws, name, shape[0], shape[1], gain)
         state = optimizer_state("parameters", self.layout.join(tensors).to(draws.device), "adam_mean", "adam_square")
         if self.settings.normalize:
             for name, size in (("observation", self.spaces.observation), ("return", 1)):

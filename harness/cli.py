@@ -1,0 +1,145 @@
+"""The command line: `softbench` or `python -m harness`."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+from types import FrameType
+from typing import Annotated
+
+import click
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from harness.errors import InputError
+from harness.suite import load_suite, parse_seeds, suite_names
+
+EXIT_INCOMPLETE, EXIT_INPUT = 1, 2
+
+app = typer.Typer(
+    help="Does the soft version of a reinforcement learning algorithm beat its hard version? Train pairs over seeds, report the evidence.",
+    epilog="Examples:  softbench list  |  softbench train smoke  |  softbench report smoke  |  softbench bench --pair ppo",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+
+@app.command("list", epilog="Example:  softbench list")
+def list_command() -> None:
+    """Show the suites with their cells, and the pairs with their arms."""
+    from harness.cohort import learner_class, pair_names
+
+    console = Console()
+    suites = Table("suite", "pair", "tasks", "seeds", "steps a member", title="Suites", title_justify="left")
+    for name in suite_names():
+        suite = load_suite(name)
+        for pair, tasks in suite.cells.items():
+            steps = sorted({suite.tasks[task].steps for task in tasks})
+            suites.add_row(name, pair, ", ".join(tasks), str(len(suite.seeds)), ", ".join(f"{count:,}" for count in steps))
+    arms = Table("pair", "arm", "soft", "what it is", title="Pairs", title_justify="left")
+    for pair in pair_names():
+        for arm, definition in learner_class(pair).arms.items():
+            arms.add_row(pair, arm, "soft" if definition.soft else "hard", definition.title)
+    console.print(suites)
+    console.print(arms)
+
+
+@app.command(epilog="Examples:  softbench train smoke  |  softbench train classic --pair dqn --task CartPole-v1 --arms dqn,soft-dqn-kl --seeds 0-9")
+def train(
+    suite: Annotated[str, typer.Argument(help="name of a suite, see `softbench list`")],
+    pair: Annotated[str | None, typer.Option(help="only this pair")] = None,
+    task: Annotated[str | None, typer.Option(help="only this task")] = None,
+    arms: Annotated[str | None, typer.Option(help="only these arms, comma-separated")] = None,
+    seeds: Annotated[str | None, typer.Option(help="these seeds instead of the suite's, for example 0-9 or 0,3,7")] = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="environment steps a member, instead of the task's")] = None,
+    workers: Annotated[int, typer.Option(min=1, max=1024, help="worker processes, one core each")] = os.cpu_count() or 1,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda; auto is cuda where there is one")] = "auto",
+    out: Annotated[Path, typer.Option(help="folder for results (and checkpoints, in .runs)")] = Path("results"),
+) -> None:
+    """Train the cells of a suite, or go on where training stopped. What is finished is not trained again."""
+    from harness import training
+    from harness.progress import Display
+
+    try:
+        chosen_seeds = None if seeds is None else parse_seeds(seeds)
+    except ValueError as error:
+        raise InputError(f"--seeds: {error}") from error
+    chosen_arms = None if arms is None else [arm.strip() for arm in arms.split(",")]
+    loaded = load_suite(suite)
+    plans = training.make_plans(loaded, out, training.choose_device(device), pair, task, chosen_arms, chosen_seeds, steps)
+    with Display(Console()) as display:
+        complete = training.run(plans, workers, display)
+    if not complete:
+        print("softbench: incomplete: some cohorts failed (above); the same command tries them again", file=sys.stderr)
+        raise typer.Exit(EXIT_INCOMPLETE)
+
+
+@app.command(epilog="Examples:  softbench report  |  softbench report smoke classic --out site")
+def report(
+    suites: Annotated[list[str] | None, typer.Argument(help="suites to report; all that have results where none is given")] = None,
+    out: Annotated[Path, typer.Option(help="folder for the pages")] = Path("site"),
+    results: Annotated[Path, typer.Option(help="folder of the results")] = Path("results"),
+) -> None:
+    """Write the HTML report from the results: an index and a page a suite. Trains nothing."""
+    from reports.site import build
+
+    for path in build(suites or [], out, results):
+        print(path)
+
+
+@app.command(epilog="Examples:  softbench bench --pair ppo  |  softbench bench --pair dqn --members 10 --workers 1 --peer sb3 --json")
+def bench(
+    pair: Annotated[str, typer.Option(help="pair to measure")] = "ppo",
+    task: Annotated[str, typer.Option(help="task to measure on")] = "CartPole-v1",
+    arm: Annotated[str | None, typer.Option(help="arm to measure; the pair's first where none is given")] = None,
+    members: Annotated[int, typer.Option(min=1, max=10_000, help="members, all together")] = 20,
+    workers: Annotated[int, typer.Option(min=1, max=1024, help="worker processes, one core each")] = os.cpu_count() or 1,
+    peer: Annotated[str | None, typer.Option(help="compare with a known library on the same work: sb3")] = None,
+    seconds: Annotated[float, typer.Option(min=0.1, max=600, help="length of each measurement")] = 10.0,
+    as_json: Annotated[bool, typer.Option("--json", help="print a list of objects")] = False,
+) -> None:
+    """Measure steps a second: all members together, one alone, the environments, the arithmetic limit, and a peer."""
+    from harness import bench as measuring
+
+    rows = measuring.run(pair=pair, arm=arm, task=task, members=members, workers=workers, peer=peer, seconds=seconds)
+    if as_json:
+        print(json.dumps(rows, indent=1))
+    else:
+        Console().print(measuring.table(rows))
+
+
+def main() -> None:
+    """Run the command line. Wrong input is one line on stderr and exit code 2; Ctrl-C is 130, SIGTERM 143."""
+    signal.signal(signal.SIGTERM, _terminate)
+    signal.signal(signal.SIGUSR1, _terminate)
+    try:
+        result = app(standalone_mode=False)
+        code = result if isinstance(result, int) else 0
+    except (InputError, click.UsageError) as error:
+        message = error.format_message() if isinstance(error, click.ClickException) else str(error)
+        print(f"softbench: {' '.join(message.split())}", file=sys.stderr)
+        code = EXIT_INPUT
+    except (KeyboardInterrupt, click.Abort):
+        print("softbench: stopped; the same command goes on from the last checkpoints", file=sys.stderr)
+        code = 130
+    except Terminated as error:
+        print("softbench: terminated; the same command goes on from the last checkpoints", file=sys.stderr)
+        code = 128 + int(str(error))
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 141
+    sys.exit(code)
+
+
+class Terminated(Exception):
+    """A signal asked the process to end; its number is the argument."""
+
+
+def _terminate(number: int, frame: FrameType | None) -> None:
+    raise Terminated(number)

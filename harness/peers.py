@@ -1,0 +1,130 @@
+"""Well-known libraries as yardsticks of `softbench bench`: the same work as one member of a cohort, one process, one thread.
+
+A peer gets the pair's own settings. Where it has no counterpart of a soft arm, its hard algorithm is timed: the cost is about the same.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import math
+from collections.abc import Callable
+from importlib.metadata import version
+from typing import Any
+
+from harness.cohort import Spec, learner_class, make_learner
+from harness.environments import spaces
+from harness.errors import InputError, suggestion
+
+Work = Callable[[int], None]
+"""Do so many iterations (rollout and update)."""
+
+DISTRIBUTIONS = {"sb3": "stable-baselines3"}
+
+
+def check(peer: str, pair: str) -> None:
+    """Raises InputError for an unknown peer, one that is not installed, or one without this pair's algorithm."""
+    if peer not in DISTRIBUTIONS:
+        raise InputError(f"unknown peer {peer!r}{suggestion(peer, DISTRIBUTIONS)}")
+    if importlib.util.find_spec(DISTRIBUTIONS[peer].replace("-", "_")) is None:
+        raise InputError(f"peer {peer!r}: {DISTRIBUTIONS[peer]} is not installed; pip install 'softbench[{peer}]'")
+    if pair not in MODELS:
+        raise InputError(f"peer {peer!r}: has no algorithm for pair {pair!r}. Known: {', '.join(sorted(MODELS))}")
+
+
+def peer_version(peer: str) -> str:
+    return version(DISTRIBUTIONS[peer])
+
+
+def work(spec: Spec) -> tuple[Work, int]:
+    """Training with Stable-Baselines3, one seed: iterations, and environment steps an iteration.
+
+    Its plain vector environment over Gymnasium's own environments, no monitor, no logger output, on the CPU.
+    """
+    import gymnasium
+    from stable_baselines3.common.vec_env import DummyVecEnv
+
+    learner = make_learner(spec, spaces(spec.task))
+    quantum = learner.horizon * learner.environments
+    vector = DummyVecEnv([lambda: gymnasium.make(spec.task)] * learner.environments)
+    model = MODELS[spec.pair](vector, learner_class(spec.pair).settings_type(**spec.settings), learner)
+
+    def iterate(iterations: int) -> None:
+        model.learn(total_timesteps=iterations * quantum, reset_num_timesteps=False, log_interval=None)
+
+    return iterate, quantum
+
+
+def ppo(vector: Any, s: Any, learner: Any) -> Any:
+    """PPO. Its value loss lacks the factor 1/2 of CleanRL and of ours, so the coefficient takes it."""
+    from stable_baselines3 import PPO
+
+    return PPO(
+        "MlpPolicy",
+        vector,
+        n_steps=s.horizon,
+        batch_size=s.horizon * s.environments // s.minibatches,
+        n_epochs=s.epochs,
+        learning_rate=s.learning_rate,
+        gamma=s.discount,
+        gae_lambda=s.gae_lambda,
+        clip_range=s.clip,
+        clip_range_vf=s.clip if s.clip_value else None,
+        ent_coef=s.temperature * learner.bonus,
+        vf_coef=s.value_coefficient / 2,
+        max_grad_norm=s.max_gradient_norm,
+        policy_kwargs={"net_arch": [s.hidden, s.hidden]},  # tanh, orthogonal, two separate networks: its defaults
+        device="cpu",
+        seed=0,
+    )
+
+
+def a2c(vector: Any, s: Any, _: Any) -> Any:
+    """A2C with RMSProp and n-step returns (trace 1)."""
+    import torch
+    from stable_baselines3 import A2C
+
+    optimizer = {"optimizer_class": torch.optim.RMSprop, "optimizer_kwargs": {"alpha": s.rms_decay, "eps": s.rms_epsilon}}
+    return A2C(
+        "MlpPolicy",
+        vector,
+        n_steps=s.horizon,
+        learning_rate=s.learning_rate,
+        gamma=s.discount,
+        gae_lambda=1.0,
+        ent_coef=s.temperature,
+        vf_coef=s.value_coefficient / 2,
+        max_grad_norm=s.max_gradient_norm,
+        policy_kwargs={"net_arch": [s.hidden, s.hidden], **optimizer},
+        device="cpu",
+        seed=0,
+    )
+
+
+def dqn(vector: Any, s: Any, learner: Any) -> Any:
+    """DQN. It always clips the gradient; an infinite limit leaves it as it is."""
+    from stable_baselines3 import DQN
+
+    return DQN(
+        "MlpPolicy",
+        vector,
+        learning_rate=s.learning_rate,
+        buffer_size=s.replay_size,
+        learning_starts=s.learning_starts,
+        batch_size=s.batch,
+        gamma=s.discount,
+        train_freq=s.horizon,
+        gradient_steps=1,
+        n_steps=learner.backup_steps,
+        target_update_interval=s.target_period,
+        exploration_fraction=s.exploration_fraction,
+        exploration_initial_eps=s.exploration_start,
+        exploration_final_eps=s.exploration_end,
+        max_grad_norm=math.inf,
+        policy_kwargs={"net_arch": list(s.hidden)},
+        device="cpu",
+        seed=0,
+    )
+
+
+MODELS: dict[str, Callable[[Any, Any, Any], Any]] = {"ppo": ppo, "a2c": a2c, "dqn": dqn}
+"""Pair -> Stable-Baselines3's model, from (environments, settings, our learner)."""

@@ -1,0 +1,331 @@
+"""`softbench train`: from a suite to finished cells. Chooses what is left to do, lets the pool do it, writes the results."""
+
+from __future__ import annotations
+
+import errno
+import json
+import math
+import re
+import shutil
+import time
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+
+from harness import provenance
+from harness.checkpoints import Member, locked
+from harness.cohort import Spec, learner_class, make_learner
+from harness.environments import backend, spaces
+from harness.errors import InputError, suggestion
+from harness.grid import cell_specs
+from harness.results import FORMAT, Cell, ResultsError, read_cell, replacing, write_cell
+from harness.suite import Suite
+from harness.workers import Pool
+
+Event = dict[str, Any]
+MEBIBYTE = 2**20
+
+
+@dataclass
+class Plan:
+    """One cell to train: its cohorts by arm, the seeds wanted, and the results that are there already."""
+
+    suite: Suite
+    pair: str
+    task: str
+    specs: dict[str, Spec]
+    seeds: list[int]
+    arms: list[str]
+    folder: Path
+    runs: Path
+    device: str
+    code: dict[str, Any]
+    existing: Cell | None = None
+    failures: list[str] = field(default_factory=list)
+
+    @property
+    def name(self) -> str:
+        return f"{self.pair}/{self.task}"
+
+    def cohort_folder(self, arm: str) -> Path:
+        return self.runs / arm / provenance.digest(self.identity(arm))[:16]
+
+    def identity(self, arm: str) -> dict[str, Any]:
+        """Everything but the seed that determines a member's numbers."""
+        return {
+            "format": FORMAT,
+            "spec": self.specs[arm].to_json(),
+            "code": self.code["hash"],
+            "versions": {name: version for name, version in provenance.versions().items() if name != "softbench"},
+            "cpu": provenance.capability(),
+            "device": self.device,
+        }
+
+    def wanted(self, arm: str) -> list[int]:
+        """Seeds of the arm that are not in the results yet."""
+        have = self.existing.manifest["members"].get(arm, {}) if self.existing else {}
+        return [seed for seed in self.seeds if str(seed) not in have]
+
+
+def make_plans(
+    suite: Suite,
+    out: Path,
+    device: str,
+    pair: str | None = None,
+    task: str | None = None,
+    arms: Iterable[str] | None = None,
+    seeds: list[int] | None = None,
+    steps: int | None = None,
+) -> list[Plan]:
+    """The cells of a suite that match, validated against what is in `out`. Raises InputError naming flag or field."""
+    if pair is not None and pair not in suite.cells:
+        raise InputError(f"--pair: {pair!r} is not in suite {suite.name!r}{suggestion(pair, suite.cells)}")
+    if task is not None and task not in suite.tasks:
+        raise InputError(f"--task: {task!r} is not in suite {suite.name!r}{suggestion(task, suite.tasks)}")
+    cells = [(p, t) for p, tasks in suite.cells.items() for t in tasks if pair in (None, p) and task in (None, t)]
+    if not cells:
+        raise InputError(f"--task: suite {suite.name!r} has no cell {pair} x {task}; `softbench list` shows the cells")
+    plans = []
+    for cell_pair, cell_task in cells:
+        specs = cell_specs(suite, cell_pair, cell_task, steps)
+        chosen = list(specs) if arms is None else list(arms)
+        unknown = next((arm for arm in chosen if arm not in specs), None)
+        if unknown is not None and pair is None and any(unknown in learner_class(other).arms for other, _ in cells):
+            chosen = [arm for arm in chosen if arm in specs]
+        elif unknown is not None:
+            raise InputError(f"--arms: {unknown!r} is no arm of pair {cell_pair!r}{suggestion(unknown, specs)}")
+        plan = Plan(
+            suite=suite,
+            pair=cell_pair,
+            task=cell_task,
+            specs=specs,
+            seeds=suite.seeds if seeds is None else seeds,
+            arms=chosen,
+            folder=out / suite.name / cell_pair / _file_name(cell_task),
+            runs=out / ".runs" / suite.name / cell_pair / _file_name(cell_task),
+            device=device,
+            code=provenance.code(cell_pair),
+        )
+        _read_existing(plan)
+        if chosen:
+            plans.append(plan)
+    return plans
+
+
+def choose_device(device: str) -> str:
+    """`cpu` or `cuda`. Raises InputError where cuda is asked for and absent."""
+    if device not in ("auto", "cpu", "cuda"):
+        raise InputError(f"--device: {device!r} is unknown; allowed: auto, cpu, cuda")
+    if device == "cuda" and not torch.cuda.is_available():
+        raise InputError("--device: cuda is not available here; use cpu or auto")
+    return "cuda" if device != "cpu" and torch.cuda.is_available() else "cpu"
+
+
+def run(plans: list[Plan], workers: int, tell: Callable[[Event], None]) -> bool:
+    """Train what is missing and write each cell as it is done; False where a cohort failed. `tell` receives every event."""
+    started = time.perf_counter()
+    jobs: list[dict[str, Any]] = []
+    with ExitStack() as stack:
+        for plan in plans:
+            stack.enter_context(locked(plan.runs))
+            _check_space(plan)
+            for arm in plan.arms:
+                jobs += _jobs(plan, arm)
+        jobs = _shards(jobs, workers)
+        remaining = {plan.name: sum(job["cell"] == plan.name for job in jobs) for plan in plans}
+        seconds: dict[tuple[str, str], list[float]] = {}
+        steps, members = sum(_steps_left(job) for job in jobs), sum(len(job["seeds"]) for job in jobs)
+        tell({"event": "start", "steps": steps, "cells": len(plans), "members": members})
+        by_name = {plan.name: plan for plan in plans}
+        for plan in plans:
+            if remaining[plan.name] == 0:
+                tell({"event": "kept" if _write(plan, workers, 0.0, {}) else "cell", "cell": plan.name, "folder": str(plan.folder)})
+        if jobs:
+            log = plans[0].runs.parent.parent / "workers.log"
+            pool = stack.enter_context(Pool(min(workers, len(jobs)), log))
+            for event in pool.run(jobs):
+                plan = by_name[event["job"]["cell"]]
+                tell(event)
+                if event["event"] == "segment":
+                    key = (plan.name, event["arm"])
+                    seconds.setdefault(key, []).append(event["seconds"])
+                if event["event"] == "failed":
+                    arm = event["job"]["spec"]["arm"]
+                    plan.failures.append(f"{plan.name} {arm} seeds {event['job']['seeds']}: {event['reason']}")
+                if event["event"] in ("done", "failed"):
+                    remaining[plan.name] -= 1
+                    if remaining[plan.name] == 0:
+                        times = {arm: sum(spent) for (name, arm), spent in seconds.items() if name == plan.name}
+                        _write(plan, workers, time.perf_counter() - started, times)
+                        tell({"event": "cell", "cell": plan.name, "folder": str(plan.folder)})
+    return not any(plan.failures for plan in plans)
+
+
+def _jobs(plan: Plan, arm: str) -> list[dict[str, Any]]:
+    seeds = plan.wanted(arm)
+    if not seeds:
+        return []
+    folder = plan.cohort_folder(arm)
+    folder.mkdir(parents=True, exist_ok=True)
+    with replacing(folder / "identity.json") as path:
+        path.write_text(json.dumps(plan.identity(arm), indent=1, sort_keys=True))
+    spec = plan.specs[arm].to_json()
+    return [{"cell": plan.name, "spec": spec, "seeds": seeds, "folder": str(folder), "device": plan.device}]
+
+
+def _shards(jobs: list[dict[str, Any]], workers: int) -> list[dict[str, Any]]:
+    """Split each cohort by members into as few shards as keep every worker busy to the end."""
+    parts = workers // math.gcd(workers, len(jobs)) if 0 < len(jobs) < 2 * workers else 1
+    shards: list[dict[str, Any]] = []
+    for job in jobs:
+        count = min(parts, len(job["seeds"]))
+        for part in range(count):
+            device = job["device"]
+            if device == "cuda":
+                device = f"cuda:{len(shards) % torch.cuda.device_count()}"
+            shards.append(job | {"seeds": job["seeds"][part::count], "device": device})
+    return shards
+
+
+def _steps_left(job: dict[str, Any]) -> int:
+    spec = Spec(**job["spec"])
+    done = [len(Member(Path(job["folder"]), seed).load(with_state=False)[1].chain) for seed in job["seeds"]]
+    return sum(spec.steps * (spec.segments - count) // spec.segments for count in done)
+
+
+def _read_existing(plan: Plan) -> None:
+    """Take over finished results of the same version; refuse others, naming the first field that differs."""
+    if not plan.folder.exists() or not any(plan.folder.iterdir()):
+        return
+    if not (plan.folder / "manifest.json").exists():
+        return  # an interrupted write: the files are made anew from the checkpoints
+    try:
+        plan.existing = read_cell(plan.folder)
+    except ResultsError as error:
+        raise InputError(f"{error}; move the folder away or choose another --out") from error
+    old, new = plan.existing.manifest, _manifest(plan, {})
+    for name in ("arms", "environment", "steps", "segments", "evaluation", "device", "code", "versions", "cpu"):
+        path = _difference(old.get(name), new[name], name)
+        if path is not None:
+            raise InputError(f"{plan.folder}: holds results of another version: {path}; move the folder away or choose another --out")
+
+
+def _difference(old: Any, new: Any, path: str) -> str | None:
+    """`path: was x, is now y` for the first leaf in which two JSON values differ."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        for key in sorted(set(old) | set(new), reverse=path == "code"):  # `hash` says less than the file that differs
+            if path == "code" and key == "hash":
+                continue
+            found = _difference(old.get(key), new.get(key), f"{path}.{key}")
+            if found is not None:
+                return found
+        return None
+    return None if old == new else f"{path}: was {old!r:.60}, is now {new!r:.60}"
+
+
+def _write(plan: Plan, workers: int, wall: float, seconds: dict[str, float]) -> bool:
+    """Write a cell from its members' checkpoints, with the members that were there; True where nothing was new."""
+    tables, members = [], {arm: dict(found) for arm, found in plan.existing.manifest["members"].items()} if plan.existing else {}
+    if plan.existing:
+        tables.append(plan.existing.curves)
+    new = 0
+    for arm in plan.arms:
+        for seed in plan.wanted(arm):
+            _, progress = Member(plan.cohort_folder(arm), seed).load(with_state=False)
+            if len(progress.chain) < plan.specs[arm].segments:
+                continue
+            new += 1
+            table = pd.DataFrame(progress.records)
+            table.insert(0, "arm", arm)
+            table.insert(1, "seed", seed)
+            tables.append(table)
+            diverged = table.loc[table["diverged"], "step"]
+            members.setdefault(arm, {})[str(seed)] = {
+                "chain": progress.chain,
+                "diverged_at": None if diverged.empty else int(diverged.iloc[0]),
+            }
+    if not new:
+        return True
+    timing = {**provenance.machine(), "workers": workers, "wall_seconds": round(wall, 3)}
+    timing["arms"] = {arm: {"seconds": round(spent, 3)} for arm, spent in seconds.items()}
+    curves = pd.concat(tables, ignore_index=True)
+    write_cell(plan.folder, curves, _manifest(plan, members), learner_class(plan.pair).metrics, timing)
+    return False
+
+
+def _manifest(plan: Plan, members: dict[str, Any]) -> dict[str, Any]:
+    kind = learner_class(plan.pair)
+    first = next(iter(plan.specs.values()))
+    arms = {
+        name: {
+            "title": arm.title,
+            "soft": arm.soft,
+            "hard": arm.hard,
+            "switches": dict(arm.switches),
+            "settings": plan.specs[name].settings,
+        }
+        for name, arm in kind.arms.items()
+    }
+    learner = make_learner(first, spaces(plan.task))
+    return {
+        "format": FORMAT,
+        "suite": plan.suite.name,
+        "pair": plan.pair,
+        "task": plan.task,
+        "source": kind.source,
+        "hard": next(name for name, arm in kind.arms.items() if not arm.soft),
+        "arms": arms,
+        "difference": differing_lines(plan.pair),
+        "environment": {
+            "id": plan.task,
+            "backend": backend(plan.task),
+            "time_limit": first.time_limit,
+            "environments": learner.environments,
+        },
+        "steps": first.steps,
+        "segments": first.segments,
+        "evaluation": {"episodes": first.episodes, "primary": plan.suite.evaluation.primary},
+        "device": plan.device,
+        "code": plan.code,
+        "versions": {name: version for name, version in provenance.versions().items() if name != "softbench"},
+        "cpu": provenance.capability(),
+        "members": members,
+    }
+
+
+def differing_lines(pair: str) -> dict[str, Any]:
+    """The lines of a pair's file that read a switch of its arms: all in which hard and soft differ."""
+    switches = sorted({name for arm in learner_class(pair).arms.values() for name in arm.switches})
+    pattern = re.compile(rf"\bself\.({'|'.join(switches)})\b")
+    file = f"algorithms/pairs/{pair}.py"
+    lines = [
+        {"line": number, "text": text}
+        for number, text in enumerate((provenance.ROOT / file).read_text().splitlines(), 1)
+        if pattern.search(text) and not re.match(r"\s*self\.\w+(, self\.\w+)* = ", text)
+    ]
+    return {"file": file, "lines": lines}
+
+
+def _check_space(plan: Plan) -> None:
+    """Refuse to start where the folders cannot be written or little space is left, before hours are spent."""
+    for folder in (plan.folder, plan.runs):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            with replacing(folder / "writable") as path:
+                path.write_bytes(b"softbench")
+            (folder / "writable").unlink()
+        except OSError as error:
+            what = "no space is left on the device" if error.errno in (errno.ENOSPC, errno.EDQUOT) else error.strerror
+            raise InputError(f"--out: {folder}: cannot be written: {what}") from error
+    free = shutil.disk_usage(plan.runs).free
+    if free < 64 * MEBIBYTE:
+        raise InputError(f"--out: {plan.runs}: only {free // MEBIBYTE} MiB of space left; at least 64 MiB are needed")
+
+
+def _file_name(task: str) -> str:
+    return task.replace("/", "_")

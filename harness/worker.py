@@ -1,0 +1,103 @@
+"""A worker process: reads jobs as JSON lines, trains shards of cohorts, writes checkpoints, tells its progress as JSON lines.
+
+One torch thread: workers are the parallel axis. Nothing but JSON passes between processes. The end of stdin ends the worker at
+once, so that none outlives its parent; what it was doing is lost back to the last checkpoint.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import sys
+import threading
+import time
+import traceback
+from pathlib import Path
+from typing import Any, TextIO
+
+import torch
+
+from harness.checkpoints import Member, Progress, fingerprint, rows, stack
+from harness.cohort import Spec
+from harness.segments import Cohort
+
+
+def train(job: dict[str, Any], tell: Any) -> None:
+    """Train `job["seeds"]` of a cohort to the end, from their checkpoints in `job["folder"]`; `tell(event)` after each segment."""
+    spec, folder = Spec(**job["spec"]), Path(job["folder"])
+    members = {seed: Member(folder, seed) for seed in job["seeds"]}
+    groups: dict[int, list[int]] = {}
+    for seed, member in members.items():
+        groups.setdefault(len(member.load(with_state=False)[1].chain), []).append(seed)
+    for done, seeds in sorted(groups.items()):
+        if done < spec.segments:
+            _train_group(spec, seeds, members, job["device"], tell)
+
+
+def _train_group(spec: Spec, seeds: list[int], members: dict[int, Member], device: str, tell: Any) -> None:
+    """Train members that are equally far."""
+    cohort = Cohort(spec, seeds, device)
+    loaded = [members[seed].load() for seed in seeds]
+    progress = [entry[1] for entry in loaded]
+    if len({len(entry.chain) for entry in progress}) > 1:  # a damaged checkpoint was found while loading
+        for number in sorted({len(entry.chain) for entry in progress}):
+            same = [seed for seed, entry in zip(seeds, progress, strict=True) if len(entry.chain) == number]
+            _train_group(spec, same, members, device, tell)
+        return
+    done = len(progress[0].chain)
+    state = stack([entry[0] for entry in loaded], cohort.device) if done else cohort.initial()
+    for number in range(done + 1, spec.segments + 1):
+        start = time.perf_counter()
+        state, records = cohort.segment(state, number)
+        for seed, entry, (row, record) in zip(seeds, progress, rows(state, records), strict=True):
+            link = fingerprint(entry.chain[-1] if entry.chain else "", row, record)
+            entry.chain.append(link)
+            entry.records.append(record)
+            members[seed].save(row, Progress(entry.records, entry.chain))
+        returns = records["return_sampled"]
+        steps = (cohort.boundary(number) - cohort.boundary(number - 1)) * cohort.quantum * len(seeds)
+        tell(
+            {
+                "event": "segment",
+                "pair": spec.pair,
+                "task": spec.task,
+                "arm": spec.arm,
+                "seeds": seeds,
+                "segment": number,
+                "steps": steps,
+                "seconds": time.perf_counter() - start,
+                "returns": [None if value != value else float(value) for value in returns],
+            }
+        )
+
+
+def main() -> None:
+    torch.set_num_threads(1)
+    torch.use_deterministic_algorithms(True)
+    out: TextIO = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # what a library prints must not mix with the events
+    jobs: queue.Queue[dict[str, Any]] = queue.Queue()
+    threading.Thread(target=_read, args=(jobs,), daemon=True).start()
+
+    def tell(event: dict[str, Any]) -> None:
+        print(json.dumps(event), file=out, flush=True)
+
+    while True:
+        job = jobs.get()
+        try:
+            train(job, tell)
+            tell({"event": "done"})
+        except Exception as error:  # the parent reports it; this worker goes on with the next job
+            traceback.print_exc()
+            tell({"event": "failed", "reason": f"{type(error).__name__}: {error}".splitlines()[0]})
+
+
+def _read(jobs: queue.Queue[dict[str, Any]]) -> None:
+    for line in sys.stdin:
+        jobs.put(json.loads(line))
+    os._exit(3)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,100 @@
+"""From cells to score matrices: normalization, divergence, holes, the complete block."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from invented_results import ARMS, Workspace, diverging, without
+
+from harness.suite import InputError, load_suite
+from reports.scores import Study, read_studies
+
+
+def studies(workspace: Workspace, name: str = "classic") -> list[Study]:
+    return read_studies(load_suite(name), workspace.results)
+
+
+def test_matrix_holds_normalized_final_scores(workspace: Workspace) -> None:
+    workspace.suite("classic", {"a2c": ["CartPole-v1", "Acrobot-v1"]})
+    workspace.cell("classic", "a2c", "CartPole-v1")
+    workspace.cell("classic", "a2c", "Acrobot-v1")
+    (study,) = studies(workspace)
+    curves = study.cells["Acrobot-v1"].curves
+    last = curves[(curves["arm"] == "a2c-proper") & (curves["segment"] == 20)].sort_values("seed")
+    expected = (last["return_sampled"].to_numpy() + 500) / 500
+    assert study.matrix("a2c-proper").shape == (10, 2)
+    assert study.matrix("a2c-proper")[:, study.tasks.index("Acrobot-v1")] == pytest.approx(expected)
+    assert study.holes == []
+    assert study.diverged == []
+
+
+def test_a_diverged_member_keeps_its_place_at_the_floor(workspace: Workspace) -> None:
+    workspace.suite("classic", {"a2c": ["Acrobot-v1"]})
+    workspace.cell("classic", "a2c", "Acrobot-v1", edit=diverging("a2c-proper", 4, 6))
+    (study,) = studies(workspace)
+    curves = study.curves["Acrobot-v1", "a2c-proper"]
+    assert study.matrix("a2c-proper").shape == (10, 1)
+    assert study.matrix("a2c-proper")[4, 0] == 0
+    assert (curves.returns["sampled"][4, 5:] == -500).all()
+    assert (curves.returns["sampled"][4, :5] > -500).all()
+    assert np.isfinite(curves.returns["greedy"]).all()
+    assert study.diverged == ["a2c on Acrobot-v1, arm a2c-proper, seed 4"]
+
+
+def test_a_missing_seed_is_a_hole_and_leaves_every_arm(workspace: Workspace) -> None:
+    workspace.suite("classic", {"a2c": ["CartPole-v1", "Acrobot-v1"]})
+    workspace.cell("classic", "a2c", "CartPole-v1", edit=without("a2c-naive", 7))
+    workspace.cell("classic", "a2c", "Acrobot-v1")
+    (study,) = studies(workspace)
+    assert study.holes == ["a2c on CartPole-v1, arm a2c-naive: seed 7 missing"]
+    assert study.seeds == [0, 1, 2, 3, 4, 5, 6, 8, 9]
+    assert study.matrix("a2c-proper").shape == (9, 2)
+    assert len(study.curves["Acrobot-v1", "a2c-naive"].seeds) == 10
+
+
+def test_a_missing_cell_and_a_missing_arm_leave_the_block(workspace: Workspace) -> None:
+    workspace.suite("classic", {"ppo": ["CartPole-v1", "Acrobot-v1", "MountainCar-v0"]})
+    workspace.cell("classic", "ppo", "CartPole-v1")
+    workspace.cell("classic", "ppo", "Acrobot-v1", arms={"ppo": None, "ppo-bonus": None, "sppo-38": "ppo"})
+    (study,) = studies(workspace)
+    assert study.tasks == ["CartPole-v1"]
+    assert study.holes == ["ppo on Acrobot-v1, arm sppo-40: all seeds missing", "ppo on MountainCar-v0: no results yet"]
+
+
+def test_soft_arms_follow_the_hard_arm_that_they_name(workspace: Workspace) -> None:
+    workspace.suite("classic", {"dqn": ["CartPole-v1"], "ppo": ["CartPole-v1"]})
+    workspace.cell("classic", "dqn", "CartPole-v1")
+    workspace.cell("classic", "ppo", "CartPole-v1")
+    dqn, ppo = studies(workspace)
+    assert dqn.groups == [["dqn", "soft-dqn-entropy", "soft-dqn-kl"], ["dqn-5step", "soft-dqn-entropy-5step", "soft-dqn-kl-5step"]]
+    assert dict(dqn.comparisons) == {arm: hard for arm, hard in ARMS["dqn"].items() if hard}
+    assert ppo.groups == [["ppo", "ppo-bonus", "sppo-38", "sppo-40"]]
+
+
+def test_unregistered_seeds_and_cells_are_left_out(workspace: Workspace) -> None:
+    workspace.suite("classic", {"a2c": ["CartPole-v1"]}, seeds="0-4")
+    workspace.cell("classic", "a2c", "CartPole-v1")
+    workspace.cell("classic", "a2c", "Acrobot-v1")
+    (study,) = studies(workspace)
+    assert list(study.cells) == ["CartPole-v1"]
+    assert study.curves["CartPole-v1", "a2c-naive"].seeds == [0, 1, 2, 3, 4]
+    assert study.matrix("a2c-naive").shape == (5, 1)
+
+
+def test_damaged_results_are_one_clear_line(workspace: Workspace) -> None:
+    workspace.suite("classic", {"a2c": ["CartPole-v1"]})
+    workspace.cell("classic", "a2c", "CartPole-v1", edit=lambda curves, _: curves.drop(curves.index[3]))
+    with pytest.raises(InputError, match="does not have one row for every seed and segment"):
+        studies(workspace)
+    workspace.cell("classic", "a2c", "CartPole-v1", arms={"a2c-naive": None, "a2c-proper": "elsewhere"})
+    with pytest.raises(InputError, match="'elsewhere', which is no hard arm"):
+        studies(workspace)
+    workspace.cell("classic", "a2c", "CartPole-v1")
+    path = workspace.results / "classic/a2c/CartPole-v1/manifest.json"
+    manifest = json.loads(path.read_text())
+    del manifest["members"]
+    path.write_text(json.dumps(manifest))
+    with pytest.raises(InputError, match="'members' is missing"):
+        studies(workspace)

@@ -1,0 +1,272 @@
+"""The rendered site: what it says, that its numbers are the downloads' numbers, and that it is inert and reproducible."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+from invented_results import ARMS, TASKS, Workspace
+
+from harness.suite import InputError
+from reports.site import build
+from reports.statistics import Estimate
+from reports.tables import Table, reading
+
+HOSTILE = '<script>alert(1)</script>"&<img src=x onerror=a>$x$'
+
+
+class Parts(HTMLParser):
+    """All tags with attributes, all table rows by the table's heading link, and all text."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str]]] = []
+        self.tables: dict[str, list[list[str]]] = {}
+        self.text: list[str] = []
+        self.rows: list[list[str]] = []
+        self.stack: list[str] = []
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        found = {name: value or "" for name, value in attrs}
+        self.tags.append((tag, found))
+        if tag == "a" and found.get("href", "").endswith(".csv"):
+            self.rows = self.tables.setdefault(found["href"], [])
+        elif tag == "tr":
+            self.rows.append([])
+        elif tag in ("td", "th"):
+            self.rows[-1].append("")
+        self.stack.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        while self.stack and self.stack.pop() != tag:
+            pass
+
+    def handle_data(self, data: str) -> None:
+        self.text.append(data)
+        if self.stack and self.stack[-1] in ("td", "th"):
+            self.rows[-1][-1] += data
+
+
+def test_files_and_links(site: Path) -> None:
+    links = [attrs["href"] for tag, attrs in Parts((site / "classic.html").read_text()).tags if tag == "a"]
+    local = [link for link in links if not link.startswith("#")]
+    assert len(local) > 20
+    assert [link for link in local if not (site / link).is_file()] == []
+    written = {str(path.relative_to(site)) for path in site.rglob("*.*") if path.suffix in (".csv", ".svg")}
+    assert written == {link for link in local if not link.endswith(".html")}
+    for svg in site.rglob("*.svg"):
+        ElementTree.parse(svg)
+
+
+def test_numbers_in_the_page_are_those_of_the_csv(site: Path) -> None:
+    found = Parts((site / "classic.html").read_text()).tables
+    assert len(found) > 10
+    for link, (header, *rows) in found.items():
+        with (site / link).open(newline="") as file:
+            names, *lines = csv.reader(file)
+        assert len(rows) == len(lines) > 0
+        for row, line in zip(rows, lines, strict=True):
+            cells = dict(zip(header, row, strict=True))
+            values = dict(zip(names, line, strict=True))
+            for name, cell in cells.items():
+                low = values.get(f"{name} low", "")
+                whole = values[name]
+                if low:
+                    whole += f" ({low})" if low.startswith("undefined") else f" [{low}, {values[f'{name} high']}]"
+                assert cell == whole, (link, name)
+
+
+def test_first_screen_says_what_the_evidence_is(site: Path) -> None:
+    rows = Parts((site / "classic.html").read_text()).tables["classic/evidence.csv"]
+    by_arm = {row[0]: row for row in rows[1:]}
+    assert list(by_arm) == ["a2c-proper", "sppo-38", "sppo-40"]
+    for row in by_arm.values():
+        value, low, high = map(float, re.findall(r"-?\d\.\d{3}", row[3]))
+        assert low <= value <= high
+        seeds = row[4].split()[0]
+        assert row[2] == ("better" if low > 0 else "worse" if high < 0 else f"not separable at n = {seeds}")
+    assert by_arm["a2c-proper"][4:] == ["9 of 10", "1 of 2", "0", "a2c"]
+    assert by_arm["sppo-40"][4:] == ["10", "2", "1", "ppo"]
+
+
+def test_missing_and_diverged_are_shown(site: Path) -> None:
+    page = (site / "classic.html").read_text()
+    assert "a2c on CartPole-v1, arm a2c-naive: seed 7 missing" in page
+    assert "a2c on Acrobot-v1: no results yet" in page
+    assert "ppo on Acrobot-v1, arm sppo-40, seed 3" in page
+    rows = Parts(page).tables
+    assert ["CartPole-v1", "a2c-naive", "7", "missing", "—", "—", "—", "—"] in rows["classic/a2c-members.csv"]
+    lost = [row for row in rows["classic/ppo-members.csv"] if row[3] == "diverged at step 200000"]
+    assert [row[:3] + row[4:7] for row in lost] == [["Acrobot-v1", "sppo-40", "3", "-500.00", "-500.00", "0.0000"]]
+
+
+def test_published_figures_stand_beside_ours(site: Path) -> None:
+    rows = Parts((site / "classic.html").read_text()).tables["classic/ppo-published.csv"]
+    (row,) = rows[1:]
+    ours = float(row[2].split()[0])
+    assert row[4:6] == ["490 ± 6.1", "3"]
+    assert float(row[6].rstrip("%")) == pytest.approx((ours - 490) / 4.9, abs=0.06)
+    assert row[7] == ("yes" if abs(ours - 490) <= 24.5 else "no")
+    svg = (site / "classic/ppo-CartPole-v1-ppo.svg").read_text()
+    assert "ppo, published: CleanRL, ppo.py" in svg
+    assert "stroke-dasharray" in svg
+
+
+def test_pages_are_self_contained(site: Path) -> None:
+    for path in site.glob("*.html"):
+        parts = Parts(path.read_text())
+        policy = [attrs for tag, attrs in parts.tags if tag == "meta" and attrs.get("http-equiv") == "Content-Security-Policy"]
+        assert policy[0]["content"] == "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
+        for tag, attrs in parts.tags:
+            assert tag not in ("script", "iframe", "object", "embed", "img", "base", "form")
+            for name, value in attrs.items():
+                assert not name.startswith("on")
+                if name in ("src", "href", "xlink:href", "action", "data"):
+                    assert not re.match(r"(?i)\s*(https?:|//|javascript:|file:)", value), value
+                assert not re.search(r"url\((?!#)", value)
+        assert "@import" not in path.read_text()
+        assert path.stat().st_size < 3_000_000
+
+
+def test_figures_say_what_they_show(site: Path) -> None:
+    page = (site / "classic.html").read_text()
+    figures = re.findall(r"<figure.*?</figure>", page, re.DOTALL)
+    assert len(figures) == 1 + 2 * 3 + 3
+    for figure in figures:
+        assert re.search(r'role="img" aria-label="[^"]{20,}"', figure)
+        assert re.search(r"<figcaption>\w.{40,}", figure)
+        assert "softbench train classic" in figure
+
+
+def test_the_page_names_what_it_rests_on(site: Path) -> None:
+    page = (site / "classic.html").read_text()
+    for fact in (
+        "algorithms/pairs/ppo.py",
+        "self.entropy_in_return * self.temperature",
+        "2.13.0",
+        "AVX512",
+        "A processor",
+        "range of the return",
+    ):
+        assert fact in page
+    assert "softbench train classic --pair ppo --task CartPole-v1 &amp;&amp; softbench report classic" in page
+    assert "nan" not in re.findall(r"(?i)\bnan\b", page)
+
+
+def test_rendering_twice_gives_equal_bytes(site: Path, demo: Workspace, tmp_path: Path) -> None:
+    with contextlib.chdir(demo.root):
+        build([], tmp_path)
+    first, second = ({path.relative_to(root): path.read_bytes() for path in root.rglob("*.*")} for root in (site, tmp_path))
+    assert first == second
+
+
+def test_strings_of_the_results_are_inert(workspace: Workspace) -> None:
+    arms: dict[str, str | None] = {f"hard {HOSTILE}": None, f"soft {HOSTILE}": f"hard {HOSTILE}"}
+    workspace.suite(
+        "classic", {"a2c": ["CartPole-v1"]}, published=[{"task": "CartPole-v1", "arm": f"hard {HOSTILE}", "mean": 1.0, "source": HOSTILE}]
+    )
+
+    def edit(curves, manifest):  # type: ignore[no-untyped-def]
+        manifest["source"] = manifest["difference"]["file"] = manifest["difference"]["lines"][0]["text"] = HOSTILE
+        manifest["versions"]["torch"] = manifest["device"] = HOSTILE
+        for arm in arms:
+            manifest["arms"][arm]["title"] = HOSTILE
+            manifest["arms"][arm]["settings"][HOSTILE] = HOSTILE
+            manifest["members"][arm]["0"]["chain"] = [HOSTILE]
+        return curves
+
+    workspace.cell("classic", "a2c", "CartPole-v1", arms=arms, seeds=3, edit=edit)
+    pages = build(["classic"], workspace.root / "site")
+    for page in pages:
+        parts = Parts(page.read_text())
+        assert not [tag for tag, attrs in parts.tags if tag in ("script", "img") or any(name.startswith("on") for name in attrs)]
+    assert HOSTILE in "".join(parts.text)
+    for svg in (workspace.root / "site").rglob("*.svg"):
+        assert {each.tag.split("}")[1] for each in ElementTree.parse(svg).iter()} <= {
+            "svg",
+            "g",
+            "defs",
+            "style",
+            "path",
+            "use",
+            "text",
+            "clipPath",
+            "rect",
+        }
+
+
+def test_no_variance_and_a_single_seed_are_said_and_never_nan(workspace: Workspace) -> None:
+    figure = {"task": "CartPole-v1", "arm": "a2c-naive", "mean": 490.0, "source": "elsewhere"}
+    workspace.suite("classic", {"a2c": ["CartPole-v1"]}, seeds="0-2", published=[figure])
+    workspace.suite("single", {"a2c": ["CartPole-v1"]}, seeds="0")
+    workspace.cell(
+        "classic", "a2c", "CartPole-v1", seeds=3, edit=lambda curves, _: curves.assign(return_sampled=500.0, train_return=float("nan"))
+    )
+    workspace.cell("single", "a2c", "CartPole-v1", seeds=1)
+    build([], workspace.root / "site")
+    flat, single = ((workspace.root / "site" / f"{name}.html").read_text() for name in ("classic", "single"))
+    assert "no interval (no variance)" in flat
+    assert "0.000 (undefined: no variance)" in flat
+    assert "no interval (n &lt; 2)" in single
+    for page in (flat, single, (workspace.root / "site/index.html").read_text()):
+        assert not re.search(r"(?i)\bnan\b", page)
+
+
+def test_nothing_in_common_is_said(workspace: Workspace) -> None:
+    workspace.suite("classic", {"a2c": ["CartPole-v1"]})
+
+    def edit(curves, manifest):  # type: ignore[no-untyped-def]
+        manifest["members"]["a2c-proper"] = {}
+        return curves[curves["arm"] == "a2c-naive"]
+
+    workspace.cell("classic", "a2c", "CartPole-v1", edit=edit)
+    page = build(["classic"], workspace.root / "site")[1].read_text()
+    assert "nothing to compare yet" in page
+    assert "No aggregates" in page
+
+
+def test_bad_input_is_one_line(workspace: Workspace) -> None:
+    workspace.suite("classic", {"a2c": ["CartPole-v1"]})
+    with pytest.raises(InputError, match="no results for any suite in results"):
+        build([], workspace.root / "site")
+    with pytest.raises(InputError, match="no results for suite 'classic'"):
+        build(["classic"], workspace.root / "site")
+    with pytest.raises(InputError, match="unknown suite 'clasic'; did you mean 'classic'"):
+        build(["clasic"], workspace.root / "site")
+    workspace.cell("classic", "a2c", "CartPole-v1", seeds=2)
+    (workspace.root / "file").write_text("")
+    with pytest.raises(InputError, match="--out file: cannot be written"):
+        build(["classic"], Path("file"))
+
+
+def test_reading_goes_by_the_interval() -> None:
+    assert reading(Estimate(0.1, 0.01, 0.2), 10) == "better"
+    assert reading(Estimate(-0.1, -0.2, -0.01), 10) == "worse"
+    assert reading(Estimate(0.1, -0.01, 0.2), 10) == reading(Estimate(-0.1, -0.2, 0.01), 10) == "not separable at n = 10"
+    assert reading(Estimate(0.1, why="undefined: n < 2"), 1) == "no interval (n < 2)"
+
+
+def test_estimates_in_tables() -> None:
+    table = Table("t", "t", "t", ["a", "b"], [["x", Estimate(-0.0001, -0.2, 0.3)], ["y", "none"]])
+    assert table.text(Estimate(-0.0001, -0.2, 0.3)) == "0.000 [-0.200, 0.300]"
+    assert table.csv() == "a,b,b low,b high\nx,0.000,-0.200,0.300\ny,none,,\n"
+
+
+@pytest.mark.slow
+def test_two_full_suites_render_within_seconds(workspace: Workspace) -> None:
+    import time
+
+    for name in ("classic", "second"):
+        workspace.suite(name, {pair: list(TASKS) for pair in ARMS})
+        for pair in ARMS:
+            for task in TASKS:
+                workspace.cell(name, pair, task)
+    start = time.process_time()
+    build([], workspace.root / "site")
+    assert time.process_time() - start < 20
