@@ -50,7 +50,9 @@ def list_command() -> None:
     console.print(arms)
 
 
-@app.command(epilog="Examples:  softbench train smoke  |  softbench train classic --pair dqn --task CartPole-v1 --arms dqn,soft-dqn-kl --seeds 0-9")
+@app.command(
+    epilog="Examples:  softbench train smoke  |  softbench train classic --pair dqn --arms dqn,soft-dqn-kl --seeds 0-9 --workers 8"
+)
 def train(
     suite: Annotated[str, typer.Argument(help="name of a suite, see `softbench list`")],
     pair: Annotated[str | None, typer.Option(help="only this pair")] = None,

@@ -1,6 +1,7 @@
-"""Well-known libraries as yardsticks of `softbench bench`: the same work as one member of a cohort, one process, one thread.
+"""What `softbench bench` times beside a cohort: its environments alone, matrix products, and a peer.
 
-A peer gets the pair's own settings. Where it has no counterpart of a soft arm, its hard algorithm is timed: the cost is about the same.
+A peer is a well-known library that does the work of one member with the pair's own settings, in one process. Where it has no counterpart of
+a soft arm, its hard algorithm is timed: the cost is about the same.
 """
 
 from __future__ import annotations
@@ -11,8 +12,12 @@ from collections.abc import Callable
 from importlib.metadata import version
 from typing import Any
 
+import gymnasium
+import numpy as np
+import torch
+
 from harness.cohort import Spec, learner_class, make_learner
-from harness.environments import spaces
+from harness.environments import make, spaces
 from harness.errors import InputError, suggestion
 
 Work = Callable[[int], None]
@@ -35,12 +40,42 @@ def peer_version(peer: str) -> str:
     return version(DISTRIBUTIONS[peer])
 
 
-def work(spec: Spec) -> tuple[Work, int]:
-    """Training with Stable-Baselines3, one seed: iterations, and environment steps an iteration.
+def environment_work(spec: Spec, members: int) -> tuple[Work, int]:
+    """As many environments as the members have, with random actions drawn beforehand; an iteration is one step of each."""
+    offered = spaces(spec.task)
+    count = members * make_learner(spec, offered).environments
+    vector = make(spec.task, count)
+    vector.reset(list(range(count)))
+    generator = np.random.default_rng(0)
+    actions: np.ndarray = generator.integers(offered.actions, size=(256, count))
+    if offered.continuous:
+        low, high = np.maximum(vector.action_space.low, -1), np.minimum(vector.action_space.high, 1)
+        actions = generator.uniform(low, high, (256, count, offered.actions)).astype(np.float32)
+
+    def work(iterations: int) -> None:
+        for index in range(iterations):
+            vector.step(actions[index % 256])
+
+    return work, count
+
+
+def matmul_work(left: tuple[int, ...], right: tuple[int, ...]) -> tuple[Work, int]:
+    """float32 products of two batches of matrices: an iteration is one product; FLOPs an iteration (2 a multiply-add)."""
+    a, b = torch.randn(left), torch.randn(right)
+    out = torch.empty(*left[:-1], right[-1])
+
+    def work(iterations: int) -> None:
+        for _ in range(iterations):
+            torch.matmul(a, b, out=out)
+
+    return work, 2 * math.prod(left) * right[-1]
+
+
+def sb3_work(spec: Spec) -> tuple[Work, int]:
+    """Training with Stable-Baselines3, one seed; environment steps an iteration.
 
     Its plain vector environment over Gymnasium's own environments, no monitor, no logger output, on the CPU.
     """
-    import gymnasium
     from stable_baselines3.common.vec_env import DummyVecEnv
 
     learner = make_learner(spec, spaces(spec.task))
@@ -48,10 +83,10 @@ def work(spec: Spec) -> tuple[Work, int]:
     vector = DummyVecEnv([lambda: gymnasium.make(spec.task)] * learner.environments)
     model = MODELS[spec.pair](vector, learner_class(spec.pair).settings_type(**spec.settings), learner)
 
-    def iterate(iterations: int) -> None:
+    def work(iterations: int) -> None:
         model.learn(total_timesteps=iterations * quantum, reset_num_timesteps=False, log_interval=None)
 
-    return iterate, quantum
+    return work, quantum
 
 
 def ppo(vector: Any, s: Any, learner: Any) -> Any:
@@ -80,7 +115,6 @@ def ppo(vector: Any, s: Any, learner: Any) -> Any:
 
 def a2c(vector: Any, s: Any, _: Any) -> Any:
     """A2C with RMSProp and n-step returns (trace 1)."""
-    import torch
     from stable_baselines3 import A2C
 
     optimizer = {"optimizer_class": torch.optim.RMSprop, "optimizer_kwargs": {"alpha": s.rms_decay, "eps": s.rms_epsilon}}

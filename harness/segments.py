@@ -26,6 +26,8 @@ class Cohort:
     """Members `seeds` of one arm on one task, in this process, on one device."""
 
     def __init__(self, spec: Spec, seeds: list[int], device: torch.device | str = "cpu") -> None:
+        # Moments of idle units decay into denormal numbers, which are slow; to flush them is part of the numbers.
+        torch.set_flush_denormal(True)
         self.spec, self.seeds, self.device = spec, seeds, torch.device(device)
         self.spaces = environments.spaces(spec.task)
         self.learner = make_learner(spec, self.spaces)
@@ -83,9 +85,7 @@ class Cohort:
         state["diverged_at"] = torch.where((state["diverged_at"] < 0) & ~finite, step, state["diverged_at"])
 
     @torch.no_grad()
-    def _collect(
-        self, state: State, observation: np.ndarray, noise: Tensor, step: int, episodes: Episodes
-    ) -> tuple[Rollout, np.ndarray]:
+    def _collect(self, state: State, observation: np.ndarray, noise: Tensor, step: int, episodes: Episodes) -> tuple[Rollout, np.ndarray]:
         """One rollout from `observation` [P E, D]; the last observation comes back with it."""
         members, count, horizon = len(self.seeds), self.learner.environments, self.learner.horizon
         act = self.learner.behaviour(state)

@@ -59,9 +59,7 @@ class Streams:
 
     def _next(self, role: str, shape: tuple[int, ...], draw: Callable[[np.random.Generator, tuple[int, ...]], np.ndarray]) -> Tensor:
         if role not in self._generators:
-            self._generators[role] = [
-                np.random.Generator(np.random.Philox(sequence(seed, role, self.segment))) for seed in self.seeds
-            ]
+            self._generators[role] = [np.random.Generator(np.random.Philox(sequence(seed, role, self.segment))) for seed in self.seeds]
         known, block = self._blocks.get(role, (shape, []))
         if known != shape:
             raise ValueError(f"stream {role!r} was read in shape {known} before, now {shape}")

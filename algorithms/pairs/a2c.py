@@ -17,7 +17,20 @@ from torch import Tensor
 from algorithms import learner, maxent
 from algorithms.learner import Arm, Behaviour, Metrics, Rollout, Spaces
 from algorithms.policies import Categorical
-from algorithms.population import Draws, Layout, State, clip_norm_, gradient, mlp, mlp_shapes, optimizer_state, orthogonal, rmsprop_
+from algorithms.population import (
+    WIDTH,
+    Draws,
+    Layout,
+    State,
+    clip_norm_,
+    gradient,
+    mlp,
+    mlp_shapes,
+    optimizer_state,
+    orthogonal,
+    rmsprop_,
+    tanh,
+)
 from algorithms.returns import n_step
 
 
@@ -31,7 +44,7 @@ class Settings(learner.Settings):
     max_gradient_norm: float = Field(default=0.5, gt=0)
     rms_decay: float = Field(default=0.99, ge=0, lt=1)
     rms_epsilon: float = Field(default=1e-5, gt=0)
-    hidden: int = Field(default=64, ge=1)
+    hidden: int = Field(default=64, ge=WIDTH, multiple_of=WIDTH)
 
 
 class A2C(learner.Learner):
@@ -74,18 +87,19 @@ class A2C(learner.Learner):
 
     def value(self, parameters: dict[str, Tensor], observation: Tensor) -> Tensor:
         """Value [P, B] at observation [P, B, D]."""
-        return mlp(parameters, "critic", observation, torch.tanh).squeeze(-1)
+        return mlp(parameters, "critic", observation, tanh, 1).squeeze(-1)
 
     def policy(self, parameters: dict[str, Tensor], observation: Tensor) -> Categorical:
         """Policy at observation [P, B, D]."""
-        return Categorical(mlp(parameters, "actor", observation, torch.tanh))
+        return Categorical(mlp(parameters, "actor", observation, tanh, self.spaces.actions))
 
     def initial(self, draws: Draws) -> State:
         tensors = {name: torch.zeros(draws.members, *shape) for name, shape in self.layout.shapes.items()}
+        heads = {"actor.2.weight": (self.spaces.actions, 0.01), "critic.2.weight": (1, 1.0)}
         for name, shape in self.layout.shapes.items():
             if name.endswith("weight"):
-                gain = {"actor.2.weight": 0.01, "critic.2.weight": 1.0}.get(name, math.sqrt(2))
-                tensors[name] = orthogonal(draws, name, shape[0], shape[1], gain)
+                outputs, gain = heads.get(name, (shape[1], math.sqrt(2)))
+                tensors[name] = orthogonal(draws, name, shape[0], outputs, gain)
         return optimizer_state("parameters", self.layout.join(tensors).to(draws.device), "rms_square")
 
     def noise(self, draws: Draws, role: str, shape: tuple[int, ...]) -> Tensor:

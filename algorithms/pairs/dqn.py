@@ -6,6 +6,8 @@ returns (Eq. 46). Settings of CleanRL's dqn.py. Convention 1 (Schulman): Q(s, a)
 
 from __future__ import annotations
 
+import math
+from itertools import pairwise
 from typing import Any, Literal
 
 import torch
@@ -57,15 +59,16 @@ class DQN(learner.Learner):
         "entropy": "mean entropy of the behaviour policy (epsilon-greedy) in nats",
         "td_loss": "mean squared temporal-difference error",
         "q_mean": "mean Q(s, a) of the sampled transitions",
-        "boltzmann_entropy": "mean entropy of the policy proportional to exp(Q / temperature) in nats",
     }
 
     def __init__(self, settings: Settings, spaces: Spaces, steps: int, backup_form: Backup, backup_steps: int):
         self.settings, self.spaces, self.steps = settings, spaces, steps
         self.environments, self.horizon = 1, settings.horizon
         self.backup_form, self.backup_steps = backup_form, backup_steps
-        if settings.learning_starts < settings.horizon or settings.replay_size < settings.horizon + backup_steps:
-            raise ValueError(f"learning_starts and replay_size: must be at least horizon (+ {backup_steps}) = {settings.horizon + backup_steps}")
+        least = settings.horizon + backup_steps
+        for name in ("learning_starts", "replay_size"):
+            if getattr(settings, name) < least:
+                raise ValueError(f"{name}: must be at least {least} (horizon + steps of the backup)")
         self.layout = Layout(mlp_shapes("q", [spaces.observation, *settings.hidden, spaces.actions]))
 
     # What is soft: the backup. ------------------------------------------------------------------------------------------
@@ -85,9 +88,8 @@ class DQN(learner.Learner):
 
     def target(self, q_target: dict[str, Tensor], window: dict[str, Tensor]) -> Tensor:
         """Targets y [P, B] for windows [P, B, n, ...] (Eq. 46; n = 1: Eq. 45)."""
-        length = window["reward"].shape[2]
-        ends = window["ends"]
-        stop = torch.argmax(torch.cat([ends[..., :-1], torch.ones_like(ends[..., :1])], -1).byte(), -1)
+        length, ends = window["reward"].shape[2], window["ends"]
+        stop = torch.where(ends, torch.arange(length, device=ends.device), length - 1).amin(-1)
         last = window["next_observation"].take_along_dim(stop[..., None, None], 2).squeeze(2)
         next_value = self.backup(self.q(q_target, last))
         penalty = torch.zeros_like(window["reward"])
@@ -100,7 +102,7 @@ class DQN(learner.Learner):
 
     def q(self, parameters: dict[str, Tensor], observation: Tensor) -> Tensor:
         """Q [P, B, A] at observation [P, B, D]."""
-        return mlp(parameters, "q", observation, torch.relu)
+        return mlp(parameters, "q", observation, torch.relu, self.spaces.actions)
 
     def epsilon(self, step: int) -> float:
         """Probability of a uniform action after `step` steps: linear, then constant."""
@@ -109,10 +111,10 @@ class DQN(learner.Learner):
         return s.exploration_start + progress * (s.exploration_end - s.exploration_start)
 
     def initial(self, draws: Draws) -> State:
-        tensors = {}
-        for name, shape in self.layout.shapes.items():
-            inputs = self.layout.shapes[name.replace("bias", "weight")][0]
-            tensors[name] = fan_in_uniform(draws, name, shape, inputs).cpu()
+        tensors, sizes = {}, [self.spaces.observation, *self.settings.hidden, self.spaces.actions]
+        for index, (inputs, outputs) in enumerate(pairwise(sizes)):
+            tensors[f"q.{index}.weight"] = fan_in_uniform(draws, f"q.{index}.weight", (inputs, outputs), inputs).cpu()
+            tensors[f"q.{index}.bias"] = fan_in_uniform(draws, f"q.{index}.bias", (1, outputs), inputs).cpu()
         parameters = self.layout.join(tensors).to(draws.device)
         return {
             **optimizer_state("parameters", parameters, "adam_mean", "adam_square"),
@@ -139,9 +141,9 @@ class DQN(learner.Learner):
         stored = step + self.horizon
         uniform = draws.uniform("replay", (s.batch,))
         epsilon, choices = self.epsilon(step), self.spaces.actions
-        greedy = 1 - epsilon + epsilon / choices
-        behaviour = torch.tensor([greedy] + [epsilon / choices] * (choices - 1))
-        entropy = torch.special.entr(behaviour).sum().expand(draws.members)
+        greedy, other = 1 - epsilon + epsilon / choices, epsilon / choices
+        bits = -greedy * math.log(greedy) - (choices - 1) * (other * math.log(other) if other else 0.0)
+        entropy = torch.full((draws.members,), bits, device=draws.device)
         if stored < s.learning_starts:
             return {"entropy": entropy}
         window = replay.sample(state, uniform, self.backup_steps, stored)
@@ -155,10 +157,7 @@ class DQN(learner.Learner):
         adam_(state, "parameters", gradient(loss, leaf), count, s.learning_rate, epsilon=1e-8)
         if stored // s.target_period > step // s.target_period:
             state["target"].copy_(state["parameters"])
-        metrics = {"entropy": entropy, "td_loss": loss.detach(), "q_mean": chosen.detach().mean(1)}
-        if s.temperature > 0:
-            metrics["boltzmann_entropy"] = maxent.entropy(maxent.log_boltzmann(q.detach(), s.temperature)).mean(1)
-        return metrics
+        return {"entropy": entropy, "td_loss": loss.detach(), "q_mean": chosen.detach().mean(1)}
 
 
 LEARNER: Any = DQN

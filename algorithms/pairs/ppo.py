@@ -16,7 +16,20 @@ from torch import Tensor
 from algorithms import learner
 from algorithms.learner import Arm, Behaviour, Metrics, Rollout, Spaces
 from algorithms.policies import Categorical, Gaussian, Policy
-from algorithms.population import Draws, Layout, State, adam_, clip_norm_, gradient, mlp, mlp_shapes, optimizer_state, orthogonal
+from algorithms.population import (
+    WIDTH,
+    Draws,
+    Layout,
+    State,
+    adam_,
+    clip_norm_,
+    gradient,
+    mlp,
+    mlp_shapes,
+    optimizer_state,
+    orthogonal,
+    tanh,
+)
 from algorithms.returns import gae
 
 
@@ -34,7 +47,7 @@ class Settings(learner.Settings):
     value_coefficient: float = Field(default=0.5, ge=0)
     temperature: float = Field(default=0.01, ge=0)
     max_gradient_norm: float = Field(default=0.5, gt=0)
-    hidden: int = Field(default=64, ge=1)
+    hidden: int = Field(default=64, ge=WIDTH, multiple_of=WIDTH)
     normalize: bool = False
     """Running normalization of observations and rewards, as CleanRL does for continuous control."""
 
@@ -116,20 +129,20 @@ class PPO(learner.Learner):
 
     def policy(self, parameters: dict[str, Tensor], observation: Tensor) -> Policy:
         """Policy at observation [P, B, D]."""
-        output = mlp(parameters, "actor", observation, torch.tanh)
+        output = mlp(parameters, "actor", observation, tanh, self.spaces.actions)
         return Gaussian(output, parameters["log_std"]) if self.spaces.continuous else Categorical(output)
 
     def value(self, parameters: dict[str, Tensor], observation: Tensor) -> Tensor:
         """Value [P, B] at observation [P, B, D]."""
-        return mlp(parameters, "critic", observation, torch.tanh).squeeze(-1)
+        return mlp(parameters, "critic", observation, tanh, 1).squeeze(-1)
 
     def initial(self, draws: Draws) -> State:
         tensors = {name: torch.zeros(draws.members, *shape) for name, shape in self.layout.shapes.items()}
+        heads = {"actor.2.weight": (self.spaces.actions, 0.01), "critic.2.weight": (1, 1.0)}
         for name, shape in self.layout.shapes.items():
             if name.endswith("weight"):
-                last = shape[1] in (self.spaces.actions, 1) and ".2." in name
-                gain = (0.01 if name.startswith("actor") else 1.0) if last else math.sqrt(2)
-                tensors[name] = orthogonal(draws, name, shape[0], shape[1], gain)
+                outputs, gain = heads.get(name, (shape[1], math.sqrt(2)))
+                tensors[name] = orthogonal(draws, name, shape[0], outputs, gain)
         state = optimizer_state("parameters", self.layout.join(tensors).to(draws.device), "adam_mean", "adam_square")
         if self.settings.normalize:
             for name, size in (("observation", self.spaces.observation), ("return", 1)):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import pytest
 import torch
@@ -56,15 +57,14 @@ def test_mlp_is_each_members_own_sequential(outputs):
     inputs, members = randn(3, 6, 4, seed=1), []
     for seed in range(3):
         torch.manual_seed(seed)
-        layers = [torch.nn.Linear(a, b) for a, b in zip(sizes, sizes[1:], strict=False)]
+        layers = [torch.nn.Linear(a, b) for a, b in pairwise(sizes)]
         members.append(torch.nn.Sequential(layers[0], torch.nn.Tanh(), layers[1], torch.nn.Tanh(), layers[2]))
-    tensors = {
-        f"net.{i}.{kind}": torch.stack([getattr(m[2 * i], kind).detach().T.reshape(layout.shapes[f"net.{i}.{kind}"]) for m in members])
-        for i in range(3)
-        for kind in ("weight", "bias")
-    }
+    tensors = {}
+    for i in range(3):
+        tensors[f"net.{i}.weight"] = torch.stack([net[2 * i].weight.detach().T for net in members])
+        tensors[f"net.{i}.bias"] = torch.stack([net[2 * i].bias.detach().unsqueeze(0) for net in members])
     flat = layout.join(tensors).requires_grad_()
-    output = population.mlp(layout.split(flat), "net", inputs, torch.tanh)
+    output = population.mlp(layout.split(flat), "net", inputs, torch.tanh, outputs)
     assert output.shape == (3, 6, outputs)
     gradients = layout.split(population.gradient(output.square().mean((1, 2)), flat))
     for member, net in enumerate(members):
@@ -72,8 +72,39 @@ def test_mlp_is_each_members_own_sequential(outputs):
         torch.testing.assert_close(output[member], expected)
         expected.square().mean().backward()
         for i in range(3):
-            torch.testing.assert_close(gradients[f"net.{i}.weight"][member], net[2 * i].weight.grad.T)
-            torch.testing.assert_close(gradients[f"net.{i}.bias"][member, 0], net[2 * i].bias.grad)
+            width = sizes[i + 1]
+            torch.testing.assert_close(gradients[f"net.{i}.weight"][member, :, :width], net[2 * i].weight.grad.T)
+            torch.testing.assert_close(gradients[f"net.{i}.bias"][member, 0, :width], net[2 * i].bias.grad)
+            assert (gradients[f"net.{i}.weight"][member, :, width:] == 0).all()  # padding never moves
+
+
+def test_join_fills_up_a_shorter_last_axis_with_zeros():
+    layout = Layout({"w": (2, 16)})
+    flat = layout.join({"w": torch.ones(3, 2, 5)})
+    assert layout.split(flat)["w"].sum(1).tolist() == [[2.0] * 5 + [0.0] * 11] * 3
+
+
+def test_tanh_is_tanh_to_one_rounding():
+    inputs = torch.linspace(-20, 20, 100_001)
+    assert (population.tanh(inputs) - torch.tanh(inputs)).abs().max() <= 1.3e-7
+    assert torch.autograd.gradcheck(population.tanh, (torch.linspace(-3, 3, 21, dtype=torch.float64).requires_grad_(),))
+
+
+@pytest.mark.parametrize("outputs", [1, 2, 3, 5, 6, 7, 10, 17, 18])
+def test_networks_and_their_gradients_round_alike_alone_and_in_company(outputs):
+    for batch in (1, 2, 3, 5, 8, 17, 27, 32, 33, 64):
+        layout = Layout(population.mlp_shapes("net", [11, 64, 64, outputs]))
+        flat, inputs = 0.3 * randn(5, layout.size), randn(5, batch, 11, seed=1)
+
+        def run(part, layout=layout, flat=flat, inputs=inputs):
+            leaf = flat[part].clone().requires_grad_()
+            output = population.mlp(layout.split(leaf), "net", inputs[part], population.tanh, outputs)
+            return output.detach(), population.gradient(output.square().sum((1, 2)), leaf)
+
+        together = run(slice(0, 5))
+        for member in range(5):
+            for whole, alone in zip(together, run(slice(member, member + 1)), strict=True):
+                assert torch.equal(whole[member], alone[0])
 
 
 def optimized_alone(make, start, gradients):

@@ -74,8 +74,8 @@ def random_stretch(seed):
 @pytest.mark.parametrize("seed", range(3))
 def test_gae_without_decay_plus_value_is_the_n_step_return(seed):
     reward, value, following, terminated, truncated = random_stretch(seed)
-    advantage = gae(reward, value, following, terminated, truncated, 0.9, 1.0)
-    torch.testing.assert_close(advantage + value, n_step(reward, following, terminated, truncated, 0.9))
+    advantage = gae(reward, value, following, terminated, truncated, 0.875, 1.0)
+    torch.testing.assert_close(advantage + value, n_step(reward, following, terminated, truncated, 0.875))
 
 
 def test_gae_with_trace_zero_is_the_temporal_difference():
@@ -90,7 +90,7 @@ def test_no_value_leaks_over_an_end():
     truncated[:, 4] = False
     for function in (
         lambda r, v: gae(r, v, following, terminated, truncated, 0.9, 0.9),
-        lambda r, v: n_step(r, following, terminated, truncated, 0.9),
+        lambda r, _v: n_step(r, following, terminated, truncated, 0.9),
     ):
         before = function(reward, value)
         changed_reward, changed_value = reward.clone(), value.clone()
@@ -142,7 +142,7 @@ def test_one_step_windows_are_one_step_targets():
 
 
 def test_windows_of_a_whole_stretch_are_the_n_step_return():
-    reward, value, following, terminated, truncated = random_stretch(1)
+    reward, _, following, terminated, truncated = random_stretch(1)
     ends = terminated | truncated
     whole = n_step(reward, following, terminated, truncated, 0.9)[:, 0]
     rows = [x.transpose(1, 2) for x in (reward, terminated, ends)]

@@ -1,0 +1,32 @@
+# make repro: set up, run the pipeline, print the path of the report.   make test: set up, run the tests.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+export PATH := $(abspath $(BIN)):$(PATH)
+
+.PHONY: repro test classic check clean
+
+repro: $(VENV)/installed
+	dvc repro
+	@echo "report: $(abspath site/index.html)"
+
+test: $(VENV)/installed
+	pytest -n 2
+
+# Hours of training on two cores: the published suite, then the site.
+classic: $(VENV)/installed
+	dvc repro suites/classic/dvc.yaml
+	dvc repro
+
+check: $(VENV)/installed
+	ruff check .
+	mypy
+
+$(VENV)/installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 13) else f"softbench needs Python 3.11 to 3.13; this is {v[0]}.{v[1]}. Choose one: make PYTHON=python3.12 $(MAKECMDGOALS)")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+clean:
+	rm -rf $(VENV) site results/smoke results/.runs

@@ -1,0 +1,183 @@
+"""`softbench bench`: the row it prints, the work that it times, and its one-line errors."""
+
+from __future__ import annotations
+
+import importlib.util
+import io
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import torch
+from rich.console import Console
+
+from harness import bench, peers
+from harness.bench import Group, Job, Unevaluated, bench_spec, flops_per_step, learner_work, run, table
+from harness.errors import InputError
+
+TASK = "CartPole-v1"
+sb3 = pytest.mark.skipif(importlib.util.find_spec("stable_baselines3") is None, reason="the optional peer is not installed")
+
+
+@pytest.fixture(scope="module")
+def row() -> Iterator[dict[str, Any]]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(bench, "ROUNDS", 3)
+        yield run("ppo", None, TASK, members=2, workers=1, peer=None, seconds=0.05)[0]
+
+
+def test_row_has_the_promised_keys_and_is_json(row: dict[str, Any]) -> None:
+    assert json.loads(json.dumps(row, allow_nan=False)) == row
+    assert {"pair": "ppo", "arm": "ppo", "task": TASK, "members": 2, "workers": 1, "peer": None}.items() <= row.items()
+    for key in (
+        "steps_per_s",
+        "steps_per_s_one_member",
+        "environment_steps_per_s",
+        "arithmetic_limit_steps_per_s",
+        "members_10_over_1_wall",
+        "cores_busy",
+    ):
+        assert isinstance(row[key], float), key
+        assert row[key] > 0, key
+    for key in ("peer_steps_per_s", "peer_ratio_per_core", "peer_ratio_per_cpu_second"):
+        assert row[key] is None
+    assert row["versions"]["torch"] == torch.__version__
+
+
+def test_row_is_consistent(row: dict[str, Any]) -> None:
+    assert row["steps_per_s_lowest"] <= row["steps_per_s"] <= row["steps_per_s_highest"]
+    assert row["arithmetic_limit_steps_per_s"] == pytest.approx(row["matmul_flops_per_s"] / row["flops_per_step"])
+    assert row["time_shares"]["arithmetic"] == pytest.approx(row["steps_per_s"] / row["arithmetic_limit_steps_per_s"])
+    assert row["time_shares"]["environments"] == pytest.approx(row["steps_per_s"] / row["environment_steps_per_s"])
+    assert sum(row["time_shares"].values()) == pytest.approx(1)
+    assert row["time_shares"][row["binds"]] == max(row["time_shares"].values())
+
+
+def test_table_shows_every_number(row: dict[str, Any]) -> None:
+    with_peer = {**row, "peer": "sb3", "peer_steps_per_s": 4321.0, "peer_ratio_per_core": 8.25, "peer_ratio_per_cpu_second": 9.75}
+    printed = io.StringIO()
+    Console(width=200, file=printed).print(table([row, with_peer]))
+    rates = [f"{row[key]:,.0f}" for key in ("steps_per_s", "environment_steps_per_s", "arithmetic_limit_steps_per_s")]
+    for part in ("ppo on CartPole-v1", *rates, "4,321 (sb3)", "8.25", "9.75", row["binds"]):
+        assert part in printed.getvalue()
+
+
+def test_flops_of_ppo_against_a_count_by_hand() -> None:
+    """Multiply-adds of one 4-64-64-2 network; the critic's single output has a second column of zeros."""
+    forward = 4 * 64 + 64 * 64 + 64 * 2
+    backward = forward + (64 * 64 + 64 * 2)  # gradients of weights, and of inputs but for the first layer's
+    rollout, old_policy, value, next_value, epochs = 1, 1, 1, 1, 4
+    expected = 2 * (forward * (rollout + old_policy + value + next_value) + epochs * 2 * (forward + backward))
+    assert flops_per_step(Job("learner", bench_spec("ppo", "ppo", TASK), [0, 1])) == pytest.approx(expected, rel=0.02)
+
+
+@pytest.mark.parametrize("pair", ["ppo", "a2c", "dqn"])
+def test_timed_steps_are_those_that_the_learner_learned_from(pair: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[tuple[int, int]] = []
+    made: list[Unevaluated] = []
+
+    class Spy(Unevaluated):
+        def __init__(self, *arguments: Any) -> None:
+            super().__init__(*arguments)
+            made.append(self)
+            update: Any = self.learner.update
+
+            def spied(state: Any, rollout: Any, draws: Any, step: int) -> Any:
+                seen.append((step, rollout.reward.numel()))
+                return update(state, rollout, draws, step)
+
+            monkeypatch.setattr(self.learner, "update", spied)
+
+        def _evaluate(self, *arguments: Any) -> Any:
+            seen.append((-1, 0))
+            return super()._evaluate(*arguments)
+
+    monkeypatch.setattr(bench, "Unevaluated", Spy)
+    work, units = learner_work(Job("learner", bench_spec(pair, None, TASK), [0, 1, 2]))
+    work(3)
+    work(2)
+    assert made[0].spec.episodes == 1
+    updates = [entry for entry in seen if entry[0] >= 0]
+    assert sum(steps for _, steps in updates) == 5 * units
+    assert [step for step, _ in updates] == [iteration * units // 3 for iteration in range(5)]
+
+
+def test_dqn_learns_in_the_timed_windows() -> None:
+    """Learning starts early, and exploration stays at the mean of its schedule: half of the run from 1 to 0.05, then 0.05."""
+    spec = bench_spec("dqn", None, TASK)
+    assert spec.settings["exploration_start"] == spec.settings["exploration_end"] == pytest.approx(0.2875)
+    cohort = Unevaluated(spec, [0])
+    cohort.ends += [bench.LEARNING_STARTS // 10, bench.LEARNING_STARTS // 10 + 3]
+    state = cohort.initial()
+    cohort.segment(state, 1)
+    before = state["parameters"].clone()
+    _, records = cohort.segment(state, 2)
+    assert not torch.equal(state["parameters"], before)
+    assert records["step"].tolist() == [bench.LEARNING_STARTS + 30]
+
+
+@sb3
+@pytest.mark.parametrize("pair", ["ppo", "a2c", "dqn"])
+def test_peer_does_as_many_steps_with_the_settings_of_the_pair(pair: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[Any] = []
+    build = peers.MODELS[pair]
+
+    def building(*arguments: Any) -> Any:
+        made.append(build(*arguments))
+        return made[0]
+
+    monkeypatch.setitem(peers.MODELS, pair, building)
+    spec = bench_spec(pair, None, TASK)
+    work, quantum = peers.sb3_work(spec)
+    for iterations in (1, 12, 7):
+        work(iterations)
+    (model,) = made
+    updates = {"ppo": 20 * 4, "a2c": 20, "dqn": 10}[pair]  # SB3's PPO counts epochs; its DQN starts after 100 steps
+    assert (model.num_timesteps, model._n_updates) == (20 * quantum, updates)
+    assert model.gamma == spec.settings["discount"]
+    assert model.device.type == "cpu"
+    sizes = {parameter.shape for parameter in model.policy.parameters()}
+    assert torch.Size([84, 120] if pair == "dqn" else [64, 64]) in sizes
+
+
+@pytest.mark.parametrize(
+    ("wrong", "line"),
+    [
+        ({"peer": "sb4"}, "unknown peer 'sb4'; did you mean 'sb3'? Known: sb3"),
+        ({"pair": "ppq"}, "unknown pair 'ppq'; did you mean 'ppo'?"),
+        ({"arm": "ppo-bonux"}, "unknown arm 'ppo-bonux' of pair 'ppo'; did you mean 'ppo-bonus'?"),
+        ({"task": "CartPole-v9"}, "task 'CartPole-v9': "),
+        ({"pair": "dqn", "task": "Pendulum-v1"}, "task 'Pendulum-v1': has continuous actions, which pair 'dqn' cannot take"),
+        ({"workers": 3}, "--members 2 --workers 3"),
+        ({"members": 0}, "--members 0"),
+        ({"seconds": float("nan")}, "nan s"),
+    ],
+)
+def test_wrong_input_is_told_in_one_line(wrong: dict[str, Any], line: str) -> None:
+    with pytest.raises(InputError) as caught:
+        run(**{"pair": "ppo", "arm": None, "task": TASK, "members": 2, "workers": 1, "peer": None, "seconds": 1.0, **wrong})
+    assert line in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_peer_that_is_not_installed_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
+    with pytest.raises(InputError, match=r"stable-baselines3 is not installed; pip install 'softbench\[sb3\]'"):
+        peers.check("sb3", "ppo")
+
+
+@sb3
+def test_a_pair_without_a_counterpart_is_told() -> None:
+    with pytest.raises(InputError, match=r"peer 'sb3': has no algorithm for pair 'other'\. Known: a2c, dqn, ppo"):
+        peers.check("sb3", "other")
+
+
+def test_a_measuring_process_that_dies_is_an_error(capfd: pytest.CaptureFixture[str]) -> None:
+    group = Group([Job("no such kind", bench_spec("ppo", None, TASK), [0])])
+    try:
+        with pytest.raises(RuntimeError, match="exit code 1"):
+            group.warm_up(0.01)
+    finally:
+        group.close()
+    assert "no such kind" in capfd.readouterr().err
