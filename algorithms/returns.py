@@ -17,7 +17,7 @@ def gae(reward: Tensor, value: Tensor, next_value: Tensor, terminated: Tensor, t
     where V(s_{t+1}) is 0 after a termination.
     """
     delta = reward + discount * next_value * ~terminated - value
-    carry = (discount * trace) * ~(terminated | truncated)
+    carry = torch.full_like(reward, discount * trace) * ~(terminated | truncated)
     # Product and sum are separate operations: a fused multiply-add may round a row differently in other company.
     advantage, steps = torch.zeros_like(delta[:, 0]), []
     for step_delta, step_carry in zip(reversed(delta.unbind(1)), reversed(carry.unbind(1)), strict=True):

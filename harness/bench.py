@@ -158,8 +158,7 @@ def timed(jobs: dict[str, list[Job]], seconds: float) -> dict[str, Group]:
     try:
         for name, together in jobs.items():
             groups[name] = Group(together)
-        for group in groups.values():
-            group.warm_up(seconds / 4)
+            groups[name].warm_up(seconds / 4)
         for _ in range(ROUNDS):
             for group in groups.values():
                 group.window(seconds)

@@ -73,7 +73,7 @@ class Member:
         with replacing(self._path(number, "json")) as path:
             path.write_text(json.dumps(content))
         for old in self._numbers()[:-GENERATIONS]:
-            self._path(old, "json").unlink()
+            self._path(old, "json").unlink(missing_ok=True)
             self._path(old, "safetensors").unlink(missing_ok=True)
 
     def load(self, with_state: bool = True) -> tuple[State, Progress]:

@@ -10,27 +10,26 @@ from pathlib import Path
 from types import FrameType
 from typing import Annotated
 
-import click
 import typer
 from rich.console import Console
 from rich.table import Table
 
 from harness.errors import InputError
-from harness.suite import load_suite, parse_seeds, suite_names
+from harness.suite import MOST_STEPS, SUITES, load_suite, parse_seeds, suite_names
 
 EXIT_INCOMPLETE, EXIT_INPUT = 1, 2
+GO_ON = "the same command goes on from the last checkpoints"
 
 app = typer.Typer(
     help="Does the soft version of a reinforcement learning algorithm beat its hard version? Train pairs over seeds, report the evidence.",
-    epilog="Examples:  softbench list  |  softbench train smoke  |  softbench report smoke  |  softbench bench --pair ppo",
-    no_args_is_help=True,
+    epilog="\b\nExamples:\n  softbench list\n  softbench train smoke\n  softbench report smoke\n  softbench bench --pair ppo",
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
 
 
-@app.command("list", epilog="Example:  softbench list")
+@app.command("list", epilog="\b\nExample:\n  softbench list")
 def list_command() -> None:
     """Show the suites with their cells, and the pairs with their arms."""
     from harness.cohort import learner_class, pair_names
@@ -46,12 +45,17 @@ def list_command() -> None:
     for pair in pair_names():
         for arm, definition in learner_class(pair).arms.items():
             arms.add_row(pair, arm, "soft" if definition.soft else "hard", definition.title)
-    console.print(suites)
+    if suites.rows:
+        console.print(suites)
+    else:
+        console.print(f"no suites: there is no {SUITES}/*/suite.yaml in this folder\n", highlight=False, soft_wrap=True)
     console.print(arms)
 
 
 @app.command(
-    epilog="Examples:  softbench train smoke  |  softbench train classic --pair dqn --arms dqn,soft-dqn-kl --seeds 0-9 --workers 8"
+    epilog="\b\nExamples:\n  softbench train smoke\n"
+    "  softbench train classic --pair dqn --task CartPole-v1 --arms dqn,soft-dqn-kl\n"
+    "  softbench train classic --seeds 0-19 --workers 8"
 )
 def train(
     suite: Annotated[str, typer.Argument(help="name of a suite, see `softbench list`")],
@@ -59,7 +63,7 @@ def train(
     task: Annotated[str | None, typer.Option(help="only this task")] = None,
     arms: Annotated[str | None, typer.Option(help="only these arms, comma-separated")] = None,
     seeds: Annotated[str | None, typer.Option(help="these seeds instead of the suite's, for example 0-9 or 0,3,7")] = None,
-    steps: Annotated[int | None, typer.Option(min=1, help="environment steps a member, instead of the task's")] = None,
+    steps: Annotated[int | None, typer.Option(min=1, max=MOST_STEPS, help="environment steps a member, instead of the task's")] = None,
     workers: Annotated[int, typer.Option(min=1, max=1024, help="worker processes, one core each")] = os.cpu_count() or 1,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda; auto is cuda where there is one")] = "auto",
     out: Annotated[Path, typer.Option(help="folder for results (and checkpoints, in .runs)")] = Path("results"),
@@ -72,6 +76,8 @@ def train(
         chosen_seeds = None if seeds is None else parse_seeds(seeds)
     except ValueError as error:
         raise InputError(f"--seeds: {error}") from error
+    if not out.name:
+        raise InputError(f"--out: {str(out)!r} is no folder of its own; write for example --out results")
     chosen_arms = None if arms is None else [arm.strip() for arm in arms.split(",")]
     loaded = load_suite(suite)
     plans = training.make_plans(loaded, out, training.choose_device(device), pair, task, chosen_arms, chosen_seeds, steps)
@@ -82,7 +88,7 @@ def train(
         raise typer.Exit(EXIT_INCOMPLETE)
 
 
-@app.command(epilog="Examples:  softbench report  |  softbench report smoke classic --out site")
+@app.command(epilog="\b\nExamples:\n  softbench report\n  softbench report smoke classic --out site")
 def report(
     suites: Annotated[list[str] | None, typer.Argument(help="suites to report; all that have results where none is given")] = None,
     out: Annotated[Path, typer.Option(help="folder for the pages")] = Path("site"),
@@ -95,7 +101,7 @@ def report(
         print(path)
 
 
-@app.command(epilog="Examples:  softbench bench --pair ppo  |  softbench bench --pair dqn --members 10 --workers 1 --peer sb3 --json")
+@app.command(epilog="\b\nExamples:\n  softbench bench --pair ppo\n  softbench bench --pair dqn --members 10 --workers 1 --peer sb3 --json")
 def bench(
     pair: Annotated[str, typer.Option(help="pair to measure")] = "ppo",
     task: Annotated[str, typer.Option(help="task to measure on")] = "CartPole-v1",
@@ -121,22 +127,29 @@ def main() -> None:
     signal.signal(signal.SIGTERM, _terminate)
     signal.signal(signal.SIGUSR1, _terminate)
     try:
-        result = app(standalone_mode=False)
+        result = app(sys.argv[1:] or ["--help"], standalone_mode=False)
         code = result if isinstance(result, int) else 0
-    except (InputError, click.UsageError) as error:
-        message = error.format_message() if isinstance(error, click.ClickException) else str(error)
-        print(f"softbench: {' '.join(message.split())}", file=sys.stderr)
-        code = EXIT_INPUT
-    except (KeyboardInterrupt, click.Abort):
-        print("softbench: stopped; the same command goes on from the last checkpoints", file=sys.stderr)
-        code = 130
+    except (KeyboardInterrupt, typer.Abort):
+        code = _say(f"stopped; {GO_ON}", 130)
     except Terminated as error:
-        print("softbench: terminated; the same command goes on from the last checkpoints", file=sys.stderr)
-        code = 128 + int(str(error))
+        code = _say(f"terminated; {GO_ON}", 128 + int(str(error)))
+    except InputError as error:
+        code = _say(str(error), EXIT_INPUT)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 141
+    except OSError as error:  # no space, a damaged disk, all checkpoints of a member damaged
+        code = _say(f"{error}; nothing that was finished is lost: {GO_ON}", EXIT_INCOMPLETE)
+    except Exception as error:
+        if not hasattr(error, "format_message"):  # typer's usage errors have it; their class moved between its versions
+            raise
+        code = _say(error.format_message().replace("Input should", "must") + " (see `softbench --help`)", EXIT_INPUT)
     sys.exit(code)
+
+
+def _say(message: str, code: int) -> int:
+    print(f"softbench: {' '.join(message.split())}", file=sys.stderr)
+    return code
 
 
 class Terminated(Exception):

@@ -74,6 +74,8 @@ def read_cell(folder: Path) -> Cell:
     found = manifest.get("format") if isinstance(manifest, dict) else None
     if found != FORMAT:
         raise ResultsError(f"{folder / 'manifest.json'}: format {found!r}; this version reads format {FORMAT}")
+    if not isinstance(manifest.get("members"), dict):
+        raise ResultsError(f"{folder / 'manifest.json'}: members: is missing")
     missing = [name for name in COLUMNS if name not in curves.columns]
     if missing:
         raise ResultsError(f"{folder / 'curves.parquet'}: column {missing[0]} is missing")
@@ -130,15 +132,18 @@ class replacing:
         self.temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
 
     def __enter__(self) -> Path:
+        for stale in self.path.parent.glob(f".{self.path.name}.*.tmp"):  # of a killed process
+            stale.unlink(missing_ok=True)
         return self.temporary
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is not None:
+        try:
+            if kind is None:
+                _sync(self.temporary)
+                os.replace(self.temporary, self.path)
+                _sync(self.path.parent)
+        finally:
             self.temporary.unlink(missing_ok=True)
-            return
-        _sync(self.temporary)
-        os.replace(self.temporary, self.path)
-        _sync(self.path.parent)
 
 
 def _sync(path: Path) -> None:

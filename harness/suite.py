@@ -8,11 +8,13 @@ from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from yaml.error import MarkedYAMLError
 
 from harness.errors import InputError as InputError
 from harness.errors import suggestion
 
 SUITES = Path("suites")
+MOST_STEPS, MOST_SEEDS = 10**12, 10_000
 
 
 def parse_seeds(text: Any) -> list[int]:
@@ -20,12 +22,14 @@ def parse_seeds(text: Any) -> list[int]:
     parts = text if isinstance(text, list) else str(text).split(",")
     seeds: list[int] = []
     for part in parts:
-        match = re.fullmatch(r"\s*(\d{1,9})\s*(?:-\s*(\d{1,9})\s*)?", str(part))
+        match = re.fullmatch(r"\s*([0-9]{1,9})\s*(?:-\s*([0-9]{1,9})\s*)?", str(part))
         if match is None:
             raise ValueError(f"{part!r} is no seed range; write for example 0-9 or 0,3,7")
         first, last = int(match[1]), int(match[2] or match[1])
-        if last < first or last - first >= 10_000:
-            raise ValueError(f"the range {part!r} must go up and hold at most 10,000 seeds")
+        if last < first:
+            raise ValueError(f"the range {part!r} must go up")
+        if len(seeds) + last - first >= MOST_SEEDS:
+            raise ValueError(f"at most {MOST_SEEDS:,} seeds are allowed")
         seeds += range(first, last + 1)
     duplicate = next((seed for seed in seeds if seeds.count(seed) > 1), None) if len(set(seeds)) < len(seeds) else None
     if duplicate is not None:
@@ -47,7 +51,7 @@ class Evaluation(Strict):
 class Task(Strict):
     """An environment with a step budget (environment steps of one member)."""
 
-    steps: int = Field(ge=1)
+    steps: int = Field(ge=1, le=MOST_STEPS)
     time_limit: Literal["bootstrap", "terminal"] = "bootstrap"
     """What a time limit means for learning; `terminal` (CleanRL's PPO) exists only for comparison with published figures."""
 
@@ -86,6 +90,23 @@ class Suite(Strict):
     published: list[Published] = []
 
 
+class Loader(yaml.SafeLoader):
+    """Safe YAML in which a key given twice and an alias are errors."""
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        if self.check_event(yaml.AliasEvent):
+            raise MarkedYAMLError(problem="aliases (*name) are not allowed; write the value out", problem_mark=self.peek_event().start_mark)  # type: ignore[no-untyped-call]
+        return super().compose_node(parent, index)
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if str(key.value) in seen:
+                raise MarkedYAMLError(problem=f"the key {key.value!r} is given twice", problem_mark=key.start_mark)
+            seen.add(str(key.value))
+        return super().construct_mapping(node, deep)
+
+
 def suite_names() -> list[str]:
     return sorted(path.parent.name for path in SUITES.glob("*/suite.yaml"))
 
@@ -93,16 +114,17 @@ def suite_names() -> list[str]:
 def load_suite(name: str) -> Suite:
     """The suite `suites/<name>/suite.yaml`, validated. Raises InputError naming file and field."""
     path = SUITES / name / "suite.yaml"
-    if not re.fullmatch(r"[\w-]+", name) or not path.is_file():
-        raise InputError(f"unknown suite {name!r}{suggestion(name, suite_names())}")
+    if not re.fullmatch(r"[\w-]+", name) or not path.exists():
+        where = "" if suite_names() else f"; this folder has no {SUITES}/<name>/suite.yaml: change to a checkout or to a folder of your own"
+        raise InputError(f"unknown suite {name!r}{where or suggestion(name, suite_names())}")
     try:
-        content = yaml.safe_load(path.read_text())
+        content = yaml.load(path.read_text(encoding="utf-8"), Loader)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
         raise InputError(f"{path}{where}: not valid YAML: {getattr(error, 'problem', None) or error}") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read: {error}") from error
+    except (OSError, ValueError, RecursionError) as error:  # ValueError: not UTF-8, or no number of Python's
+        raise InputError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
     try:
         suite = Suite.model_validate(content)
     except ValidationError as error:

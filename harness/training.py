@@ -90,15 +90,17 @@ def make_plans(
     cells = [(p, t) for p, tasks in suite.cells.items() for t in tasks if pair in (None, p) and task in (None, t)]
     if not cells:
         raise InputError(f"--task: suite {suite.name!r} has no cell {pair} x {task}; `softbench list` shows the cells")
+    arms = None if arms is None else list(arms)
+    known = {arm: cell_pair for cell_pair, _ in cells for arm in learner_class(cell_pair).arms}
+    for arm in arms or []:
+        if arm not in known:
+            raise InputError(f"--arms: {arm!r} is no arm of {', '.join(dict.fromkeys(known.values()))}{suggestion(arm, known)}")
+        if arms and arms.count(arm) > 1:
+            raise InputError(f"--arms: {arm!r} appears twice; every arm must be given once")
     plans = []
     for cell_pair, cell_task in cells:
         specs = cell_specs(suite, cell_pair, cell_task, steps)
-        chosen = list(specs) if arms is None else list(arms)
-        unknown = next((arm for arm in chosen if arm not in specs), None)
-        if unknown is not None and pair is None and any(unknown in learner_class(other).arms for other, _ in cells):
-            chosen = [arm for arm in chosen if arm in specs]
-        elif unknown is not None:
-            raise InputError(f"--arms: {unknown!r} is no arm of pair {cell_pair!r}{suggestion(unknown, specs)}")
+        chosen = [arm for arm in specs if arms is None or arm in arms]
         plan = Plan(
             suite=suite,
             pair=cell_pair,
@@ -133,6 +135,7 @@ def run(plans: list[Plan], workers: int, tell: Callable[[Event], None]) -> bool:
     with ExitStack() as stack:
         for plan in plans:
             stack.enter_context(locked(plan.runs))
+            _read_existing(plan)  # again: another process may have finished it before the lock was free
             _check_space(plan)
             for arm in plan.arms:
                 jobs += _jobs(plan, arm)

@@ -6,6 +6,7 @@ once, so that none outlives its parent; what it was doing is lost back to the la
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import queue
@@ -89,8 +90,9 @@ def main() -> None:
             train(job, tell)
             tell({"event": "done"})
         except Exception as error:  # the parent reports it; this worker goes on with the next job
-            traceback.print_exc()
             tell({"event": "failed", "reason": f"{type(error).__name__}: {error}".splitlines()[0]})
+            with contextlib.suppress(OSError):  # the log may be on the full disk that stopped the training
+                traceback.print_exc()
 
 
 def _read(jobs: queue.Queue[dict[str, Any]]) -> None:

@@ -13,6 +13,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from harness.provenance import ROOT
+
 ATTEMPTS = 3
 
 
@@ -55,6 +57,7 @@ class Pool:
 
     def _start(self, slot: int) -> None:
         environment = os.environ | {
+            "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])),  # never a module of the user's folder
             "OMP_NUM_THREADS": "1",
             "MKL_NUM_THREADS": "1",
             "CUBLAS_WORKSPACE_CONFIG": ":4096:8",  # torch's deterministic mode asks for it
@@ -64,7 +67,7 @@ class Pool:
         }
         with self.log.open("a") as log:
             self._processes[slot] = subprocess.Popen(
-                [sys.executable, "-m", "harness.worker"],
+                [sys.executable, "-P", "-m", "harness.worker"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from itertools import pairwise
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 from pydantic import Field
@@ -20,6 +20,8 @@ from algorithms.population import Draws, Layout, State, adam_, fan_in_uniform, g
 from algorithms.returns import n_step_windows
 
 Backup = Literal["max", "kl", "entropy"]
+Width = Annotated[int, Field(ge=4, multiple_of=4)]
+"""Of a hidden layer; other products round differently alone than in company."""
 
 
 class Settings(learner.Settings):
@@ -36,7 +38,7 @@ class Settings(learner.Settings):
     exploration_start: float = Field(default=1.0, ge=0, le=1)
     exploration_end: float = Field(default=0.05, ge=0, le=1)
     exploration_fraction: float = Field(default=0.5, gt=0, le=1)
-    hidden: tuple[int, int] = (120, 84)
+    hidden: tuple[Width, Width] = (120, 84)
 
 
 def _arms() -> dict[str, Arm]:

@@ -49,7 +49,7 @@ class Settings(learner.Settings):
     max_gradient_norm: float = Field(default=0.5, gt=0)
     hidden: int = Field(default=64, ge=WIDTH, multiple_of=WIDTH)
     normalize: bool = False
-    """Running normalization of observations and rewards, as CleanRL does for continuous control."""
+    """Running normalization of observations and rewards, as in CleanRL's continuous control, but updated once a rollout."""
 
 
 class PPO(learner.Learner):
@@ -87,8 +87,8 @@ class PPO(learner.Learner):
         self.settings, self.spaces, self.steps = settings, spaces, steps
         self.environments, self.horizon = settings.environments, settings.horizon
         self.entropy_in_return, self.bonus, self.log_policy_in_advantage = entropy_in_return, bonus, log_policy_in_advantage
-        if settings.minibatches > self.horizon * self.environments:
-            raise ValueError(f"minibatches: must be at most horizon x environments = {self.horizon * self.environments}")
+        if 2 * settings.minibatches > self.horizon * self.environments:  # an advantage is normalized over at least two samples
+            raise ValueError(f"minibatches: must be at most half of horizon x environments = {self.horizon * self.environments}")
         hidden = settings.hidden
         shapes = {
             **mlp_shapes("actor", [spaces.observation, hidden, hidden, spaces.actions]),
@@ -223,7 +223,7 @@ class PPO(learner.Learner):
         }
 
     def scaled_reward(self, state: State, rollout: Rollout, step: int) -> Tensor:
-        """Rewards [P, T, E] over the running deviation of the discounted return, clipped to +-10."""
+        """Rewards [P, T, E] over the running deviation of the discounted return (from 0 at each rollout's start), clipped to +-10."""
         ends = rollout.terminated | rollout.truncated
         total, totals = torch.zeros_like(rollout.reward[:, 0]), []
         for reward, end in zip(rollout.reward.unbind(1), ends.unbind(1), strict=True):

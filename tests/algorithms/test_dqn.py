@@ -20,7 +20,7 @@ VALUES = {"dqn": 0.5493061443340549, "soft-dqn-kl": 0.3465735902799727, "soft-dq
 
 def learner(arm, observed_q=False, **settings):
     """With `observed_q` the observations are the Q values themselves."""
-    defaults = {"horizon": 2, "replay_size": 40, "learning_starts": 10, "batch": 8, "temperature": 0.5, "discount": 0.5, "hidden": (3, 4)}
+    defaults = {"horizon": 2, "replay_size": 40, "learning_starts": 10, "batch": 8, "temperature": 0.5, "discount": 0.5, "hidden": (4, 8)}
     chosen = dqn.Settings(**{**defaults, **settings})
     made = dqn.DQN(chosen, Spaces(2, 2, False), 1000, **dqn.DQN.arms[arm].switches)
     if observed_q:

@@ -84,9 +84,9 @@ def test_join_fills_up_a_shorter_last_axis_with_zeros():
     assert layout.split(flat)["w"].sum(1).tolist() == [[2.0] * 5 + [0.0] * 11] * 3
 
 
-def test_tanh_is_tanh_to_one_rounding():
+def test_tanh_is_tanh_to_two_tenths_of_a_millionth():
     inputs = torch.linspace(-20, 20, 100_001)
-    assert (population.tanh(inputs) - torch.tanh(inputs)).abs().max() <= 1.3e-7
+    assert (population.tanh(inputs) - torch.tanh(inputs)).abs().max() <= 2e-7
     assert torch.autograd.gradcheck(population.tanh, (torch.linspace(-3, 3, 21, dtype=torch.float64).requires_grad_(),))
 
 

@@ -74,8 +74,8 @@ def random_stretch(seed):
 @pytest.mark.parametrize("seed", range(3))
 def test_gae_without_decay_plus_value_is_the_n_step_return(seed):
     reward, value, following, terminated, truncated = random_stretch(seed)
-    advantage = gae(reward, value, following, terminated, truncated, 0.875, 1.0)
-    torch.testing.assert_close(advantage + value, n_step(reward, following, terminated, truncated, 0.875))
+    advantage = gae(reward, value, following, terminated, truncated, 0.9, 1.0)
+    torch.testing.assert_close(advantage + value, n_step(reward, following, terminated, truncated, 0.9))
 
 
 def test_gae_with_trace_zero_is_the_temporal_difference():

@@ -24,9 +24,11 @@ sb3 = pytest.mark.skipif(importlib.util.find_spec("stable_baselines3") is None, 
 def row() -> Iterator[dict[str, Any]]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(bench, "ROUNDS", 3)
+        patch.setattr(bench, "PRODUCTS", ("128 x 64 layers",))
         yield run("ppo", None, TASK, members=2, workers=1, peer=None, seconds=0.05)[0]
 
 
+@pytest.mark.slow
 def test_row_has_the_promised_keys_and_is_json(row: dict[str, Any]) -> None:
     assert json.loads(json.dumps(row, allow_nan=False)) == row
     assert {"pair": "ppo", "arm": "ppo", "task": TASK, "members": 2, "workers": 1, "peer": None}.items() <= row.items()
@@ -45,6 +47,7 @@ def test_row_has_the_promised_keys_and_is_json(row: dict[str, Any]) -> None:
     assert row["versions"]["torch"] == torch.__version__
 
 
+@pytest.mark.slow
 def test_row_is_consistent(row: dict[str, Any]) -> None:
     assert row["steps_per_s_lowest"] <= row["steps_per_s"] <= row["steps_per_s_highest"]
     assert row["arithmetic_limit_steps_per_s"] == pytest.approx(row["matmul_flops_per_s"] / row["flops_per_step"])
@@ -54,6 +57,7 @@ def test_row_is_consistent(row: dict[str, Any]) -> None:
     assert row["time_shares"][row["binds"]] == max(row["time_shares"].values())
 
 
+@pytest.mark.slow
 def test_table_shows_every_number(row: dict[str, Any]) -> None:
     with_peer = {**row, "peer": "sb3", "peer_steps_per_s": 4321.0, "peer_ratio_per_core": 8.25, "peer_ratio_per_cpu_second": 9.75}
     printed = io.StringIO()
@@ -173,6 +177,7 @@ def test_a_pair_without_a_counterpart_is_told() -> None:
         peers.check("sb3", "other")
 
 
+@pytest.mark.slow
 def test_a_measuring_process_that_dies_is_an_error(capfd: pytest.CaptureFixture[str]) -> None:
     group = Group([Job("no such kind", bench_spec("ppo", None, TASK), [0])])
     try:

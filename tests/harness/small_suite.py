@@ -1,0 +1,110 @@
+"""A suite that trains in a second, in a folder of the user's own, and ways to run it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+
+from harness import training, worker
+from harness.suite import load_suite
+
+SUITE = {
+    "name": "small",
+    "title": "Small",
+    "seeds": "0-1",
+    "segments": 4,
+    "evaluation": {"episodes": 1, "primary": "sampled"},
+    "tasks": {"CartPole-v1": {"steps": 320}},
+    "references": {"CartPole-v1": {"low": 0, "high": 500, "source": "range of the return"}},
+    "cells": {"a2c": {"CartPole-v1": {"environments": 4, "hidden": 32}}},
+}
+CELL = Path("small/a2c/CartPole-v1")
+STABLE = ("curves.parquet", "manifest.json", "summary.json", "learning.csv")
+
+
+def write_suite(folder: Path, **changes) -> None:
+    path = folder / "suites" / "small" / "suite.yaml"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(yaml.safe_dump({**SUITE, **changes}))
+
+
+def command(*words) -> list[str]:
+    return [sys.executable, "-m", "harness", *map(str, words)]
+
+
+def start(folder: Path, *words) -> subprocess.Popen:
+    """`softbench <words>` in `folder`, as a process of its own."""
+    environment = os.environ | {"COLUMNS": "200"}
+    return subprocess.Popen(
+        command(*words), cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True
+    )
+
+
+def stable_files(out: Path, cell: Path = CELL) -> dict[str, bytes]:
+    return {name: (out / cell / name).read_bytes() for name in STABLE}
+
+
+class Here:
+    """In place of `harness.workers.Pool`: trains in this process, so that a test need not start one."""
+
+    def __init__(self, count, log):
+        self.count = count
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+    def run(self, jobs):
+        for job in jobs:
+            events = []
+            try:
+                worker.train(job, events.append)
+                events.append({"event": "done"})
+            except Exception as error:
+                events.append({"event": "failed", "reason": f"{type(error).__name__}: {error}"})
+            yield from (event | {"job": job, "attempts": 1} for event in events)
+
+
+def train_here(out: Path, workers: int = 1, **choices) -> tuple[bool, list[dict]]:
+    """Train the suite of the working directory into `out`, without worker processes: (complete, events)."""
+    events: list[dict] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training, "Pool", Here)
+        complete = training.run(training.make_plans(load_suite("small"), out, "cpu", **choices), workers, events.append)
+    return complete, events
+
+
+def children(pid: int) -> list[int]:
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            if int(stat.read_text().rsplit(")", 1)[1].split()[1]) == pid:
+                found.append(int(stat.parent.name))
+        except (OSError, IndexError):
+            continue  # it has just ended
+    return found
+
+
+def alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] not in "ZX"
+    except OSError:
+        return False
+
+
+def wait_until(condition, seconds: float = 60.0):
+    """The first true value of `condition()`."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if value := condition():
+            return value
+        time.sleep(0.01)
+    raise AssertionError(f"not within {seconds} s")

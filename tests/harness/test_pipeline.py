@@ -1,0 +1,113 @@
+"""The committed DVC files are the generated ones, and a pair depends on what its numbers depend on."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from harness import pipeline, provenance
+from harness.cohort import pair_names
+
+ROOT = provenance.ROOT
+
+
+@pytest.fixture(autouse=True)
+def _root(monkeypatch):
+    monkeypatch.chdir(ROOT)
+
+
+def test_the_committed_pipelines_are_the_generated_ones():
+    for path, text in pipeline.pipelines().items():
+        assert path.read_text() == text, f"{path}: run `python -m harness.pipeline`"
+    assert {str(path.relative_to(ROOT)) for path in ROOT.glob("suites/*/dvc.yaml")} | {"dvc.yaml"} == set(map(str, pipeline.pipelines()))
+
+
+IMPORTED = """
+import sys
+import harness.segments
+import algorithms.pairs.{pair}
+root = {root!r} + "/"
+files = [getattr(module, "__file__", None) or "" for module in sys.modules.values()]
+print(*sorted(file.removeprefix(root) for file in files if file.startswith(root) and "site-packages" not in file))
+"""
+
+
+@pytest.mark.parametrize("pair", pair_names())
+def test_the_code_of_a_pair_is_what_python_imports(pair):
+    """What the static walk finds is what a process has loaded after importing the pair and the fold."""
+    script = IMPORTED.format(pair=pair, root=str(ROOT))
+    loaded = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
+    assert [name for name in loaded if not name.endswith("__init__.py")] == provenance.code_files(pair)
+
+
+def test_a_pair_depends_on_its_own_file_and_on_no_report():
+    for pair in pair_names():
+        files = provenance.code_files(pair)
+        assert [file for file in files if file.startswith("algorithms/pairs/")] == [f"algorithms/pairs/{pair}.py"]
+        assert not any(file.startswith(("reports/", "tests/")) or file in ("harness/cli.py", "harness/bench.py") for file in files)
+        assert {"harness/segments.py", "harness/streams.py", "harness/environments.py", "algorithms/population.py"} <= set(files)
+
+
+def test_editing_one_pair_changes_the_hash_of_that_pair_alone(monkeypatch):
+    before = {pair: provenance.code(pair)["hash"] for pair in pair_names()}
+    original = Path.read_bytes
+    edited = ROOT / "algorithms" / "pairs" / "dqn.py"
+    monkeypatch.setattr(Path, "read_bytes", lambda path: original(path) + (b"# edited" if path == edited else b""))
+    assert [pair for pair in pair_names() if provenance.code(pair)["hash"] != before[pair]] == ["dqn"]
+
+
+def test_stages_track_settings_code_and_stable_files_only():
+    for path, text in pipeline.pipelines().items():
+        stages = yaml.safe_load(text)["stages"]
+        for pair in set(stages) - {"site"}:
+            stage = stages[pair]["do"]
+            assert stage["deps"] == provenance.code_files(pair)
+            outs = [name if isinstance(name, str) else next(iter(name)) for name in stage["outs"]]
+            assert {Path(name).name for name in outs} == {"curves.parquet", "manifest.json", "learning.csv"}, path
+            assert f"cells.{pair}.${{item}}" in next(iter(stage["params"][0].values()))
+
+
+def test_dvc_reads_the_pipelines():
+    listed = subprocess.run([sys.executable, "-m", "dvc", "stage", "list", "--all"], cwd=ROOT, capture_output=True, text=True)
+    assert listed.returncode == 0, listed.stderr
+    assert "a2c@CartPole-v1" in listed.stdout and "suites/classic/dvc.yaml:dqn@MountainCar-v0" in listed.stdout
+
+
+def our_files():
+    return [path for folder in ("algorithms", "harness", "suites", "reports") for path in (ROOT / folder).rglob("*.py")]
+
+
+def test_nothing_is_pickled():
+    """No pickle, no torch.save or torch.load, no numpy object arrays, no eval: results of strangers are read."""
+    for path in our_files():
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import | ast.ImportFrom) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            assert not {"pickle", "cloudpickle", "joblib", "dill", "shelve"} & set(names), path
+            if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+                used = f"{node.value.id}.{node.attr}"
+                assert used not in ("torch.save", "torch.load", "np.load", "yaml.unsafe_load", "pd.read_pickle"), f"{path}: {used}"
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+                assert node.func.id not in ("eval", "exec"), path
+
+
+def test_arrows_between_the_packages_point_one_way():
+    allowed = {"algorithms": {"algorithms"}, "suites": {"suites"}, "harness": {"harness", "algorithms", "suites", "reports"}}
+    for path in our_files():
+        package = path.relative_to(ROOT).parts[0]
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            ours = {name.split(".")[0] for name in names} & {"algorithms", "harness", "suites", "reports"}
+            if package == "reports":
+                modules = {name for name in names if name.split(".")[0] in ("harness", "algorithms", "suites")}
+                assert modules <= {"harness.results", "harness.suite", "harness.errors"}, path
+            else:
+                assert ours <= allowed[package], path
+            if package == "algorithms":
+                assert not {"gymnasium", "time", "random"} & {name.split(".")[0] for name in names}, path

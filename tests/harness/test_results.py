@@ -1,0 +1,157 @@
+"""The files of a cell: written whole, read back equal, the same bytes for the same results."""
+
+from __future__ import annotations
+
+import errno
+import json
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+
+from harness.results import COLUMNS, FORMAT, ResultsError, read_cell, read_suite, replacing, write_cell
+
+MANIFEST = {"format": FORMAT, "pair": "a2c", "task": "CartPole-v1", "members": {"x": {"0": {"chain": ["abc"]}}}}
+pytestmark = pytest.mark.usefixtures("no_sync")
+UNITS = {"value_loss": "squared return"}
+
+
+def make_curves():
+    rows = [(arm, seed, segment) for arm in ("x", "y") for seed in (0, 1) for segment in (1, 2)]
+    curves = pd.DataFrame(rows, columns=["arm", "seed", "segment"])
+    for index, name in enumerate(column for column in COLUMNS if column not in ("arm", "seed", "segment")):
+        curves[name] = np.arange(len(rows)) * 0.5 + index
+    curves["diverged"] = [False] * 7 + [True]
+    curves["step"] = curves["segment"] * 100
+    curves["value_loss"] = np.nan
+    curves.loc[7, ["return_sampled", "return_greedy"]] = np.nan
+    return curves
+
+
+def write(folder, curves=None):
+    write_cell(folder, make_curves() if curves is None else curves, MANIFEST, UNITS, {"wall_seconds": 1})
+
+
+def test_what_is_written_is_read_back(tmp_path):
+    write(tmp_path / "s" / "a2c" / "t")
+    (cell,) = read_suite(tmp_path / "s")
+    assert cell.manifest == MANIFEST and cell.timing == {"wall_seconds": 1} and (cell.pair, cell.task) == ("a2c", "CartPole-v1")
+    expected = make_curves()
+    pd.testing.assert_frame_equal(cell.curves[list(expected)], expected)
+    assert read_suite(tmp_path / "none") == []
+
+
+def test_equal_results_give_equal_bytes_in_any_order_of_rows(tmp_path):
+    write(tmp_path / "a")
+    write(tmp_path / "b", make_curves().sample(frac=1, random_state=3))
+    write(tmp_path / "a")
+    files = {path.name for path in (tmp_path / "a").iterdir()}
+    assert files == {"curves.parquet", "manifest.json", "summary.json", "learning.csv", "timing.json"}
+    for name in files:
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+
+
+def test_every_column_has_its_unit_in_the_schema(tmp_path):
+    write(tmp_path)
+    schema = pq.read_schema(tmp_path / "curves.parquet")
+    assert {field.name: field.metadata[b"unit"].decode() for field in schema} == {**COLUMNS, **UNITS}
+
+
+def test_summary_and_learning_are_extracts_of_the_curves(tmp_path):
+    write(tmp_path)
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    curves = make_curves()
+    last = curves[(curves.arm == "x") & (curves.segment == 2)]
+    assert summary["x"] == {
+        "seeds": 2,
+        "diverged": 0,
+        "return_sampled": last.return_sampled.mean(),
+        "return_greedy": last.return_greedy.mean(),
+    }
+    assert summary["y"]["diverged"] == 1
+    learning = pd.read_csv(tmp_path / "learning.csv")
+    assert list(learning) == ["arm", "step", "return_sampled", "return_greedy", "entropy"]
+    row = learning[(learning.arm == "x") & (learning.step == 100)]
+    assert row.entropy.item() == curves[(curves.arm == "x") & (curves.segment == 1)].entropy.mean()
+
+
+def fail_half_way(path):
+    path.write_text("half of the n")
+    raise OSError(errno.ENOSPC, "full")
+
+
+def test_a_replaced_file_is_the_old_or_the_new_one(tmp_path):
+    path = tmp_path / "file"
+    path.write_text("old")
+    with pytest.raises(OSError, match="full"), replacing(path) as temporary:
+        fail_half_way(temporary)
+    assert path.read_text() == "old"
+    (tmp_path / ".file.12345.tmp").write_text("left by a killed process")
+    with replacing(path) as temporary:
+        temporary.write_text("new")
+        assert path.read_text() == "old"
+    assert path.read_text() == "new"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["file"]
+
+
+def test_the_manifest_comes_last_so_that_a_folder_with_one_is_whole(tmp_path, monkeypatch):
+    for failing in range(5):
+        folder = tmp_path / str(failing)
+        written = []
+
+        def exits(self, *arguments, failing=failing, written=written, original=replacing.__exit__):
+            if len(written) == failing:
+                raise OSError(errno.ENOSPC, "No space left on device")
+            written.append(self.path.name)
+            return original(self, *arguments)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(replacing, "__exit__", exits)
+            with pytest.raises(OSError, match="space"):
+                write(folder)
+        assert not (folder / "manifest.json").exists()
+        write(folder)
+        assert read_cell(folder).manifest == MANIFEST
+
+
+def damage(folder, name, content):
+    (folder / name).write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("manifest.json", b"", "cannot be read"),
+        ("manifest.json", b"[]", "format None"),
+        ("manifest.json", b'{"format": 99}', "format 99; this version reads format 1"),
+        ("manifest.json", b'{"format": 1}', "members: is missing"),
+        ("manifest.json", b"\xff\xfe", "cannot be read"),
+        ("curves.parquet", b"PAR1", "cannot be read"),
+        ("curves.parquet", b"", "cannot be read"),
+        ("timing.json", b"{", "cannot be read"),
+    ],
+)
+def test_a_damaged_cell_is_said(tmp_path, name, content, message):
+    write(tmp_path)
+    damage(tmp_path, name, content)
+    with pytest.raises(ResultsError, match=message) as raised:
+        read_cell(tmp_path)
+    assert str(tmp_path) in str(raised.value)
+
+
+def test_a_cut_or_flipped_parquet_file_is_said(tmp_path):
+    write(tmp_path)
+    whole = (tmp_path / "curves.parquet").read_bytes()
+    for length in (len(whole) // 2, len(whole) - 1):
+        damage(tmp_path, "curves.parquet", whole[:length])
+        with pytest.raises(ResultsError, match="cannot be read"):
+            read_cell(tmp_path)
+
+
+def test_a_missing_column_is_said(tmp_path):
+    write(tmp_path, make_curves().drop(columns="entropy").assign(entropy=1.0))
+    table = pq.read_table(tmp_path / "curves.parquet").drop_columns(["entropy"])
+    pq.write_table(table, tmp_path / "curves.parquet")
+    with pytest.raises(ResultsError, match="column entropy is missing"):
+        read_cell(tmp_path)

@@ -1,0 +1,196 @@
+"""What is left to do, how it is divided, and when results of another version are refused."""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+
+import pytest
+from small_suite import CELL, SUITE, stable_files, train_here, write_suite
+
+from harness import training
+from harness.errors import InputError
+from harness.suite import load_suite
+
+pytestmark = pytest.mark.usefixtures("no_sync")
+
+
+@pytest.fixture(autouse=True)
+def _own_folder(tmp_path, monkeypatch):
+    write_suite(tmp_path)
+    monkeypatch.chdir(tmp_path)
+
+
+def plans(**choices):
+    return training.make_plans(load_suite("small"), Path("out"), "cpu", **choices)
+
+
+def make_jobs(count, members):
+    return [{"cell": str(index), "seeds": list(range(members)), "device": "cpu"} for index in range(count)]
+
+
+def test_shards_hold_every_member_once_and_keep_every_worker_busy():
+    draw = random.Random(2)
+    for _ in range(300):
+        jobs, workers = make_jobs(draw.randint(1, 20), draw.randint(1, 12)), draw.randint(1, 16)
+        shards = training._shards(jobs, workers)
+        for job in jobs:
+            mine = [shard["seeds"] for shard in shards if shard["cell"] == job["cell"]]
+            assert all(mine) and sorted(seed for seeds in mine for seed in seeds) == job["seeds"]
+            assert max(map(len, mine)) - min(map(len, mine)) <= 1
+        if all(len(job["seeds"]) >= workers for job in jobs) and len(jobs) < 2 * workers:
+            assert len(shards) % workers == 0
+    assert training._shards([], 4) == []
+    assert training._shards(make_jobs(3, 10), 1) == make_jobs(3, 10)
+
+
+def test_a_plan_holds_what_was_chosen():
+    (plan,) = plans()
+    assert (plan.name, plan.seeds, plan.arms) == ("a2c/CartPole-v1", [0, 1], ["a2c-naive", "a2c-proper"])
+    assert plan.folder == Path("out") / CELL and not Path("out").exists()
+    assert plan.wanted("a2c-naive") == [0, 1]
+    (plan,) = plans(pair="a2c", task="CartPole-v1", arms=["a2c-proper"], seeds=[5], steps=400)
+    assert (plan.seeds, plan.arms, plan.specs["a2c-proper"].steps) == ([5], ["a2c-proper"], 400)
+
+
+def test_the_identity_knows_all_that_determines_the_numbers_and_nothing_else():
+    first, other = plans()[0], plans(steps=400, seeds=[7])[0]
+    assert first.cohort_folder("a2c-naive") == plans(seeds=[7])[0].cohort_folder("a2c-naive")
+    assert first.cohort_folder("a2c-naive").name != other.cohort_folder("a2c-naive").name
+    write_suite(Path.cwd(), cells={"a2c": {"CartPole-v1": {"environments": 4, "hidden": 32, "temperature": 0.02}}})
+    assert first.cohort_folder("a2c-naive").name != plans()[0].cohort_folder("a2c-naive").name
+    assert not {"host", "time"} & set(first.identity("a2c-naive"))
+
+
+@pytest.mark.parametrize(
+    ("choices", "message"),
+    [
+        ({"pair": "a2d"}, r"--pair: 'a2d' is not in suite 'small'; did you mean 'a2c'\? Known: a2c"),
+        ({"task": "CartPole"}, r"--task: 'CartPole' is not in suite 'small'; did you mean 'CartPole-v1'\?"),
+        ({"arms": ["a2c-soft"]}, r"--arms: 'a2c-soft' is no arm of a2c; did you mean 'a2c-proper'\?"),
+        ({"arms": ["a2c-naive", "dqn"]}, "--arms: 'dqn' is no arm of a2c. Known: a2c-naive, a2c-proper"),
+        ({"arms": ["a2c-naive", "a2c-naive"]}, "--arms: 'a2c-naive' appears twice"),
+        ({"steps": 79}, "79 steps are too few: 4 segments of at least one update need 80"),
+    ],
+)
+def test_a_wrong_choice_is_refused(choices, message):
+    with pytest.raises(InputError, match=message):
+        plans(**choices)
+    assert not Path("out").exists()
+
+
+def test_arms_of_two_pairs_can_be_chosen_at_once_and_a_wrong_one_is_still_found():
+    small = {"horizon": 5, "environments": 4}
+    write_suite(Path.cwd(), cells={pair: {"CartPole-v1": small if pair == "a2c" else {}} for pair in ("a2c", "dqn")}, segments=1)
+    chosen = {plan.pair: plan.arms for plan in plans(arms=["dqn", "a2c-proper"])}
+    assert chosen == {"a2c": ["a2c-proper"], "dqn": ["dqn"]}
+    assert [plan.pair for plan in plans(arms=["dqn"])] == ["dqn"]
+    with pytest.raises(InputError, match="'typo' is no arm of a2c, dqn"):
+        plans(arms=["dqn", "a2c-proper", "typo"])
+
+
+@pytest.mark.parametrize(
+    ("cells", "message"),
+    [
+        ({"a2d": {"CartPole-v1": {}}}, r"unknown pair 'a2d'; did you mean 'a2c'\?"),
+        ({"a2c": {"CartPole-v1": {"hiden": 32}}}, r"cells.a2c.CartPole-v1.hiden: unknown field \(got 32\)"),
+        ({"a2c": {"CartPole-v1": {"learning_rate": -1}}}, r"cells.a2c.CartPole-v1.learning_rate: must be greater than 0 \(got -1\)"),
+        ({"a2c": {"CartPole-v1": {"learning_rate": "fast"}}}, r"learning_rate: must be a valid number.*\(got 'fast'\)"),
+        ({"a2c": {"CartPole-v1": {"learning_rate": float("inf")}}}, "learning_rate: must be a finite number"),
+        ({"a2c": {"CartPole-v1": {"environments": 0}}}, "environments: must be greater than or equal to 1"),
+        ({"a2c": {"CartPole-v1": None}}, "cells.a2c.CartPole-v1: must be a valid dictionary"),
+        ({"a2c": {"CartPole-v1": {"environments": 10**9}}}, "320 steps are too few"),
+    ],
+)
+def test_wrong_settings_are_refused_by_field(cells, message):
+    write_suite(Path.cwd(), cells=cells)
+    with pytest.raises(InputError, match=message):
+        plans()
+
+
+@pytest.mark.parametrize(
+    ("pair", "task", "message"),
+    [
+        ("dqn", "Pendulum-v1", "pair 'dqn' needs discrete actions, Pendulum-v1 has continuous ones"),
+        ("a2c", "NoSuchTask-v1", "task 'NoSuchTask-v1': Gymnasium cannot make it"),
+        ("a2c", "Blackjack-v1", "task 'Blackjack-v1': has observations"),
+    ],
+)
+def test_a_task_that_a_pair_cannot_take_is_refused(pair, task, message):
+    reference = {"low": 0, "high": 1, "source": "none"}
+    write_suite(Path.cwd(), tasks={task: {"steps": 320}}, references={task: reference}, cells={pair: {task: {}}})
+    with pytest.raises(InputError, match=message):
+        plans()
+
+
+def test_results_of_another_version_are_refused_by_their_first_difference(tmp_path):
+    assert train_here(Path("out"))[0]
+    path = Path("out") / CELL / "manifest.json"
+    whole = path.read_text()
+    before = stable_files(Path("out"))
+
+    def changed(message, *keys, value):
+        content = json.loads(whole)
+        inner = content
+        for key in keys[:-1]:
+            inner = inner[key]
+        inner[keys[-1]] = value
+        path.write_text(json.dumps(content))
+        with pytest.raises(InputError, match=message) as raised:
+            train_here(Path("out"), seeds=[5])
+        assert "holds results of another version" in str(raised.value) and str(Path("out") / CELL) in str(raised.value)
+        assert "\n" not in str(raised.value)
+
+    changed(r"version: versions.torch: was '0.1', is now '\d", "versions", "torch", value="0.1")
+    changed("code.files.algorithms/returns.py: was 'x', is now '", "code", "files", "algorithms/returns.py", value="x")
+    changed("steps: was 1, is now 320", "steps", value=1)
+    changed("device: was 'cuda', is now 'cpu'", "device", value="cuda")
+    changed("arms.a2c-naive.settings.hidden: was 64, is now 32", "arms", "a2c-naive", "settings", "hidden", value=64)
+    changed("cpu.capability: was 'none'", "cpu", "capability", value="none")
+    path.write_text(whole)
+    write_suite(Path.cwd(), evaluation={**SUITE["evaluation"], "episodes": 2})
+    with pytest.raises(InputError, match="evaluation.episodes: was 1, is now 2"):
+        train_here(Path("out"))
+    with pytest.raises(InputError, match="steps: was 320, is now 400"):
+        train_here(Path("out"), steps=400)
+    assert stable_files(Path("out")) == before
+    path.write_text("{")
+    with pytest.raises(InputError, match="cannot be read.*move the folder away or choose another --out"):
+        train_here(Path("out"))
+
+
+def test_no_space_at_the_start_is_refused(monkeypatch, tmp_path):
+    class Usage:
+        free = 10 * 2**20
+
+    monkeypatch.setattr(training.shutil, "disk_usage", lambda path: Usage)
+    with pytest.raises(InputError, match="--out: .*only 10 MiB of space left; at least 64 MiB are needed"):
+        train_here(Path("out"))
+
+
+def test_the_manifest_prints_the_lines_in_which_hard_and_soft_differ():
+    lines = training.differing_lines("a2c")["lines"]
+    assert any("self.kl_in_return *" in line["text"] for line in lines)
+    assert not any("self.kl_in_return = kl_in_return" in line["text"] for line in lines)
+
+
+def test_a_failed_cohort_is_told_and_the_others_are_written(monkeypatch):
+    from harness import worker
+
+    original = worker.train
+
+    def failing(job, tell):
+        if job["spec"]["arm"] == "a2c-naive":
+            raise MemoryError("no memory")
+        original(job, tell)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(worker, "train", failing)
+        complete, events = train_here(Path("out"))
+    assert not complete
+    assert [event["reason"] for event in events if event["event"] == "failed"] == ["MemoryError: no memory"]
+    assert list(json.loads((Path("out") / CELL / "manifest.json").read_text())["members"]) == ["a2c-proper"]
+    complete, events = train_here(Path("out"))
+    assert complete and {event["arm"] for event in events if event["event"] == "segment"} == {"a2c-naive"}
+    assert train_here(Path("whole"))[0] and stable_files(Path("out")) == stable_files(Path("whole"))

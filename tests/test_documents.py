@@ -1,0 +1,60 @@
+"""What the documents say is true: commands parse, links lead somewhere, Makefile targets exist."""
+
+import re
+import shlex
+from pathlib import Path
+
+import click
+import pytest
+import typer
+
+from harness.cli import app
+
+ROOT = Path(__file__).parent.parent
+DOCUMENTS = ["README.md", "CONTRIBUTING.md"]
+
+
+def commands(program):
+    """Calls of a program in code blocks and in inline code."""
+    calls = []
+    for name in DOCUMENTS:
+        text = (ROOT / name).read_text()
+        lines = [line for block in re.findall(r"```\n(.*?)```", text, re.S) for line in block.splitlines()]
+        lines += re.findall(r"`([^`\n]+)`", text)
+        calls += [line.split("#")[0].strip() for line in lines if line.startswith(f"{program} ")]
+    return sorted(set(calls))
+
+
+@pytest.mark.parametrize("call", commands("softbench"))
+def test_documented_softbench_call_parses(call):
+    group = typer.main.get_command(app)
+    _, name, *arguments = shlex.split(call)
+    assert name in group.commands, f"no such command: {call}"
+    command = group.commands[name]
+    with click.Context(command) as context:
+        command.parse_args(context, arguments)
+
+
+@pytest.mark.parametrize("call", commands("make"))
+def test_documented_make_target_exists(call):
+    targets = re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.M)
+    assert call.split()[1] in targets
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_links_lead_to_files(name):
+    links = re.findall(r"\]\(([^)#]+)\)", (ROOT / name).read_text())
+    assert links
+    missing = [link for link in links if "://" not in link and not (ROOT / link).exists()]
+    assert not missing
+
+
+def test_documented_arms_exist():
+    from harness.cohort import learner_class, pair_names
+
+    rows = [line for line in (ROOT / "README.md").read_text().splitlines() if re.match(r"\| `(ppo|a2c|dqn)`", line)]
+    assert len(rows) == len(pair_names())
+    for row in rows:
+        pair, *named = re.findall(r"`([a-z0-9-]+)`", row)
+        kind = learner_class(pair)
+        assert {arm for arm in named if arm in kind.arms} >= {arm for arm in kind.arms if not arm.endswith("-5step")}
