@@ -59,7 +59,7 @@ class Unevaluated(Cohort):
     def boundary(self, number: int) -> int:
         return self.ends[number]
 
-    def _evaluate(self, state: State, draws: Streams, step: int) -> Records:  # noqa: ARG002
+    def _evaluate(self, state: State, draws: Streams, step: int) -> Records:
         nothing = np.full(len(self.seeds), np.nan)
         return dict.fromkeys(("return_sampled", "return_greedy", "length_sampled", "length_greedy"), nothing)
 

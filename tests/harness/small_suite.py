@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 
 from harness import training, worker
@@ -76,6 +77,7 @@ class Here:
 def train_here(out: Path, workers: int = 1, **choices) -> tuple[bool, list[dict]]:
     """Train the suite of the working directory into `out`, without worker processes: (complete, events)."""
     events: list[dict] = []
+    torch.set_num_threads(1)  # as in a worker
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(training, "Pool", Here)
         complete = training.run(training.make_plans(load_suite("small"), out, "cpu", **choices), workers, events.append)

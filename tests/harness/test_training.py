@@ -150,13 +150,13 @@ def test_results_of_another_version_are_refused_by_their_first_difference(tmp_pa
     changed("cpu.capability: was 'none'", "cpu", "capability", value="none")
     path.write_text(whole)
     write_suite(Path.cwd(), evaluation={**SUITE["evaluation"], "episodes": 2})
-    with pytest.raises(InputError, match="evaluation.episodes: was 1, is now 2"):
+    with pytest.raises(InputError, match=r"evaluation\.episodes: was 1, is now 2"):
         train_here(Path("out"))
     with pytest.raises(InputError, match="steps: was 320, is now 400"):
         train_here(Path("out"), steps=400)
     assert stable_files(Path("out")) == before
     path.write_text("{")
-    with pytest.raises(InputError, match="cannot be read.*move the folder away or choose another --out"):
+    with pytest.raises(InputError, match=r"cannot be read.*move the folder away or choose another --out"):
         train_here(Path("out"))
 
 
@@ -165,7 +165,7 @@ def test_no_space_at_the_start_is_refused(monkeypatch, tmp_path):
         free = 10 * 2**20
 
     monkeypatch.setattr(training.shutil, "disk_usage", lambda path: Usage)
-    with pytest.raises(InputError, match="--out: .*only 10 MiB of space left; at least 64 MiB are needed"):
+    with pytest.raises(InputError, match=r"--out: .*only 10 MiB of space left; at least 64 MiB are needed"):
         train_here(Path("out"))
 
 
