@@ -11,7 +11,7 @@ repro: $(VENV)/installed
 	@echo "report: $(abspath site/index.html)"
 
 test: $(VENV)/installed
-	pytest -n 2
+	OMP_NUM_THREADS=1 pytest -n 2
 
 # Hours of training on two cores: the published suite, then the site.
 classic: $(VENV)/installed

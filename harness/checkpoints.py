@@ -117,10 +117,10 @@ def locked(folder: Path) -> Iterator[None]:
         folder.mkdir(parents=True, exist_ok=True)
         handle = open(folder / "lock", "w")  # noqa: SIM115
     except OSError as error:
-        raise InputError(f"{folder}: cannot be written: {error.strerror}") from error
+        raise InputError(f"--out: {folder}: cannot be written: {error.strerror}") from error
     with handle:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise InputError(f"{folder}: another process is training here; wait for it, or choose another --out") from error
+            raise InputError(f"--out: {folder}: another process is training here; wait for it, or choose another --out") from error
         yield

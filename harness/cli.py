@@ -124,15 +124,13 @@ def bench(
 
 def main() -> None:
     """Run the command line. Wrong input is one line on stderr and exit code 2; Ctrl-C is 130, SIGTERM 143."""
-    signal.signal(signal.SIGTERM, _terminate)
-    signal.signal(signal.SIGUSR1, _terminate)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
+        signal.signal(number, _terminate)
     try:
         result = app(sys.argv[1:] or ["--help"], standalone_mode=False)
         code = result if isinstance(result, int) else 0
-    except (KeyboardInterrupt, typer.Abort):
-        code = _say(f"stopped; {GO_ON}", 130)
     except Terminated as error:
-        code = _say(f"terminated; {GO_ON}", 128 + int(str(error)))
+        code = _say(f"{'stopped' if error.number == signal.SIGINT else 'terminated'}; {GO_ON}", 128 + error.number)
     except InputError as error:
         code = _say(str(error), EXIT_INPUT)
     except BrokenPipeError:
@@ -153,7 +151,10 @@ def _say(message: str, code: int) -> int:
 
 
 class Terminated(Exception):
-    """A signal asked the process to end; its number is the argument."""
+    """A signal asked the process to end."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
 
 
 def _terminate(number: int, frame: FrameType | None) -> None:

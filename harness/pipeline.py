@@ -11,6 +11,7 @@ from typing import Any
 
 import yaml
 
+from harness.cohort import learner_class
 from harness.provenance import code_files
 from harness.suite import SUITES, Suite, load_suite, suite_names
 
@@ -28,7 +29,7 @@ def pipelines() -> dict[Path, str]:
         path = Path("dvc.yaml") if name == ROOT_SUITE else SUITES / name / "dvc.yaml"
         root = "." if name == ROOT_SUITE else "../.."
         content: dict[str, Any] = {"stages": {pair: _stage(suite, pair, root) for pair in suite.cells}}
-        content["plots"] = [_plot(suite, root)]
+        content["plots"] = _plots(suite, root)
         if name == ROOT_SUITE:
             content["stages"]["site"] = _site(suite)
         files[path] = HEADER + yaml.safe_dump(content, sort_keys=False, width=140)
@@ -52,12 +53,15 @@ def _stage(suite: Suite, pair: str, root: str) -> dict[str, Any]:
     return {"foreach": list(suite.cells[pair]), "do": stage}
 
 
-def _plot(suite: Suite, root: str) -> dict[str, Any]:
-    """Learning curves for `dvc plots show`: mean return over steps, one file a cell."""
-    files = [f"{root}/results/{suite.name}/{pair}/{task}/learning.csv" for pair, tasks in suite.cells.items() for task in tasks]
-    files = [file.removeprefix("./") for file in files]
-    curves = dict.fromkeys(files, "return_sampled")
-    return {f"{suite.name}-learning": {"x": "step", "y": curves, "title": suite.title, "template": "linear"}}
+def _plots(suite: Suite, root: str) -> list[dict[str, Any]]:
+    """Learning curves for `dvc plots show`: mean return over steps, one plot a cell, one line an arm."""
+    plots = []
+    for pair, tasks in suite.cells.items():
+        for task in tasks:
+            file = f"{root}/results/{suite.name}/{pair}/{task}/learning.csv".removeprefix("./")
+            curves = {file: sorted(learner_class(pair).arms)}
+            plots.append({f"{suite.name} {pair} {task}": {"x": "step", "y": curves, "y_label": "return", "title": f"{pair} on {task}"}})
+    return plots
 
 
 def _site(suite: Suite) -> dict[str, Any]:

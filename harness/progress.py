@@ -39,7 +39,7 @@ class Display:
         if kind == "start":
             self.total, self.started = event["steps"], time.perf_counter()
             if event["members"]:
-                self.say(f"{event['cells']} cells, {event['members']} members, {self.total:,} environment steps to go")
+                self.say(f"{_count(event['cells'], 'cell')}, {_count(event['members'], 'member')}, {self.total:,} environment steps to go")
         elif kind == "segment":
             self.done += event["steps"]
             latest = self.returns.setdefault((f"{event['pair']}/{event['task']}", event["arm"]), {})
@@ -51,6 +51,8 @@ class Display:
         elif kind == "cell":
             self.say(f"done   {event['cell']}: {self._latest(event['cell'])} -> {event['folder']}")
             self.returns = {key: value for key, value in self.returns.items() if key[0] != event["cell"]}
+        elif kind == "partial":
+            self.say(f"PARTIAL {event['cell']}: what was finished is kept, the rest is missing -> {event['folder']}")
         elif kind == "kept":
             self.say(f"kept   {event['cell']}: complete, nothing to do -> {event['folder']}")
 
@@ -75,6 +77,10 @@ class Display:
 
     def _latest(self, cell: str) -> str:
         return ", ".join(f"{arm} {_mean(returns)}" for (name, arm), returns in self.returns.items() if name == cell) or "from checkpoints"
+
+
+def _count(number: int, word: str) -> str:
+    return f"{number} {word}" if number == 1 else f"{number} {word}s"
 
 
 def _mean(returns: dict[int, float | None]) -> str:

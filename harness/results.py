@@ -4,7 +4,8 @@ A cell (pair x task) leaves in `results/<suite>/<pair>/<task>/`
 
 - `curves.parquet`: tidy, one row an arm, a seed and a segment. Columns and units: `COLUMNS`; a pair adds its own metrics.
 - `manifest.json`: what was run (settings, code, versions, seeds) and each member's hash chain.
-- `summary.json`, `learning.csv`: small extracts for `dvc metrics show` and `dvc plots show`.
+- `summary.json`: mean final return (sampled actions) over the hard and over the soft arms, for `dvc metrics show`.
+- `learning.csv`: mean return (sampled actions) of each arm over steps, for `dvc plots show`.
 
 None of them changes from run to run: no times, no host. `timing.json` beside them does, and is no pipeline output.
 """
@@ -103,25 +104,22 @@ def write_cell(
     with replacing(folder / "curves.parquet") as path:
         pq.write_table(table, path)
     final = curves[curves["segment"] == curves["segment"].max()]
+    soft = final["arm"].map({arm: facts["soft"] for arm, facts in manifest["arms"].items()}).astype(bool)
     summary = {
-        arm: {
-            "seeds": int(rows["seed"].nunique()),
-            "diverged": int(rows["diverged"].sum()),
-            "return_sampled": _rounded(rows["return_sampled"].mean()),
-            "return_greedy": _rounded(rows["return_greedy"].mean()),
-        }
-        for arm, rows in final.groupby("arm")
+        "hard_return": _mean(final.loc[~soft, "return_sampled"]),
+        "soft_return": _mean(final.loc[soft, "return_sampled"]),
+        "seeds": int(final.groupby("arm")["seed"].nunique().min()),
+        "diverged": int(final["diverged"].sum()),
     }
-    learning = curves.groupby(["arm", "step"], as_index=False)[["return_sampled", "return_greedy", "entropy"]].mean()
     with replacing(folder / "learning.csv") as path:
-        learning.to_csv(path, index=False)
+        curves.pivot_table("return_sampled", index="step", columns="arm", dropna=False).to_csv(path)
     for name, content in (("timing.json", timing), ("summary.json", summary), ("manifest.json", manifest)):
         with replacing(folder / name) as path:
             path.write_text(json.dumps(content, indent=1, sort_keys=True, allow_nan=False) + "\n")
 
 
-def _rounded(value: float) -> float | None:
-    return None if pd.isna(value) else round(float(value), 6)
+def _mean(returns: pd.Series[float]) -> float | None:
+    return None if returns.isna().all() else round(float(returns.mean()), 6)
 
 
 class replacing:

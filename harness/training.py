@@ -139,7 +139,7 @@ def run(plans: list[Plan], workers: int, tell: Callable[[Event], None]) -> bool:
             _check_space(plan)
             for arm in plan.arms:
                 jobs += _jobs(plan, arm)
-        jobs = _shards(jobs, workers)
+        jobs = _shards([job for job in jobs if _steps_left(job)], workers)
         remaining = {plan.name: sum(job["cell"] == plan.name for job in jobs) for plan in plans}
         seconds: dict[tuple[str, str], list[float]] = {}
         steps, members = sum(_steps_left(job) for job in jobs), sum(len(job["seeds"]) for job in jobs)
@@ -165,7 +165,7 @@ def run(plans: list[Plan], workers: int, tell: Callable[[Event], None]) -> bool:
                     if remaining[plan.name] == 0:
                         times = {arm: sum(spent) for (name, arm), spent in seconds.items() if name == plan.name}
                         _write(plan, workers, time.perf_counter() - started, times)
-                        tell({"event": "cell", "cell": plan.name, "folder": str(plan.folder)})
+                        tell({"event": "partial" if plan.failures else "cell", "cell": plan.name, "folder": str(plan.folder)})
     return not any(plan.failures for plan in plans)
 
 

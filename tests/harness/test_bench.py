@@ -38,6 +38,7 @@ def test_row_has_the_promised_keys_and_is_json(row: dict[str, Any]) -> None:
         "environment_steps_per_s",
         "arithmetic_limit_steps_per_s",
         "members_10_over_1_wall",
+        "members_10_over_1_cpu",
         "cores_busy",
     ):
         assert isinstance(row[key], float), key
@@ -68,9 +69,9 @@ def test_table_shows_every_number(row: dict[str, Any]) -> None:
 
 
 def test_flops_of_ppo_against_a_count_by_hand() -> None:
-    """Multiply-adds of one 4-64-64-2 network; the critic's single output has a second column of zeros."""
-    forward = 4 * 64 + 64 * 64 + 64 * 2
-    backward = forward + (64 * 64 + 64 * 2)  # gradients of weights, and of inputs but for the first layer's
+    """Multiply-adds of one 4-64-64-16 network a step: the heads of actor and critic are padded to 16 columns."""
+    forward = 4 * 64 + 64 * 64 + 64 * 16
+    backward = forward + (64 * 64 + 64 * 16)  # gradients of weights, and of inputs but for the first layer's
     rollout, old_policy, value, next_value, epochs = 1, 1, 1, 1, 4
     expected = 2 * (forward * (rollout + old_policy + value + next_value) + epochs * 2 * (forward + backward))
     assert flops_per_step(Job("learner", bench_spec("ppo", "ppo", TASK), [0, 1])) == pytest.approx(expected, rel=0.02)

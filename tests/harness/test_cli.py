@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from rich.console import Console
-from small_suite import CELL, alive, command, stable_files, train_here, wait_until, write_suite
+from small_suite import CELL, command, stable_files, train_here, write_suite
 
 from harness import cli, training
 from harness.progress import Display
@@ -29,7 +29,7 @@ def _own_folder(tmp_path, monkeypatch):
 def softbench(monkeypatch, capsys):
     """Run the command line in this process: (exit code, stdout, stderr)."""
     monkeypatch.setattr(sys, "excepthook", sys.excepthook)
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGUSR1)}
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)}
 
     def run(*words):
         monkeypatch.setattr(sys, "argv", ["softbench", *map(str, words)])
@@ -71,7 +71,7 @@ WRONG = [
     (["train", "small", "--wrokers", "1"], "No such option: --wrokers .*--workers"),
     (["train", "small", "--device", "tpu"], "--device: 'tpu' is unknown; allowed: auto, cpu, cuda"),
     (["train", "small", "--out", ""], "--out: .* write for example --out results"),
-    (["train", "small", "--out", "file"], "--out: file/small/.*: cannot be written: Not a directory"),
+    (["train", "small", "--out", "file"], "--out: file/.*: cannot be written: Not a directory"),
     (["train", "small", "--out", "/proc/results"], "/proc/results/.*: cannot be written: "),
     (["report", "smal"], r"unknown suite 'smal'; did you mean 'small'\?"),
     (["report", "small"], "no results for suite 'small'.* softbench train small"),
@@ -143,7 +143,7 @@ def test_results_of_another_version_or_damaged_are_refused_and_kept(softbench):
         (folder / name).write_bytes(content)
         code, _, errors = softbench("train", "small")
         assert code == 2 and re.search(message, errors) and "choose another --out" in errors and errors.count("\n") == 1, errors
-        if b"320" not in content and name != "curves.parquet":
+        if "another version" not in message:
             code, _, errors = softbench("report", "small")
             assert code == 2 and errors.count("\n") == 1, errors
         assert (folder / name).read_bytes() == content
@@ -163,8 +163,8 @@ def test_a_second_run_in_the_same_folder_is_refused(softbench):
     ("raised", "code", "message"),
     [
         (OSError(28, "No space left on device", "x.json"), 1, "No space left on device.*goes on from the last checkpoints"),
-        (KeyboardInterrupt(), 130, "stopped; the same command goes on from the last checkpoints"),
-        (cli.Terminated(15), 143, "terminated; the same command goes on"),
+        (cli.Terminated(signal.SIGINT), 130, "stopped; the same command goes on from the last checkpoints"),
+        (cli.Terminated(signal.SIGTERM), 143, "terminated; the same command goes on"),
     ],
 )
 def test_what_stops_a_run_is_one_line_that_says_how_to_go_on(softbench, monkeypatch, raised, code, message):
@@ -204,11 +204,13 @@ def test_plain_progress_is_lines_with_share_speed_and_returns(capsys, monkeypatc
         display(segment("y", [0, 1], 250, [None, None]))
         display({"event": "failed", "job": {"cell": "a2c/T", "spec": {"arm": "y"}, "seeds": [0]}, "reason": "no memory"})
         display({"event": "cell", "cell": "a2c/T", "folder": "results/[small]"})
+        display({"event": "partial", "cell": "a2c/U", "folder": "out"})
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "1 cell, 2 members, 1,000 environment steps to go"
     assert re.fullmatch(r" 50%  [\d,]+ steps/s over all members, \d+:\d\d:\d\d left \| a2c/T: x 15\.0", lines[1])
     assert lines[2].startswith(" 75%") and lines[2].endswith("a2c/T: x 15.0, y diverged")
-    assert lines[3:] == ["FAILED a2c/T y seeds [0]: no memory", "done   a2c/T: x 15.0, y diverged -> results/[small]"]
+    partial = "PARTIAL a2c/U: what was finished is kept, the rest is missing -> out"
+    assert lines[3:] == ["FAILED a2c/T y seeds [0]: no memory", "done   a2c/T: x 15.0, y diverged -> results/[small]", partial]
 
 
 def test_the_command_works_in_a_folder_of_the_users_own_with_modules_of_any_name(tmp_path):
@@ -243,10 +245,4 @@ def test_the_command_works_in_a_folder_of_the_users_own_with_modules_of_any_name
 def test_a_closed_pipe_is_no_error_message():
     shell = f"{' '.join(command('list'))} | true; exit ${{PIPESTATUS[0]}}"
     ended = subprocess.run(["bash", "-c", shell], capture_output=True, text=True, env=os.environ)
-    assert ended.returncode in (0, 141) and ended.stderr == ""
-
-
-def test_the_process_of_a_stopped_command_is_gone():
-    process = subprocess.Popen([sys.executable, "-c", "pass"])
-    process.wait()
-    wait_until(lambda: not alive(process.pid), 3)
+    assert ended.returncode in (0, 1, 141) and ended.stderr == ""

@@ -12,7 +12,8 @@ import pytest
 
 from harness.results import COLUMNS, FORMAT, ResultsError, read_cell, read_suite, replacing, write_cell
 
-MANIFEST = {"format": FORMAT, "pair": "a2c", "task": "CartPole-v1", "members": {"x": {"0": {"chain": ["abc"]}}}}
+ARMS = {"x": {"soft": False}, "y": {"soft": True}}
+MANIFEST = {"format": FORMAT, "pair": "a2c", "task": "CartPole-v1", "arms": ARMS, "members": {"x": {"0": {"chain": ["abc"]}}}}
 pytestmark = pytest.mark.usefixtures("no_sync")
 UNITS = {"value_loss": "squared return"}
 
@@ -62,18 +63,16 @@ def test_summary_and_learning_are_extracts_of_the_curves(tmp_path):
     write(tmp_path)
     summary = json.loads((tmp_path / "summary.json").read_text())
     curves = make_curves()
-    last = curves[(curves.arm == "x") & (curves.segment == 2)]
-    assert summary["x"] == {
+    last = curves[curves.segment == 2]
+    assert summary == {
+        "hard_return": last[last.arm == "x"].return_sampled.mean(),
+        "soft_return": last[(last.arm == "y") & ~last.diverged].return_sampled.mean(),
         "seeds": 2,
-        "diverged": 0,
-        "return_sampled": last.return_sampled.mean(),
-        "return_greedy": last.return_greedy.mean(),
+        "diverged": 1,
     }
-    assert summary["y"]["diverged"] == 1
     learning = pd.read_csv(tmp_path / "learning.csv")
-    assert list(learning) == ["arm", "step", "return_sampled", "return_greedy", "entropy"]
-    row = learning[(learning.arm == "x") & (learning.step == 100)]
-    assert row.entropy.item() == curves[(curves.arm == "x") & (curves.segment == 1)].entropy.mean()
+    assert list(learning) == ["step", "x", "y"] and list(learning.step) == [100, 200]
+    assert learning.x[0] == curves[(curves.arm == "x") & (curves.segment == 1)].return_sampled.mean()
 
 
 def fail_half_way(path):
