@@ -16,6 +16,7 @@ test: $(VENV)/installed
 # Hours of training on two cores: the published suite, then the site.
 classic: $(VENV)/installed
 	dvc repro suites/classic/dvc.yaml
+	python -m harness.pipeline
 	dvc repro
 
 check: $(VENV)/installed

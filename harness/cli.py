@@ -107,7 +107,7 @@ def bench(
     task: Annotated[str, typer.Option(help="task to measure on")] = "CartPole-v1",
     arm: Annotated[str | None, typer.Option(help="arm to measure; the pair's first where none is given")] = None,
     members: Annotated[int, typer.Option(min=1, max=10_000, help="members, all together")] = 20,
-    workers: Annotated[int, typer.Option(min=1, max=1024, help="worker processes, one core each")] = os.cpu_count() or 1,
+    workers: Annotated[int | None, typer.Option(min=1, max=1024, help="worker processes, one core each; all cores where not given")] = None,
     peer: Annotated[str | None, typer.Option(help="compare with a known library on the same work: sb3")] = None,
     seconds: Annotated[float, typer.Option(min=0.1, max=600, help="length of each measurement")] = 10.0,
     as_json: Annotated[bool, typer.Option("--json", help="print a list of objects")] = False,
@@ -115,7 +115,9 @@ def bench(
     """Measure steps a second: all members together, one alone, the environments, the arithmetic limit, and a peer."""
     from harness import bench as measuring
 
-    rows = measuring.run(pair=pair, arm=arm, task=task, members=members, workers=workers, peer=peer, seconds=seconds)
+    rows = measuring.run(
+        pair=pair, arm=arm, task=task, members=members, workers=workers or min(os.cpu_count() or 1, members), peer=peer, seconds=seconds
+    )
     if as_json:
         print(json.dumps(rows, indent=1))
     else:

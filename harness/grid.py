@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gymnasium
 from pydantic import ValidationError
 
+from algorithms.learner import Spaces
 from harness import environments
 from harness.cohort import Spec, learner_class, make_learner
 from harness.errors import InputError
@@ -13,12 +15,15 @@ from harness.suite import Suite, first_problem
 def cell_specs(suite: Suite, pair: str, task: str, steps: int | None = None) -> dict[str, Spec]:
     """The cohorts of one cell, by arm, with all settings spelled out. Raises InputError naming file and field."""
     where = f"suites/{suite.name}/suite.yaml: cells.{pair}.{task}"
-    kind = learner_class(pair)
+    try:
+        kind = learner_class(pair)
+    except InputError as error:
+        raise InputError(f"{where}: {error}") from error
     try:
         settings = kind.settings_type(**suite.cells[pair][task])
     except ValidationError as error:
         raise InputError(f"{where}.{first_problem(error)}") from error
-    offered = environments.spaces(task)
+    offered = _spaces(where, task)
     if not (kind.continuous if offered.continuous else kind.discrete):
         needed, has = ("discrete", "continuous") if offered.continuous else ("continuous", "discrete")
         raise InputError(f"{where}: pair {pair!r} needs {needed} actions, {task} has {has} ones")
@@ -46,3 +51,20 @@ def cell_specs(suite: Suite, pair: str, task: str, steps: int | None = None) -> 
             least = learner.horizon * learner.environments * spec.segments
             raise InputError(f"{where}: {spec.steps} steps are too few: {spec.segments} segments of at least one update need {least}")
     return specs
+
+
+def _spaces(where: str, task: str) -> Spaces:
+    """What the task offers. Raises InputError where it cannot be made, or does not end by itself or by a time limit we know."""
+    try:
+        offered = environments.spaces(task)
+        action = environments.make(task, 1).action_space
+        limit = gymnasium.spec(task).max_episode_steps
+    except ImportError as error:
+        raise InputError(f"{where}: task {task!r} cannot be imported: {error}") from error
+    except InputError as error:
+        raise InputError(f"{where}: {error}") from error
+    if limit is None:
+        raise InputError(f"{where}: task {task!r} has no time limit; register it with max_episode_steps")
+    if getattr(action, "start", 0) != 0:
+        raise InputError(f"{where}: task {task!r} counts its actions from {action.start}; they must count from 0")
+    return offered

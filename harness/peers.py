@@ -31,7 +31,7 @@ def check(peer: str, pair: str) -> None:
     if peer not in DISTRIBUTIONS:
         raise InputError(f"unknown peer {peer!r}{suggestion(peer, DISTRIBUTIONS)}")
     if importlib.util.find_spec(DISTRIBUTIONS[peer].replace("-", "_")) is None:
-        raise InputError(f"peer {peer!r}: {DISTRIBUTIONS[peer]} is not installed; pip install 'softbench[{peer}]'")
+        raise InputError(f"peer {peer!r}: {DISTRIBUTIONS[peer]} is not installed; pip install -e '.[{peer}]'")
     if pair not in MODELS:
         raise InputError(f"peer {peer!r}: has no algorithm for pair {pair!r}. Known: {', '.join(sorted(MODELS))}")
 

@@ -13,6 +13,7 @@ import yaml
 
 from harness.cohort import learner_class
 from harness.provenance import code_files
+from harness.results import folder_name
 from harness.suite import SUITES, Suite, load_suite, suite_names
 
 ROOT_SUITE = "smoke"
@@ -38,19 +39,21 @@ def pipelines() -> dict[Path, str]:
 
 def _stage(suite: Suite, pair: str, root: str) -> dict[str, Any]:
     """All cells of one pair. Small results of larger suites are committed to git (`cache: false`)."""
-    folder = f"results/{suite.name}/{pair}/${{item}}"
+    folder = f"results/{suite.name}/{pair}/${{key}}"
     cached = suite.name == ROOT_SUITE
     options = {} if cached else {"cache": False}
     stage: dict[str, Any] = {
-        "cmd": f"softbench train {suite.name} --pair {pair} --task ${{item}}",
+        "cmd": f"softbench train {suite.name} --pair {pair} --task ${{item.task}} --device cpu",
         "deps": code_files(pair),
-        "params": [{f"suites/{suite.name}/suite.yaml": ["seeds", "segments", "evaluation", "tasks.${item}", f"cells.{pair}.${{item}}"]}],
+        "params": [
+            {f"suites/{suite.name}/suite.yaml": ["seeds", "segments", "evaluation", "tasks.${item.task}", f"cells.{pair}.${{item.task}}"]}
+        ],
         "outs": [{f"{folder}/{name}": options} if options else f"{folder}/{name}" for name in OUTS],
         "metrics": [{f"{folder}/summary.json": {"cache": False}}],
     }
     if root != ".":
         stage = {"wdir": root, **stage}
-    return {"foreach": list(suite.cells[pair]), "do": stage}
+    return {"foreach": {folder_name(task): {"task": task} for task in suite.cells[pair]}, "do": stage}
 
 
 def _plots(suite: Suite, root: str) -> list[dict[str, Any]]:
@@ -58,14 +61,14 @@ def _plots(suite: Suite, root: str) -> list[dict[str, Any]]:
     plots = []
     for pair, tasks in suite.cells.items():
         for task in tasks:
-            file = f"{root}/results/{suite.name}/{pair}/{task}/learning.csv".removeprefix("./")
+            file = f"{root}/results/{suite.name}/{pair}/{folder_name(task)}/learning.csv".removeprefix("./")
             curves = {file: sorted(learner_class(pair).arms)}
             plots.append({f"{suite.name} {pair} {task}": {"x": "step", "y": curves, "y_label": "return", "title": f"{pair} on {task}"}})
     return plots
 
 
 def _site(suite: Suite) -> dict[str, Any]:
-    cells = [f"results/{suite.name}/{pair}/{task}" for pair, tasks in suite.cells.items() for task in tasks]
+    cells = [f"results/{suite.name}/{pair}/{folder_name(task)}" for pair, tasks in suite.cells.items() for task in tasks]
     locks = [str(SUITES / name / "dvc.lock") for name in suite_names() if name != ROOT_SUITE]
     files = [f"{cell}/{name}" for cell in cells for name in ("curves.parquet", "manifest.json")]
     suites = [str(SUITES / name / "suite.yaml") for name in suite_names()]

@@ -51,6 +51,8 @@ class Display:
         elif kind == "cell":
             self.say(f"done   {event['cell']}: {self._latest(event['cell'])} -> {event['folder']}")
             self.returns = {key: value for key, value in self.returns.items() if key[0] != event["cell"]}
+            if self.live:
+                self._refresh()
         elif kind == "partial":
             self.say(f"PARTIAL {event['cell']}: what was finished is kept, the rest is missing -> {event['folder']}")
         elif kind == "kept":
@@ -69,7 +71,7 @@ class Display:
             for cell, arm in self.returns:
                 table.add_row(Text(cell), Text(arm), Text(_mean(self.returns[cell, arm])))
             bar = ProgressBar(total=max(1, self.total), completed=self.done, width=40)
-            self.live.update(Group(table, bar, Text(status)))
+            self.live.update(Group(table, bar, Text(f" {status}")))
         elif time.perf_counter() - self.last_line > LINE_EVERY:
             self.last_line = time.perf_counter()
             cells = sorted({cell for cell, _ in self.returns})

@@ -56,20 +56,23 @@ def canonical(content: Any) -> bytes:
 
 def versions() -> dict[str, str]:
     """Versions of everything that computes."""
-    packages = ("torch", "numpy", "gymnasium", "softbench")
+    packages = ("torch", "numpy", "gymnasium", "mujoco", "softbench")
     return {"python": platform.python_version(), **{name: importlib.metadata.version(name) for name in packages}}
 
 
 def capability() -> dict[str, str]:
     """What of the processor decides which instructions are used."""
-    return {"capability": torch.backends.cpu.get_cpu_capability(), "architecture": platform.machine()}
+    return {"capability": torch.backends.cpu.get_cpu_capability(), "architecture": platform.machine(), "vendor": _cpu_line("vendor_id")}
 
 
 def machine() -> dict[str, Any]:
     """The machine itself: for the sidecar, never for a result."""
-    model = platform.processor()
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        model = next((line.split(":", 1)[1].strip() for line in info.read_text().splitlines() if line.startswith("model name")), model)
+    model = _cpu_line("model name")
     gpu = torch.cuda.get_device_name(0) if torch.cuda.is_available() else None
     return {"host": platform.node(), "cpu": model, "cores": os.cpu_count(), "gpu": gpu}
+
+
+def _cpu_line(name: str) -> str:
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith(name)), platform.processor())

@@ -30,11 +30,11 @@ COLUMNS = {
     "seed": "training seed",
     "segment": "number of the segment, from 1",
     "step": "environment steps of this member so far",
-    "return_sampled": "mean undiscounted return of the evaluation episodes, sampled actions",
+    "return_sampled": "mean undiscounted return of the evaluation episodes, actions of the behaviour policy (at its present epsilon)",
     "return_greedy": "mean undiscounted return of the evaluation episodes, greedy actions",
     "length_sampled": "mean length of the evaluation episodes in steps, sampled actions",
     "length_greedy": "mean length of the evaluation episodes in steps, greedy actions",
-    "train_return": "mean undiscounted return of the training episodes that ended in this segment (NaN: none ended)",
+    "train_return": "mean undiscounted return of the training episodes within this segment, so long ones are missing (NaN: none)",
     "train_episodes": "training episodes that ended in this segment",
     "entropy": "mean entropy of the behaviour policy over the segment in nats",
     "diverged": "true from the segment on in which a loss or a parameter of this member was not finite",
@@ -43,6 +43,11 @@ COLUMNS = {
 
 class ResultsError(ValueError):
     """A results folder that cannot be read; the message names the file and what is wrong."""
+
+
+def folder_name(task: str) -> str:
+    """The name of a task's folder: `ALE/Pong-v5` is kept in `ALE_Pong-v5`."""
+    return task.replace("/", "_")
 
 
 @dataclass(frozen=True)

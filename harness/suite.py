@@ -85,7 +85,7 @@ class Suite(Strict):
     evaluation: Evaluation
     tasks: dict[str, Task]
     references: dict[str, Reference]
-    cells: dict[str, dict[str, dict[str, Any]]]
+    cells: dict[str, dict[str, dict[str, Any]]] = Field(min_length=1)
     """pair -> task -> settings that differ from the pair's defaults (for every arm of the pair alike)."""
     published: list[Published] = []
 
@@ -137,6 +137,9 @@ def load_suite(name: str) -> Suite:
                 raise InputError(f"{path}: cells.{pair}.{task}: unknown task{suggestion(task, suite.tasks)}")
             if task not in suite.references:
                 raise InputError(f"{path}: references.{task}: is missing; give low, high and their source")
+    for figure in suite.published:
+        if figure.task not in suite.tasks:
+            raise InputError(f"{path}: published: unknown task {figure.task!r}{suggestion(figure.task, suite.tasks)}")
     for task, reference in suite.references.items():
         if reference.low == reference.high:
             raise InputError(f"{path}: references.{task}: low and high must differ")

@@ -23,7 +23,7 @@ from harness.cohort import Spec, learner_class, make_learner
 from harness.environments import backend, spaces
 from harness.errors import InputError, suggestion
 from harness.grid import cell_specs
-from harness.results import FORMAT, Cell, ResultsError, read_cell, replacing, write_cell
+from harness.results import FORMAT, Cell, ResultsError, folder_name, read_cell, replacing, write_cell
 from harness.suite import Suite
 from harness.workers import Pool
 
@@ -52,6 +52,11 @@ class Plan:
     def name(self) -> str:
         return f"{self.pair}/{self.task}"
 
+    @property
+    def hardware(self) -> str:
+        """The device as results name it: a GPU by its model."""
+        return self.device if self.device == "cpu" else f"cuda ({torch.cuda.get_device_name(0)})"
+
     def cohort_folder(self, arm: str) -> Path:
         return self.runs / arm / provenance.digest(self.identity(arm))[:16]
 
@@ -63,7 +68,7 @@ class Plan:
             "code": self.code["hash"],
             "versions": {name: version for name, version in provenance.versions().items() if name != "softbench"},
             "cpu": provenance.capability(),
-            "device": self.device,
+            "device": self.hardware,
         }
 
     def wanted(self, arm: str) -> list[int]:
@@ -108,8 +113,8 @@ def make_plans(
             specs=specs,
             seeds=suite.seeds if seeds is None else seeds,
             arms=chosen,
-            folder=out / suite.name / cell_pair / _file_name(cell_task),
-            runs=out / ".runs" / suite.name / cell_pair / _file_name(cell_task),
+            folder=out / suite.name / cell_pair / folder_name(cell_task),
+            runs=out / ".runs" / suite.name / cell_pair / folder_name(cell_task),
             device=device,
             code=provenance.code(cell_pair),
         )
@@ -255,6 +260,8 @@ def _write(plan: Plan, workers: int, wall: float, seconds: dict[str, float]) -> 
     if not new:
         return True
     timing = {**provenance.machine(), "workers": workers, "wall_seconds": round(wall, 3)}
+    trained = sum(plan.specs[arm].steps * len(plan.wanted(arm)) for arm in plan.arms)
+    timing["steps_per_second"] = round(trained / wall) if wall else None
     timing["arms"] = {arm: {"seconds": round(spent, 3)} for arm, spent in seconds.items()}
     curves = pd.concat(tables, ignore_index=True)
     write_cell(plan.folder, curves, _manifest(plan, members), learner_class(plan.pair).metrics, timing)
@@ -293,7 +300,7 @@ def _manifest(plan: Plan, members: dict[str, Any]) -> dict[str, Any]:
         "steps": first.steps,
         "segments": first.segments,
         "evaluation": {"episodes": first.episodes, "primary": plan.suite.evaluation.primary},
-        "device": plan.device,
+        "device": plan.hardware,
         "code": plan.code,
         "versions": {name: version for name, version in provenance.versions().items() if name != "softbench"},
         "cpu": provenance.capability(),
@@ -328,7 +335,3 @@ def _check_space(plan: Plan) -> None:
     free = shutil.disk_usage(plan.runs).free
     if free < 64 * MEBIBYTE:
         raise InputError(f"--out: {plan.runs}: only {free // MEBIBYTE} MiB of space left; at least 64 MiB are needed")
-
-
-def _file_name(task: str) -> str:
-    return task.replace("/", "_")

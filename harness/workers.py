@@ -16,6 +16,7 @@ from typing import Any
 from harness.provenance import ROOT
 
 ATTEMPTS = 3
+MATH_VARIABLES = ("MKL_", "OPENBLAS_", "OMP_", "GOMP_", "KMP_")  # some choose other instructions, and so other bits
 
 
 class Pool:
@@ -56,7 +57,7 @@ class Pool:
             yield event
 
     def _start(self, slot: int) -> None:
-        environment = os.environ | {
+        environment = {name: value for name, value in os.environ.items() if not name.startswith(MATH_VARIABLES)} | {
             "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])),  # never a module of the user's folder
             "OMP_NUM_THREADS": "1",
             "MKL_NUM_THREADS": "1",
@@ -78,14 +79,21 @@ class Pool:
 
     def _serve(self, slot: int) -> None:
         while (job := self._jobs.get()) is not None:
-            for attempt in range(1, ATTEMPTS + 1):
-                final = self._train(slot, job, attempt)
-                if final or self._closed:
-                    break
-                self._start(slot)
-            else:
-                reason = f"its worker died {ATTEMPTS} times; see {self.log}"
-                self._events.put({"event": "failed", "reason": reason, "job": job, "attempts": ATTEMPTS})
+            try:
+                self._attempt(slot, job)
+            except Exception as error:  # a job that is lost would keep `run` waiting for ever
+                self._events.put({"event": "failed", "reason": f"{type(error).__name__}: {error}", "job": job, "attempts": ATTEMPTS})
+
+    def _attempt(self, slot: int, job: dict[str, Any]) -> None:
+        """Train a job to its end, in a new worker where the old one died, ATTEMPTS times at most."""
+        for attempt in range(1, ATTEMPTS + 1):
+            final = self._train(slot, job, attempt)
+            if final or self._closed:
+                break
+            self._start(slot)
+        else:
+            reason = f"its worker died {ATTEMPTS} times; see {self.log}"
+            self._events.put({"event": "failed", "reason": reason, "job": job, "attempts": ATTEMPTS})
 
     def _train(self, slot: int, job: dict[str, Any], attempt: int) -> bool:
         """Send a job to a worker and pass on its events; False where the worker died."""

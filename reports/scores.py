@@ -51,6 +51,8 @@ class Study:
     """arm -> the hard arm it is compared with, None for hard arms; a soft arm follows its hard arm."""
     curves: dict[tuple[str, str], Curves]
     """(task, arm) -> evaluations of the registered seeds that were found."""
+    misfits: list[str]
+    """Results that are there and not used, or not of one version: one line each."""
 
     @property
     def arms(self) -> list[str]:
@@ -83,7 +85,7 @@ class Study:
     @property
     def holes(self) -> list[str]:
         """What is registered and missing, one line each; [] where the grid is complete."""
-        lines = []
+        lines = list(self.misfits)
         for task in self.suite.cells[self.pair]:
             if task not in self.cells:
                 lines.append(f"{self.pair} on {task}: no results yet")
@@ -141,7 +143,29 @@ def _checked(cell: Cell) -> Cell:
     return cell
 
 
+def _misfit(suite: Suite, cell: Cell) -> str | None:
+    """In what the cell differs from what the suite registers, or None."""
+    manifest, task = cell.manifest, suite.tasks[cell.task]
+    registered: dict[str, Any] = {"steps": task.steps, "segments": suite.segments, "evaluation": suite.evaluation.model_dump()}
+    found: dict[str, Any] = {name: manifest.get(name) for name in registered}
+    registered["time_limit"] = task.time_limit
+    found["time_limit"] = manifest.get("environment", {}).get("time_limit", task.time_limit)
+    for name, value in suite.cells[cell.pair][cell.task].items():
+        registered[name] = value
+        found[name] = next(iter(manifest["arms"].values()))["settings"].get(name)
+    differing = [name for name, value in registered.items() if found[name] != value]
+    return f"{differing[0]} is {found[differing[0]]} there, {registered[differing[0]]} in the suite" if differing else None
+
+
 def _study(suite: Suite, pair: str, cells: dict[str, Cell]) -> Study:
+    misfits = []
+    for task, cell in list(cells.items()):
+        problem = _misfit(suite, cell)
+        if problem is not None:
+            misfits.append(f"{pair} on {task}: results of another protocol are not used ({problem})")
+            del cells[task]
+    if len({cell.manifest.get("code", {}).get("hash") for cell in cells.values()}) > 1:
+        misfits.append(f"{pair}: its tasks were not all run with the same code")
     described: dict[str, dict[str, Any]] = {}
     for cell in cells.values():
         for arm, facts in cell.manifest["arms"].items():
@@ -150,13 +174,13 @@ def _study(suite: Suite, pair: str, cells: dict[str, Cell]) -> Study:
     for arm, hard in hard_of.items():
         if hard is not None and hard_of.get(hard, "absent") is not None:
             raise ResultsError(f"{next(iter(cells.values())).path}: arm {arm!r} names {hard!r}, which is no hard arm of these results")
-    default = next(facts["default"] for facts in described.values())
+    default = next((facts["default"] for facts in described.values()), "")
     ordered: dict[str, str | None] = {}
     for hard in sorted((arm for arm, its in hard_of.items() if its is None), key=lambda arm: (arm != default, arm)):
         ordered[hard] = None
         ordered.update((arm, hard) for arm in sorted(hard_of) if hard_of[arm] == hard)
     curves = {(task, arm): _curves(suite, cell, arm) for task, cell in cells.items() for arm in ordered}
-    return Study(suite, pair, cells, ordered, curves)
+    return Study(suite, pair, cells, ordered, curves, misfits)
 
 
 def _curves(suite: Suite, cell: Cell, arm: str) -> Curves:

@@ -168,7 +168,7 @@ def test_wrong_input_is_told_in_one_line(wrong: dict[str, Any], line: str) -> No
 
 def test_a_peer_that_is_not_installed_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
-    with pytest.raises(InputError, match=r"stable-baselines3 is not installed; pip install 'softbench\[sb3\]'"):
+    with pytest.raises(InputError, match=r"stable-baselines3 is not installed; pip install -e '\.\[sb3\]'"):
         peers.check("sb3", "ppo")
 
 
