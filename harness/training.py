@@ -77,6 +77,30 @@ class Plan:
         return [seed for seed in self.seeds if str(seed) not in have]
 
 
+class Clock:
+    """Times of one cell in this run: for the sidecar, never for a result."""
+
+    def __init__(self, workers: int) -> None:
+        self.workers, self.steps, self.began, self.ended = workers, 0, math.inf, 0.0
+        self.seconds: dict[str, float] = {}
+
+    def add(self, event: Event) -> None:
+        """Count a finished segment."""
+        self.ended = time.perf_counter()
+        self.began = min(self.began, self.ended - event["seconds"])
+        self.steps += event["steps"]
+        self.seconds[event["arm"]] = self.seconds.get(event["arm"], 0.0) + event["seconds"]
+
+    def timing(self) -> dict[str, Any]:
+        """What is known of the machine and the time; without times where everything came from checkpoints."""
+        known = {**provenance.machine(), "workers": self.workers}
+        if not self.steps:
+            return known
+        wall = self.ended - self.began
+        arms = {arm: {"seconds": round(spent, 3)} for arm, spent in self.seconds.items()}
+        return {**known, "wall_seconds": round(wall, 3), "steps_per_second": round(self.steps / wall), "arms": arms}
+
+
 def make_plans(
     suite: Suite,
     out: Path,
@@ -135,7 +159,6 @@ def choose_device(device: str) -> str:
 
 def run(plans: list[Plan], workers: int, tell: Callable[[Event], None]) -> bool:
     """Train what is missing and write each cell as it is done; False where a cohort failed. `tell` receives every event."""
-    started = time.perf_counter()
     jobs: list[dict[str, Any]] = []
     with ExitStack() as stack:
         for plan in plans:
@@ -146,13 +169,13 @@ def run(plans: list[Plan], workers: int, tell: Callable[[Event], None]) -> bool:
                 jobs += _jobs(plan, arm)
         jobs = _shards([job for job in jobs if _steps_left(job)], workers)
         remaining = {plan.name: sum(job["cell"] == plan.name for job in jobs) for plan in plans}
-        seconds: dict[tuple[str, str], list[float]] = {}
+        clocks = {plan.name: Clock(workers) for plan in plans}
         steps, members = sum(_steps_left(job) for job in jobs), sum(len(job["seeds"]) for job in jobs)
         tell({"event": "start", "steps": steps, "cells": len(plans), "members": members})
         by_name = {plan.name: plan for plan in plans}
         for plan in plans:
             if remaining[plan.name] == 0:
-                tell({"event": "kept" if _write(plan, workers, 0.0, {}) else "cell", "cell": plan.name, "folder": str(plan.folder)})
+                tell({"event": "kept" if _write(plan, clocks[plan.name]) else "cell", "cell": plan.name, "folder": str(plan.folder)})
         if jobs:
             log = plans[0].runs.parent.parent / "workers.log"
             pool = stack.enter_context(Pool(min(workers, len(jobs)), log))
@@ -160,16 +183,14 @@ def run(plans: list[Plan], workers: int, tell: Callable[[Event], None]) -> bool:
                 plan = by_name[event["job"]["cell"]]
                 tell(event)
                 if event["event"] == "segment":
-                    key = (plan.name, event["arm"])
-                    seconds.setdefault(key, []).append(event["seconds"])
+                    clocks[plan.name].add(event)
                 if event["event"] == "failed":
                     arm = event["job"]["spec"]["arm"]
                     plan.failures.append(f"{plan.name} {arm} seeds {event['job']['seeds']}: {event['reason']}")
                 if event["event"] in ("done", "failed"):
                     remaining[plan.name] -= 1
                     if remaining[plan.name] == 0:
-                        times = {arm: sum(spent) for (name, arm), spent in seconds.items() if name == plan.name}
-                        _write(plan, workers, time.perf_counter() - started, times)
+                        _write(plan, clocks[plan.name])
                         tell({"event": "partial" if plan.failures else "cell", "cell": plan.name, "folder": str(plan.folder)})
     return not any(plan.failures for plan in plans)
 
@@ -236,7 +257,7 @@ def _difference(old: Any, new: Any, path: str) -> str | None:
     return None if old == new else f"{path}: was {old!r:.60}, is now {new!r:.60}"
 
 
-def _write(plan: Plan, workers: int, wall: float, seconds: dict[str, float]) -> bool:
+def _write(plan: Plan, clock: Clock) -> bool:
     """Write a cell from its members' checkpoints, with the members that were there; True where nothing was new."""
     tables, members = [], {arm: dict(found) for arm, found in plan.existing.manifest["members"].items()} if plan.existing else {}
     if plan.existing:
@@ -259,12 +280,8 @@ def _write(plan: Plan, workers: int, wall: float, seconds: dict[str, float]) -> 
             }
     if not new:
         return True
-    timing = {**provenance.machine(), "workers": workers, "wall_seconds": round(wall, 3)}
-    trained = sum(plan.specs[arm].steps * len(plan.wanted(arm)) for arm in plan.arms)
-    timing["steps_per_second"] = round(trained / wall) if wall else None
-    timing["arms"] = {arm: {"seconds": round(spent, 3)} for arm, spent in seconds.items()}
     curves = pd.concat(tables, ignore_index=True)
-    write_cell(plan.folder, curves, _manifest(plan, members), learner_class(plan.pair).metrics, timing)
+    write_cell(plan.folder, curves, _manifest(plan, members), learner_class(plan.pair).metrics, clock.timing())
     return False
 
 

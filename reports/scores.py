@@ -164,6 +164,8 @@ def _study(suite: Suite, pair: str, cells: dict[str, Cell]) -> Study:
         if problem is not None:
             misfits.append(f"{pair} on {task}: results of another protocol are not used ({problem})")
             del cells[task]
+    if not cells:
+        raise ResultsError(misfits[0])
     if len({cell.manifest.get("code", {}).get("hash") for cell in cells.values()}) > 1:
         misfits.append(f"{pair}: its tasks were not all run with the same code")
     described: dict[str, dict[str, Any]] = {}
@@ -174,7 +176,7 @@ def _study(suite: Suite, pair: str, cells: dict[str, Cell]) -> Study:
     for arm, hard in hard_of.items():
         if hard is not None and hard_of.get(hard, "absent") is not None:
             raise ResultsError(f"{next(iter(cells.values())).path}: arm {arm!r} names {hard!r}, which is no hard arm of these results")
-    default = next((facts["default"] for facts in described.values()), "")
+    default = next(facts["default"] for facts in described.values())
     ordered: dict[str, str | None] = {}
     for hard in sorted((arm for arm, its in hard_of.items() if its is None), key=lambda arm: (arm != default, arm)):
         ordered[hard] = None

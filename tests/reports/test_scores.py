@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from invented_results import ARMS, Workspace, diverging, without
 
@@ -81,6 +83,35 @@ def test_unregistered_seeds_and_cells_are_left_out(workspace: Workspace) -> None
     assert list(study.cells) == ["CartPole-v1"]
     assert study.curves["CartPole-v1", "a2c-naive"].seeds == [0, 1, 2, 3, 4]
     assert study.matrix("a2c-naive").shape == (5, 1)
+
+
+def short(_: pd.DataFrame, manifest: dict[str, Any]) -> pd.DataFrame:
+    manifest["steps"] = 160
+    return _
+
+
+def test_results_of_another_protocol_are_a_hole_and_never_used(workspace: Workspace) -> None:
+    workspace.suite("classic", {"a2c": ["CartPole-v1", "Acrobot-v1"]})
+    workspace.cell("classic", "a2c", "CartPole-v1", edit=short)
+    with pytest.raises(InputError, match=r"a2c on CartPole-v1: results of another protocol are not used .steps is 160 there"):
+        studies(workspace)
+    workspace.cell("classic", "a2c", "Acrobot-v1")
+    (study,) = studies(workspace)
+    assert study.tasks == ["Acrobot-v1"]
+    assert "another protocol" in study.holes[0] and "CartPole-v1" in study.holes[0]
+
+
+def other_code(curves: pd.DataFrame, manifest: dict[str, Any]) -> pd.DataFrame:
+    manifest["code"] = {"hash": "another", "files": {}}
+    return curves
+
+
+def test_tasks_run_with_different_code_are_said(workspace: Workspace) -> None:
+    workspace.suite("classic", {"a2c": ["CartPole-v1", "Acrobot-v1"]})
+    workspace.cell("classic", "a2c", "CartPole-v1")
+    workspace.cell("classic", "a2c", "Acrobot-v1", edit=other_code)
+    (study,) = studies(workspace)
+    assert study.holes == ["a2c: its tasks were not all run with the same code"]
 
 
 def test_damaged_results_are_one_clear_line(workspace: Workspace) -> None:
