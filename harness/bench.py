@@ -33,6 +33,7 @@ from harness.errors import InputError, suggestion
 from harness.peers import Work
 from harness.segments import Cohort, Records
 from harness.streams import Streams
+from harness.workers import KEEP_MEMORY
 
 ROUNDS = 5
 BUDGET = 10**9  # environment steps of a member: schedules stand still within a measurement
@@ -94,7 +95,7 @@ class Group:
         self.iterations, self.units = 1, 0
         self.rates: list[float] = []
         self.cpu_rates: list[float] = []
-        command, variables = [sys.executable, "-m", "harness.bench"], {**os.environ, **dict.fromkeys(THREADS, "1")}
+        command, variables = [sys.executable, "-m", "harness.bench"], {**os.environ, **dict.fromkeys(THREADS, "1"), **KEEP_MEMORY}
         self.processes = [
             subprocess.Popen([*command, json.dumps(asdict(job))], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=variables)
             for job in jobs

@@ -16,6 +16,8 @@ from typing import Any
 from harness.provenance import ROOT
 
 ATTEMPTS = 3
+# Freed memory is kept: large temporaries are otherwise returned to the system and faulted in again at every update.
+KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": "1073741824", "MALLOC_TRIM_THRESHOLD_": "1073741824"}
 MATH_VARIABLES = ("MKL_", "OPENBLAS_", "OMP_", "GOMP_", "KMP_")  # some choose other instructions, and so other bits
 
 
@@ -57,15 +59,18 @@ class Pool:
             yield event
 
     def _start(self, slot: int) -> None:
-        environment = {name: value for name, value in os.environ.items() if not name.startswith(MATH_VARIABLES)} | {
-            "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])),  # never a module of the user's folder
-            "OMP_NUM_THREADS": "1",
-            "MKL_NUM_THREADS": "1",
-            "CUBLAS_WORKSPACE_CONFIG": ":4096:8",  # torch's deterministic mode asks for it
-            # Freed memory is kept: large temporaries are otherwise returned to the system and faulted in again at every update.
-            "MALLOC_MMAP_THRESHOLD_": "1073741824",
-            "MALLOC_TRIM_THRESHOLD_": "1073741824",
-        }
+        environment = (
+            {name: value for name, value in os.environ.items() if not name.startswith(MATH_VARIABLES)}
+            | {
+                "PYTHONPATH": os.pathsep.join(
+                    filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])
+                ),  # never a module of the user's folder
+                "OMP_NUM_THREADS": "1",
+                "MKL_NUM_THREADS": "1",
+                "CUBLAS_WORKSPACE_CONFIG": ":4096:8",  # torch's deterministic mode asks for it
+            }
+            | KEEP_MEMORY
+        )
         with self.log.open("a") as log:
             self._processes[slot] = subprocess.Popen(
                 [sys.executable, "-P", "-m", "harness.worker"],

@@ -69,7 +69,7 @@ def test_stages_track_settings_code_and_stable_files_only():
             assert stage["deps"] == provenance.code_files(pair)
             outs = [name if isinstance(name, str) else next(iter(name)) for name in stage["outs"]]
             assert {Path(name).name for name in outs} == {"curves.parquet", "manifest.json", "learning.csv"}, path
-            assert f"cells.{pair}.${{item}}" in next(iter(stage["params"][0].values()))
+            assert f"cells.{pair}.${{item.task}}" in next(iter(stage["params"][0].values()))
 
 
 def test_dvc_reads_the_pipelines():
