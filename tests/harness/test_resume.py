@@ -6,6 +6,8 @@ import errno
 import json
 import os
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from small_suite import CELL, alive, children, stable_files, start, train_here, 
 
 from harness import checkpoints, results, training
 from harness.results import read_cell
+from harness.suite import load_suite
 
 pytestmark = pytest.mark.usefixtures("no_sync")
 LONGER = {"tasks": {"CartPole-v1": {"steps": 4000}}}  # long enough to be killed in the middle
@@ -69,6 +72,18 @@ def test_a_killed_run_goes_on_and_leaves_no_worker_behind(longer, workers):
     complete, events = train_here(Path("out"), workers=3 - workers, seeds=[1, 0])
     assert complete and 0 < events[0]["steps"] < 4 * 4000
     assert stable_files(Path("out")) == longer
+
+
+def test_a_worker_whose_parent_is_gone_ends_in_the_middle_of_a_segment(tmp_path):
+    (plan,) = training.make_plans(load_suite("small"), Path("out"), "cpu", arms=["a2c-naive"], steps=10**8)
+    job = {"spec": plan.specs["a2c-naive"].to_json(), "seeds": [0], "folder": str(tmp_path / "cohort"), "device": "cpu"}
+    process = subprocess.Popen([sys.executable, "-m", "harness.worker"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    process.stdin.write(json.dumps(job) + "\n")
+    process.stdin.close()
+    try:
+        assert process.wait(60) == 3
+    finally:
+        process.kill()
 
 
 def test_a_killed_worker_is_replaced_and_the_run_ends_with_the_same_bytes(longer):
