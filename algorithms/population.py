@@ -90,7 +90,7 @@ def mlp(parameters: dict[str, Tensor], name: str, inputs: Tensor, activation: Ca
         hidden = torch.baddbmm(parameters[f"{name}.{index}.bias"], hidden, parameters[f"{name}.{index}.weight"])
         index += 1
         if f"{name}.{index}.weight" not in parameters:
-            return hidden[..., :outputs]
+            return hidden.narrow(-1, 0, outputs)
         hidden = activation(hidden)
 
 
@@ -103,6 +103,16 @@ def orthogonal(draws: Draws, role: str, inputs: int, outputs: int, gain: float) 
         q *= np.sign(np.diag(r))
         rows.append(torch.from_numpy(np.ascontiguousarray(q if inputs >= outputs else q.T)))
     return gain * torch.stack(rows).float()
+
+
+def orthogonal_layers(draws: Draws, layout: Layout, heads: dict[str, tuple[int, float]]) -> dict[str, Tensor]:
+    """Initial tensors [P, *shape] of a layout: orthogonal weights of gain sqrt(2), all else 0. `heads`: weight -> (outputs, gain)."""
+    tensors = {name: torch.zeros(draws.members, *shape) for name, shape in layout.shapes.items()}
+    for name, shape in layout.shapes.items():
+        if name.endswith("weight"):
+            outputs, gain = heads.get(name, (shape[1], math.sqrt(2)))
+            tensors[name] = orthogonal(draws, name, shape[0], outputs, gain)
+    return tensors
 
 
 def fan_in_uniform(draws: Draws, role: str, shape: tuple[int, ...], inputs: int) -> Tensor:

@@ -7,7 +7,6 @@ returns, 16 environments, RMSProp, gradient norm 0.5, value coefficient 0.5, con
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import torch
@@ -27,7 +26,7 @@ from algorithms.population import (
     mlp,
     mlp_shapes,
     optimizer_state,
-    orthogonal,
+    orthogonal_layers,
     rmsprop_,
     tanh,
 )
@@ -94,12 +93,8 @@ class A2C(learner.Learner):
         return Categorical(mlp(parameters, "actor", observation, tanh, self.spaces.actions))
 
     def initial(self, draws: Draws) -> State:
-        tensors = {name: torch.zeros(draws.members, *shape) for name, shape in self.layout.shapes.items()}
         heads = {"actor.2.weight": (self.spaces.actions, 0.01), "critic.2.weight": (1, 1.0)}
-        for name, shape in self.layout.shapes.items():
-            if name.endswith("weight"):
-                outputs, gain = heads.get(name, (shape[1], math.sqrt(2)))
-                tensors[name] = orthogonal(draws, name, shape[0], outputs, gain)
+        tensors = orthogonal_layers(draws, self.layout, heads)
         return optimizer_state("parameters", self.layout.join(tensors).to(draws.device), "rms_square")
 
     def noise(self, draws: Draws, role: str, shape: tuple[int, ...]) -> Tensor:

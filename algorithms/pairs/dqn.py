@@ -71,6 +71,8 @@ class DQN(learner.Learner):
         for name in ("learning_starts", "replay_size"):
             if getattr(settings, name) < least:
                 raise ValueError(f"{name}: must be at least {least} (horizon + steps of the backup)")
+        if settings.learning_starts > steps:
+            raise ValueError(f"learning_starts: must be at most the budget of {steps} steps, or nothing is learned")
         self.layout = Layout(mlp_shapes("q", [spaces.observation, *settings.hidden, spaces.actions]))
 
     # What is soft: the backup. ------------------------------------------------------------------------------------------
@@ -90,21 +92,28 @@ class DQN(learner.Learner):
 
     def target(self, q_target: dict[str, Tensor], window: dict[str, Tensor]) -> Tensor:
         """Targets y [P, B] for windows [P, B, n, ...] (Eq. 46; n = 1: Eq. 45)."""
-        length, ends = window["reward"].shape[2], window["ends"]
-        stop = torch.where(ends, torch.arange(length, device=ends.device), length - 1).amin(-1)
-        last = window["next_observation"].take_along_dim(stop[..., None, None], 2).squeeze(2)
-        next_value = self.backup(self.q(q_target, last))
+        length, ends, last = window["reward"].shape[2], window["ends"], window["next_observation"]
+        if length > 1:
+            stop = torch.where(ends, torch.arange(length, device=ends.device), length - 1).amin(-1)
+            last = last.take_along_dim(stop[..., None, None], 2)
+        next_value = self.backup(self.q(q_target, last.squeeze(2)))
         penalty = torch.zeros_like(window["reward"])
         if length > 1 and self.backup_form != "max":
             inner = window["observation"][:, :, 1:]
             penalty[..., 1:] = self.penalty(self.q(q_target, inner.flatten(1, 2))).view(inner.shape[:3])
         return n_step_windows(window["reward"], penalty, next_value, window["terminated"], ends, self.settings.discount)
 
+    def loss(self, q_online: dict[str, Tensor], window: dict[str, Tensor], target: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean squared error [P] of Q(s, a) [P, B], returned as well, at the windows' first steps (Eq. 44 without its 1/2)."""
+        q = self.q(q_online, window["observation"][:, :, 0])
+        chosen = q.gather(-1, window["action"][:, :, 0].unsqueeze(-1)).squeeze(-1)
+        return (target - chosen).square().mean(1), chosen
+
     # What is common. ----------------------------------------------------------------------------------------------------
 
     def q(self, parameters: dict[str, Tensor], observation: Tensor) -> Tensor:
         """Q [P, B, A] at observation [P, B, D]."""
-        return mlp(parameters, "q", observation, torch.relu, self.spaces.actions)
+        return mlp(parameters, "q", observation, torch.relu_, self.spaces.actions)
 
     def epsilon(self, step: int) -> float:
         """Probability of a uniform action after `step` steps: linear, then constant."""
@@ -132,8 +141,8 @@ class DQN(learner.Learner):
 
         def act(observation: Tensor, noise: Tensor, step: int) -> Tensor:
             greedy = self.q(parameters, observation).argmax(-1)
-            explore = noise[..., 0] > 1 - self.epsilon(step)  # zero noise never explores
-            return torch.where(explore, (noise[..., 1] * self.spaces.actions).long(), greedy)
+            draw, choice = noise.unbind(-1)
+            return torch.where(draw > 1 - self.epsilon(step), (choice * self.spaces.actions).long(), greedy)  # zero noise never explores
 
         return act
 
@@ -152,9 +161,7 @@ class DQN(learner.Learner):
         leaf = state["parameters"].detach().requires_grad_()
         with torch.no_grad():
             y = self.target(self.layout.split(state["target"]), window)
-        q = self.q(self.layout.split(leaf), window["observation"][:, :, 0])
-        chosen = q.gather(-1, window["action"][:, :, 0].unsqueeze(-1)).squeeze(-1)
-        loss = (y - chosen).square().mean(1)
+        loss, chosen = self.loss(self.layout.split(leaf), window, y)
         count = (stored - s.learning_starts) // self.horizon + 1
         adam_(state, "parameters", gradient(loss, leaf), count, s.learning_rate, epsilon=1e-8)
         if stored // s.target_period > step // s.target_period:

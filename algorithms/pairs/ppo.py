@@ -6,7 +6,6 @@ ppo_continuous_action.py. Convention 2 (Liu): q(s, a) contains the entropy of s.
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import torch
@@ -27,7 +26,7 @@ from algorithms.population import (
     mlp,
     mlp_shapes,
     optimizer_state,
-    orthogonal,
+    orthogonal_layers,
     tanh,
 )
 from algorithms.returns import gae
@@ -137,12 +136,8 @@ class PPO(learner.Learner):
         return mlp(parameters, "critic", observation, tanh, 1).squeeze(-1)
 
     def initial(self, draws: Draws) -> State:
-        tensors = {name: torch.zeros(draws.members, *shape) for name, shape in self.layout.shapes.items()}
         heads = {"actor.2.weight": (self.spaces.actions, 0.01), "critic.2.weight": (1, 1.0)}
-        for name, shape in self.layout.shapes.items():
-            if name.endswith("weight"):
-                outputs, gain = heads.get(name, (shape[1], math.sqrt(2)))
-                tensors[name] = orthogonal(draws, name, shape[0], outputs, gain)
+        tensors = orthogonal_layers(draws, self.layout, heads)
         state = optimizer_state("parameters", self.layout.join(tensors).to(draws.device), "adam_mean", "adam_square")
         if self.settings.normalize:
             for name, size in (("observation", self.spaces.observation), ("return", 1)):
