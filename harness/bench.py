@@ -21,17 +21,15 @@ from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from typing import Any
 
-import numpy as np
 import torch
 from rich.table import Table
 from torch.utils.flop_counter import FlopCounterMode
 
-from algorithms.population import State
 from harness import environments, peers
 from harness.cohort import Spec, learner_class
 from harness.errors import InputError, suggestion
 from harness.peers import Work
-from harness.segments import Cohort, Records
+from harness.segments import Cohort
 from harness.streams import Streams
 from harness.workers import KEEP_MEMORY
 
@@ -50,29 +48,14 @@ class Job:
     seeds: list[int]
 
 
-class Unevaluated(Cohort):
-    """A cohort whose segment k ends at iteration `ends[k]`, without an evaluation."""
-
-    def __init__(self, spec: Spec, seeds: list[int]) -> None:
-        super().__init__(spec, seeds)
-        self.ends = [0]
-
-    def boundary(self, number: int) -> int:
-        return self.ends[number]
-
-    def _evaluate(self, state: State, draws: Streams, step: int) -> Records:
-        nothing = np.full(len(self.seeds), np.nan)
-        return dict.fromkeys(("return_sampled", "return_greedy", "length_sampled", "length_greedy"), nothing)
-
-
 def learner_work(job: Job) -> tuple[Work, int]:
-    """Training as `Cohort.segment` does it, a segment a call: iterations, and environment steps of all members an iteration."""
-    cohort = Unevaluated(job.spec, job.seeds)
-    state = cohort.initial()
+    """Training as `Cohort.segment` does it, without its evaluation: iterations, and environment steps of all members an iteration."""
+    cohort = Cohort(job.spec, job.seeds)
+    state, ends = cohort.initial(), [0]
 
     def work(iterations: int) -> None:
-        cohort.ends.append(cohort.ends[-1] + iterations)
-        cohort.segment(state, len(cohort.ends) - 1)
+        ends.append(ends[-1] + iterations)
+        cohort.train(state, Streams(job.seeds, len(ends) - 1, cohort.device), ends[-2], ends[-1])
 
     return work, cohort.quantum * len(job.seeds)
 
@@ -144,7 +127,6 @@ def child(job: Job) -> None:
     answers, sys.stdout = sys.stdout, sys.stderr
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)
-    torch.use_deterministic_algorithms(job.kind == "learner")  # as a worker of ours does
     work, units = KINDS[job.kind](job)
     print(units, file=answers, flush=True)
     for line in sys.stdin:
@@ -188,7 +170,8 @@ def bench_spec(pair: str, arm: str | None, task: str) -> Spec:
     name = arm or next(iter(kind.arms))
     if name not in kind.arms:
         raise InputError(f"unknown arm {name!r} of pair {pair!r}{suggestion(name, kind.arms)}")
-    offered = environments.spaces(task)
+    backend = environments.default_backend(task)
+    offered = environments.spaces(task, backend)
     if not (kind.continuous if offered.continuous else kind.discrete):
         kinds = "continuous" if offered.continuous else "discrete"
         raise InputError(f"task {task!r}: has {kinds} actions, which pair {pair!r} cannot take")
@@ -198,7 +181,9 @@ def bench_spec(pair: str, arm: str | None, task: str) -> Spec:
     if "exploration_fraction" in settings:
         start, end, fraction = (settings[f"exploration_{key}"] for key in ("start", "end", "fraction"))
         settings["exploration_start"] = settings["exploration_end"] = fraction * (start + end) / 2 + (1 - fraction) * end
-    return Spec(pair=pair, arm=name, task=task, settings=settings, steps=BUDGET, segments=1, episodes=1, time_limit="bootstrap")
+    return Spec(
+        pair=pair, arm=name, task=task, backend=backend, settings=settings, steps=BUDGET, segments=1, episodes=1, time_limit="bootstrap"
+    )
 
 
 def run(pair: str, arm: str | None, task: str, members: int, workers: int, peer: str | None, seconds: float) -> list[dict[str, Any]]:

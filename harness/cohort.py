@@ -20,6 +20,7 @@ class Spec:
     pair: str
     arm: str
     task: str
+    backend: str
     settings: dict[str, Any]
     steps: int
     segments: int

@@ -1,25 +1,32 @@
 """Environments behind one small interface: N copies step at once and reset themselves in the same step.
 
 `step` returns the observation after a reset and, apart from it, the true next observation, so that a time limit can bootstrap.
-Every environment has its own seed and its own generator: its numbers do not depend on the others.
+Every environment has its own seed and its own generator: its numbers do not depend on the others. A backend is a module with
+`make(task, count)`; it is imported when a task needs it, so that one backend's code is no part of another's results.
 """
 
 from __future__ import annotations
 
-import warnings
+import importlib
 from collections.abc import Sequence
 from typing import Any, Protocol
 
 import gymnasium
 import numpy as np
-from gymnasium.vector import AutoresetMode
 
 from algorithms.learner import Spaces
 from harness.errors import InputError, suggestion
-from suites.envs.classic import BATCHED
 
 Step = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 """observation [N, D], reward [N], terminated [N], truncated [N], true next observation [N, D]"""
+
+BACKENDS = {
+    "batched": "suites.envs.classic",
+    "gymnasium": "harness.backends.gymnasium",
+    "atari": "harness.backends.atari",
+    "envpool": "harness.backends.envpool",
+}
+BATCHED = ("CartPole-v1", "Acrobot-v1", "MountainCar-v0", "Pendulum-v1")
 
 
 class Environments(Protocol):
@@ -28,49 +35,33 @@ class Environments(Protocol):
 
     def reset(self, seeds: Sequence[int]) -> np.ndarray: ...
     def step(self, actions: np.ndarray) -> Step: ...
+    def faults(self) -> np.ndarray:
+        """[N]: environments that have broken silently since the last `reset`, as MuJoCo does when it resets a bad state."""
+        ...
 
 
-class GymnasiumEnvironments:
-    """N copies of any registered Gymnasium task with a flat observation, stepped one after the other."""
-
-    def __init__(self, task: str, count: int) -> None:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message=".*settotalmass.*")
-            self.vector = gymnasium.make_vec(
-                task, count, vectorization_mode="sync", vector_kwargs={"autoreset_mode": AutoresetMode.SAME_STEP}
-            )
-        self.observation_space = self.vector.single_observation_space
-        self.action_space = self.vector.single_action_space
-
-    def reset(self, seeds: Sequence[int]) -> np.ndarray:
-        observation, _ = self.vector.reset(seed=list(seeds))  # type: ignore[arg-type]
-        return np.array(observation, dtype=np.float32)
-
-    def step(self, actions: np.ndarray) -> Step:
-        observation, reward, terminated, truncated, infos = self.vector.step(actions)
-        observation = np.array(observation, dtype=np.float32)
-        following = observation.copy()
-        for index in np.flatnonzero(terminated | truncated):
-            following[index] = infos["final_obs"][index]
-        return observation, reward.astype(np.float32), terminated, truncated, following
+def default_backend(task: str) -> str:
+    """Our batched version where there is one, ale-py's vector for Atari, else Gymnasium's."""
+    return "batched" if task in BATCHED else "atari" if task.startswith("ALE/") else "gymnasium"
 
 
-def make(task: str, count: int) -> Environments:
-    """`count` environments of `task`: our batched version where there is one, else Gymnasium's."""
-    return BATCHED[task](count) if task in BATCHED else GymnasiumEnvironments(task, count)
+def make(task: str, backend: str, count: int) -> Environments:
+    """`count` environments of `task`."""
+    made: Environments = importlib.import_module(BACKENDS[backend]).make(task, count)
+    return made
 
 
-def backend(task: str) -> str:
-    return "batched" if task in BATCHED else "gymnasium"
-
-
-def spaces(task: str) -> Spaces:
+def spaces(task: str, backend: str) -> Spaces:
     """What the task offers. Raises InputError for an unknown task, or one with other than flat observations and simple actions."""
     try:
-        environments = make(task, 1)
+        environments = make(task, backend, 1)
+    except ModuleNotFoundError as error:
+        raise InputError(f"task {task!r}: its backend {backend!r} needs the package {error.name!r}, which is not installed") from error
+    except ImportError as error:
+        raise InputError(f"task {task!r}: cannot be imported: {error}") from error
     except gymnasium.error.Error as error:
         known = [name for name in gymnasium.registry if "/" not in name]
-        raise InputError(f"task {task!r}: Gymnasium cannot make it{suggestion(task, known).split(' Known:')[0]} ({error})"[:400]) from error
+        raise InputError(f"task {task!r}: {backend} cannot make it{suggestion(task, known).split(' Known:')[0]} ({error})"[:400]) from error
     observation, action = environments.observation_space, environments.action_space
     if not isinstance(observation, gymnasium.spaces.Box) or len(observation.shape) != 1:
         raise InputError(f"task {task!r}: has observations {observation}; a flat Box is needed")

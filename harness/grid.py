@@ -23,16 +23,18 @@ def cell_specs(suite: Suite, pair: str, task: str, steps: int | None = None) -> 
         settings = kind.settings_type(**suite.cells[pair][task])
     except ValidationError as error:
         raise InputError(f"{where}.{first_problem(error)}") from error
-    offered = _spaces(where, task)
+    definition = suite.tasks[task]
+    backend = environments.default_backend(task) if definition.backend == "auto" else definition.backend
+    offered = _spaces(where, task, backend)
     if not (kind.continuous if offered.continuous else kind.discrete):
         needed, has = ("discrete", "continuous") if offered.continuous else ("continuous", "discrete")
         raise InputError(f"{where}: pair {pair!r} needs {needed} actions, {task} has {has} ones")
-    definition = suite.tasks[task]
     specs = {
         arm: Spec(
             pair=pair,
             arm=arm,
             task=task,
+            backend=backend,
             settings=settings.model_dump(mode="json"),
             steps=steps or definition.steps,
             segments=suite.segments,
@@ -53,17 +55,15 @@ def cell_specs(suite: Suite, pair: str, task: str, steps: int | None = None) -> 
     return specs
 
 
-def _spaces(where: str, task: str) -> Spaces:
+def _spaces(where: str, task: str, backend: str) -> Spaces:
     """What the task offers. Raises InputError where it cannot be made, or does not end by itself or by a time limit we know."""
     try:
-        offered = environments.spaces(task)
-        action = environments.make(task, 1).action_space
-        limit = gymnasium.spec(task).max_episode_steps
-    except ImportError as error:
-        raise InputError(f"{where}: task {task!r} cannot be imported: {error}") from error
+        offered = environments.spaces(task, backend)
+        action = environments.make(task, backend, 1).action_space
+        endless = backend == "gymnasium" and gymnasium.spec(task).max_episode_steps is None  # the others have limits of their own
     except InputError as error:
         raise InputError(f"{where}: {error}") from error
-    if limit is None:
+    if endless:
         raise InputError(f"{where}: task {task!r} has no time limit; register it with max_episode_steps")
     if getattr(action, "start", 0) != 0:
         raise InputError(f"{where}: task {task!r} counts its actions from {action.start}; they must count from 0")

@@ -42,9 +42,9 @@ def peer_version(peer: str) -> str:
 
 def environment_work(spec: Spec, members: int) -> tuple[Work, int]:
     """As many environments as the members have, with random actions drawn beforehand; an iteration is one step of each."""
-    offered = spaces(spec.task)
+    offered = spaces(spec.task, spec.backend)
     count = members * make_learner(spec, offered).environments
-    vector = make(spec.task, count)
+    vector = make(spec.task, spec.backend, count)
     vector.reset(list(range(count)))
     generator = np.random.default_rng(0)
     actions: np.ndarray = generator.integers(offered.actions, size=(256, count))
@@ -78,7 +78,7 @@ def sb3_work(spec: Spec) -> tuple[Work, int]:
     """
     from stable_baselines3.common.vec_env import DummyVecEnv
 
-    learner = make_learner(spec, spaces(spec.task))
+    learner = make_learner(spec, spaces(spec.task, spec.backend))
     quantum = learner.horizon * learner.environments
     vector = DummyVecEnv([lambda: gymnasium.make(spec.task)] * learner.environments)
     model = MODELS[spec.pair](vector, learner_class(spec.pair).settings_type(**spec.settings), learner)

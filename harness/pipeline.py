@@ -12,7 +12,8 @@ from typing import Any
 import yaml
 
 from harness.cohort import learner_class
-from harness.provenance import code_files
+from harness.grid import cell_specs
+from harness.provenance import backend_file, code_files
 from harness.results import folder_name
 from harness.suite import SUITES, Suite, load_suite, suite_names
 
@@ -41,10 +42,12 @@ def _stage(suite: Suite, pair: str, root: str) -> dict[str, Any]:
     """All cells of one pair. Small results of larger suites are committed to git (`cache: false`)."""
     folder = f"results/{suite.name}/{pair}/${{key}}"
     cached = suite.name == ROOT_SUITE
+    backends = {task: cell_specs(suite, pair, task)[next(iter(learner_class(pair).arms))].backend for task in suite.cells[pair]}
+    common = [file for file in code_files(pair, "batched") if file != backend_file("batched")]
     options = {} if cached else {"cache": False}
     stage: dict[str, Any] = {
         "cmd": f"softbench train {suite.name} --pair {pair} --task ${{item.task}} --device cpu",
-        "deps": code_files(pair),
+        "deps": [*common, "${item.environment}"],
         "params": [
             {f"suites/{suite.name}/suite.yaml": ["seeds", "segments", "evaluation", "tasks.${item.task}", f"cells.{pair}.${{item.task}}"]}
         ],
@@ -53,7 +56,10 @@ def _stage(suite: Suite, pair: str, root: str) -> dict[str, Any]:
     }
     if root != ".":
         stage = {"wdir": root, **stage}
-    return {"foreach": {folder_name(task): {"task": task} for task in suite.cells[pair]}, "do": stage}
+    return {
+        "foreach": {folder_name(task): {"task": task, "environment": backend_file(backends[task])} for task in suite.cells[pair]},
+        "do": stage,
+    }
 
 
 def _plots(suite: Suite, root: str) -> list[dict[str, Any]]:

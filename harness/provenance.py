@@ -13,19 +13,27 @@ from typing import Any
 
 import torch
 
+from harness.environments import BACKENDS
+
 ROOT = Path(__file__).parent.parent
 OURS = ("algorithms", "harness", "suites")
 
 
-def code_files(pair: str) -> list[str]:
-    """The files that determine a pair's numbers: all of ours that the training fold and the pair import, relative to the root."""
-    waiting, found = [ROOT / "harness" / "segments.py", ROOT / "algorithms" / "pairs" / f"{pair}.py"], set()
+def code_files(pair: str, backend: str) -> list[str]:
+    """The files that determine a cell's numbers: all of ours that the fold, the pair and the environments import, relative to the root."""
+    waiting = [ROOT / "harness" / "segments.py", ROOT / "algorithms" / "pairs" / f"{pair}.py", ROOT / backend_file(backend)]
+    found: set[Path] = set()
     while waiting:
         path = waiting.pop()
         if path not in found:
             found.add(path)
             waiting += _imports(path)
     return sorted(str(path.relative_to(ROOT)) for path in found)
+
+
+def backend_file(backend: str) -> str:
+    """The file of a backend of `harness.environments`, relative to the root."""
+    return BACKENDS[backend].replace(".", "/") + ".py"
 
 
 def _imports(path: Path) -> list[Path]:
@@ -39,9 +47,9 @@ def _imports(path: Path) -> list[Path]:
     return [found for found in paths if found.is_file()]
 
 
-def code(pair: str) -> dict[str, Any]:
+def code(pair: str, backend: str) -> dict[str, Any]:
     """`{"hash", "files": {path: sha256}}` of `code_files`."""
-    files = {name: hashlib.sha256((ROOT / name).read_bytes()).hexdigest() for name in code_files(pair)}
+    files = {name: hashlib.sha256((ROOT / name).read_bytes()).hexdigest() for name in code_files(pair, backend)}
     return {"hash": digest(files), "files": files}
 
 

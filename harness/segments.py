@@ -6,8 +6,6 @@ run as well. So nothing but the state has to be kept between two segments, and a
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import torch
 from torch import Tensor
@@ -26,14 +24,13 @@ class Cohort:
     """Members `seeds` of one arm on one task, in this process, on one device."""
 
     def __init__(self, spec: Spec, seeds: list[int], device: torch.device | str = "cpu") -> None:
-        # Moments of idle units decay into denormal numbers, which are slow; to flush them is part of the numbers.
-        torch.set_flush_denormal(True)
+        fix_arithmetic()
         self.spec, self.seeds, self.device = spec, seeds, torch.device(device)
-        self.spaces = environments.spaces(spec.task)
+        self.spaces = environments.spaces(spec.task, spec.backend)
         self.learner = make_learner(spec, self.spaces)
         self.quantum = self.learner.horizon * self.learner.environments
-        self.training = environments.make(spec.task, len(seeds) * self.learner.environments)
-        self.evaluation = environments.make(spec.task, len(seeds) * 2 * spec.episodes)
+        self.training = environments.make(spec.task, spec.backend, len(seeds) * self.learner.environments)
+        self.evaluation = environments.make(spec.task, spec.backend, len(seeds) * 2 * spec.episodes)
 
     def initial(self) -> State:
         """The state before segment 1, [P, ...]."""
@@ -48,41 +45,55 @@ class Cohort:
     def segment(self, state: State, number: int) -> tuple[State, Records]:
         """Train segment `number` (from 1) and evaluate at its end. `state` is changed in place."""
         draws = Streams(self.seeds, number, self.device)
+        last = self.boundary(number)
+        records = self.train(state, draws, self.boundary(number - 1), last)
+        records |= self._evaluate(state, draws, last * self.quantum)
+        diverged = state["diverged_at"].numpy() >= 0
+        for name, value in state.items():  # what follows a NaN is of no use, and its bits need not be the same in other company
+            if name != "diverged_at":
+                value[torch.from_numpy(diverged).to(value.device)] = 0
+        for name, values in records.items():
+            if values.dtype.kind == "f":
+                records[name] = np.where(diverged, np.nan, values)
+        members = len(self.seeds)
+        records |= {"diverged": diverged, "step": np.full(members, last * self.quantum), "segment": np.full(members, number)}
+        return state, records
+
+    def train(self, state: State, draws: Streams, first: int, last: int) -> Records:
+        """Iterations `first` (from 0) to `last` (excluded) on freshly reset environments. `state` is changed in place."""
         per_member = self.learner.environments
         observation = self.training.reset(draws.environment_seeds("environment", per_member))
         episodes = Episodes(len(self.seeds), per_member)
         sums: dict[str, Tensor] = {}
         counts: dict[str, int] = {}
-        last = self.boundary(number)
-        for iteration in range(self.boundary(number - 1), last):
+        for iteration in range(first, last):
             step = iteration * self.quantum
             noise = self.learner.noise(draws, "action", (self.learner.horizon, per_member))
             rollout, observation = self._collect(state, observation, noise, step, episodes)
             if iteration + 1 == last:  # the environments are reset next: no window may reach across
                 rollout.truncated[:, -1] |= ~rollout.terminated[:, -1]
             metrics = self.learner.update(state, rollout, draws, step)
-            self._mark_divergence(state, metrics, step + self.quantum)
+            self._mark_divergence(state, rollout, metrics, step + self.quantum)
             for name, value in metrics.items():
                 sums[name] = sums.get(name, torch.zeros_like(value)) + value
                 counts[name] = counts.get(name, 0) + 1
         records: Records = {name: (total / counts[name]).double().cpu().numpy() for name, total in sums.items()}
         for name in self.learner.metrics:
             records.setdefault(name, np.full(len(self.seeds), np.nan))
-        records |= episodes.records()
-        records |= self._evaluate(state, draws, last * self.quantum)
-        diverged = state["diverged_at"].numpy() >= 0
-        for name in ("return_sampled", "return_greedy", "length_sampled", "length_greedy"):
-            records[name] = np.where(diverged, np.nan, records[name])
-        members = len(self.seeds)
-        records |= {"diverged": diverged, "step": np.full(members, last * self.quantum), "segment": np.full(members, number)}
-        return state, records
+        return records | episodes.records()
 
-    def _mark_divergence(self, state: State, metrics: dict[str, Tensor], step: int) -> None:
-        finite = torch.isfinite(state["parameters"].sum(1)).cpu()
-        for name, value in metrics.items():
-            if name.endswith("loss"):
-                finite &= torch.isfinite(value).cpu()
-        state["diverged_at"] = torch.where((state["diverged_at"] < 0) & ~finite, step, state["diverged_at"])
+    def _mark_divergence(self, state: State, rollout: Rollout, metrics: dict[str, Tensor], step: int) -> None:
+        """Note in `diverged_at` the members with a parameter, loss, observation or reward that is not finite, or a broken environment."""
+        checked = [state["parameters"], rollout.next_observation.flatten(1), rollout.reward.flatten(1)]
+        sums = [values.sum(1) for values in checked] + [value for name, value in metrics.items() if name.endswith("loss")]
+        finite = torch.isfinite(torch.stack(sums)).all(0).cpu()
+        self._mark(state, ~finite.numpy() | self.training.faults().reshape(len(self.seeds), -1).any(1), step)
+
+    @staticmethod
+    def _mark(state: State, broken: np.ndarray, step: int) -> None:
+        """Those of `broken` [P] that were sound before have diverged at `step`."""
+        known = state["diverged_at"]
+        state["diverged_at"] = torch.where((known < 0) & torch.from_numpy(broken), step, known)
 
     @torch.no_grad()
     def _collect(self, state: State, observation: np.ndarray, noise: Tensor, step: int, episodes: Episodes) -> tuple[Rollout, np.ndarray]:
@@ -109,7 +120,7 @@ class Cohort:
         flat: np.ndarray = action.flatten(0, 1).cpu().numpy()
         if self.spaces.continuous:
             space = self.training.action_space
-            flat = np.clip(flat, space.low, space.high)
+            flat = np.clip(np.nan_to_num(flat), space.low, space.high)  # a diverged member must not stop the others
         return flat
 
     @torch.no_grad()
@@ -129,8 +140,21 @@ class Cohort:
             score += reward * running
             length += running
             running &= ~(terminated | truncated)
+        broken = ~np.isfinite(score) | self.evaluation.faults()
+        self._mark(state, broken.reshape(members, -1).any(1), step)
         means = {"return": score.reshape(members, 2, episodes).mean(2), "length": length.reshape(members, 2, episodes).mean(2)}
         return {f"{name}_{mode}": mean[:, index] for name, mean in means.items() for index, mode in enumerate(("sampled", "greedy"))}
+
+
+def fix_arithmetic() -> None:
+    """Torch as every member's numbers need it: one thread, deterministic kernels.
+
+    Denormal numbers, into which the moments of idle units decay, are flushed to zero: they are slow, and flushing is part of the numbers.
+    """
+    torch.set_num_threads(1)
+    torch.use_deterministic_algorithms(True)
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # it would write every new tensor twice
+    torch.set_flush_denormal(True)
 
 
 class Episodes:
@@ -152,9 +176,3 @@ class Episodes:
     def records(self) -> Records:
         mean = np.divide(self.total, self.ended, out=np.full(len(self.total), np.nan), where=self.ended > 0)
         return {"train_return": mean, "train_episodes": self.ended}
-
-
-def describe(cohort: Cohort) -> dict[str, Any]:
-    """The environment part of a manifest."""
-    task, limit = cohort.spec.task, cohort.spec.time_limit
-    return {"id": task, "backend": environments.backend(task), "time_limit": limit, "environments": cohort.learner.environments}

@@ -20,7 +20,7 @@ import torch
 from harness import provenance
 from harness.checkpoints import Member, locked
 from harness.cohort import Spec, learner_class, make_learner
-from harness.environments import backend, spaces
+from harness.environments import spaces
 from harness.errors import InputError, suggestion
 from harness.grid import cell_specs
 from harness.results import FORMAT, Cell, ResultsError, folder_name, read_cell, replacing, write_cell
@@ -140,7 +140,7 @@ def make_plans(
             folder=out / suite.name / cell_pair / folder_name(cell_task),
             runs=out / ".runs" / suite.name / cell_pair / folder_name(cell_task),
             device=device,
-            code=provenance.code(cell_pair),
+            code=provenance.code(cell_pair, next(iter(specs.values())).backend),
         )
         _read_existing(plan)
         if chosen:
@@ -298,7 +298,7 @@ def _manifest(plan: Plan, members: dict[str, Any]) -> dict[str, Any]:
         }
         for name, arm in kind.arms.items()
     }
-    learner = make_learner(first, spaces(plan.task))
+    learner = make_learner(first, spaces(plan.task, first.backend))
     return {
         "format": FORMAT,
         "suite": plan.suite.name,
@@ -310,7 +310,7 @@ def _manifest(plan: Plan, members: dict[str, Any]) -> dict[str, Any]:
         "difference": differing_lines(plan.pair),
         "environment": {
             "id": plan.task,
-            "backend": backend(plan.task),
+            "backend": first.backend,
             "time_limit": first.time_limit,
             "environments": learner.environments,
         },

@@ -17,8 +17,6 @@ import traceback
 from pathlib import Path
 from typing import Any, TextIO
 
-import torch
-
 from harness.checkpoints import Member, Progress, fingerprint, rows, stack
 from harness.cohort import Spec
 from harness.segments import Cohort
@@ -74,9 +72,6 @@ def _train_group(spec: Spec, seeds: list[int], members: dict[int, Member], devic
 
 
 def main() -> None:
-    torch.set_num_threads(1)
-    torch.use_deterministic_algorithms(True)
-    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # it would write every new tensor twice
     out: TextIO = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what a library prints must not mix with the events
     jobs: queue.Queue[dict[str, Any]] = queue.Queue()

@@ -21,7 +21,7 @@ import numpy as np
 from gymnasium.utils import seeding
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["BATCHED", "Acrobot", "BatchedEnv", "CartPole", "MountainCar", "Pendulum"]
+__all__ = ["BATCHED", "Acrobot", "BatchedEnv", "CartPole", "MountainCar", "Pendulum", "make"]
 
 Float32s = NDArray[np.float32]
 Float64s = NDArray[np.float64]
@@ -80,6 +80,10 @@ class BatchedEnv(ABC):
             ended = np.flatnonzero(done)
             obs[ended] = self._restart(ended)
         return obs, reward, terminated, truncated, final_obs
+
+    def faults(self) -> Bools:
+        """None: a broken state shows in its observation."""
+        return np.zeros(self.count, dtype=np.bool_)
 
     def _restart(self, which: NDArray[np.intp]) -> Float32s:
         """Draw new starts for these environments, each from its own generator; return their observations."""
@@ -254,7 +258,7 @@ class Acrobot(BatchedEnv):
 class Pendulum(BatchedEnv):
     """Swing a pendulum up and hold it there (Gymnasium Pendulum-v1; g = 10, length 1, mass 1).
 
-    State: angle [rad], 0 upright and never wrapped, and velocity. The torque, clipped to [-2, 2], and its cost are float32, as the action is.
+    State: angle [rad], 0 upright and never wrapped, and velocity. The torque, clipped to [-2, 2], and its cost are float32.
     Reward: -(angle^2 + 0.1 velocity^2 + 0.001 torque^2) of the state before the step, its angle normalized to [-pi, pi). Never terminates.
     """
 
@@ -294,3 +298,10 @@ class Pendulum(BatchedEnv):
 
 
 BATCHED: dict[str, type[BatchedEnv]] = {task.id: task for task in (CartPole, Acrobot, MountainCar, Pendulum)}
+
+
+def make(task: str, count: int) -> BatchedEnv:
+    """`count` environments of one of the tasks in BATCHED."""
+    if task not in BATCHED:
+        raise gymnasium.error.NameNotFound(f"{task} has no batched version; there are {', '.join(BATCHED)}")
+    return BATCHED[task](count)

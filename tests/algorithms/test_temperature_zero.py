@@ -33,7 +33,9 @@ HARD = [
 def trained(pair, task, arm, temperature):
     """Everything that two segments leave behind, as bytes by name."""
     settings = importlib.import_module(f"algorithms.pairs.{pair}").Settings(**SMALL[pair], temperature=temperature)
-    spec = Spec(pair, arm, task, settings.model_dump(mode="json"), steps=STEPS[pair], segments=2, episodes=1, time_limit="bootstrap")
+    spec = Spec(
+        pair, arm, task, "batched", settings.model_dump(mode="json"), steps=STEPS[pair], segments=2, episodes=1, time_limit="bootstrap"
+    )
     cohort = Cohort(spec, [0, 5])
     state, left = cohort.initial(), {}
     for number in (1, 2):

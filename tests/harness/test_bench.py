@@ -13,8 +13,10 @@ import torch
 from rich.console import Console
 
 from harness import bench, peers
-from harness.bench import Group, Job, Unevaluated, bench_spec, flops_per_step, learner_work, run, table
+from harness.bench import Group, Job, bench_spec, flops_per_step, learner_work, run, table
 from harness.errors import InputError
+from harness.segments import Cohort
+from harness.streams import Streams
 
 TASK = "CartPole-v1"
 sb3 = pytest.mark.skipif(importlib.util.find_spec("stable_baselines3") is None, reason="the optional peer is not installed")
@@ -80,9 +82,9 @@ def test_flops_of_ppo_against_a_count_by_hand() -> None:
 @pytest.mark.parametrize("pair", ["ppo", "a2c", "dqn"])
 def test_timed_steps_are_those_that_the_learner_learned_from(pair: str, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[tuple[int, int]] = []
-    made: list[Unevaluated] = []
+    made: list[Cohort] = []
 
-    class Spy(Unevaluated):
+    class Spy(Cohort):
         def __init__(self, *arguments: Any) -> None:
             super().__init__(*arguments)
             made.append(self)
@@ -94,32 +96,27 @@ def test_timed_steps_are_those_that_the_learner_learned_from(pair: str, monkeypa
 
             monkeypatch.setattr(self.learner, "update", spied)
 
-        def _evaluate(self, *arguments: Any) -> Any:
-            seen.append((-1, 0))
-            return super()._evaluate(*arguments)
-
-    monkeypatch.setattr(bench, "Unevaluated", Spy)
+    monkeypatch.setattr(bench, "Cohort", Spy)
     work, units = learner_work(Job("learner", bench_spec(pair, None, TASK), [0, 1, 2]))
     work(3)
     work(2)
     assert made[0].spec.episodes == 1
-    updates = [entry for entry in seen if entry[0] >= 0]
-    assert sum(steps for _, steps in updates) == 5 * units
-    assert [step for step, _ in updates] == [iteration * units // 3 for iteration in range(5)]
+    assert sum(steps for _, steps in seen) == 5 * units
+    assert [step for step, _ in seen] == [iteration * units // 3 for iteration in range(5)]
 
 
 def test_dqn_learns_in_the_timed_windows() -> None:
     """Learning starts early, and exploration stays at the mean of its schedule: half of the run from 1 to 0.05, then 0.05."""
     spec = bench_spec("dqn", None, TASK)
     assert spec.settings["exploration_start"] == spec.settings["exploration_end"] == pytest.approx(0.2875)
-    cohort = Unevaluated(spec, [0])
-    cohort.ends += [bench.LEARNING_STARTS // 10, bench.LEARNING_STARTS // 10 + 3]
+    cohort = Cohort(spec, [0])
+    first = bench.LEARNING_STARTS // 10
     state = cohort.initial()
-    cohort.segment(state, 1)
+    cohort.train(state, Streams([0], 1, cohort.device), 0, first - 1)
     before = state["parameters"].clone()
-    _, records = cohort.segment(state, 2)
+    records = cohort.train(state, Streams([0], 2, cohort.device), first - 1, first + 2)
     assert not torch.equal(state["parameters"], before)
-    assert records["step"].tolist() == [bench.LEARNING_STARTS + 30]
+    assert records["td_loss"][0] > 0
 
 
 @sb3

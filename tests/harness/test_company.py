@@ -41,7 +41,9 @@ def make_spec(pair, task, arm, steps=None, segments=2, **settings):
     if task == "Pendulum-v1":
         settings["normalize"] = True
     chosen = importlib.import_module(f"algorithms.pairs.{pair}").Settings(**{**SETTINGS[pair], **settings})
-    return Spec(pair, arm, task, chosen.model_dump(mode="json"), steps or STEPS[pair], segments, episodes=1, time_limit="bootstrap")
+    return Spec(
+        pair, arm, task, "batched", chosen.model_dump(mode="json"), steps or STEPS[pair], segments, episodes=1, time_limit="bootstrap"
+    )
 
 
 def left_behind(spec, seeds):

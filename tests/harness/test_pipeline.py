@@ -12,6 +12,7 @@ import yaml
 
 from harness import pipeline, provenance
 from harness.cohort import pair_names
+from harness.environments import BACKENDS
 
 ROOT = provenance.ROOT
 
@@ -31,6 +32,7 @@ IMPORTED = """
 import sys
 import harness.segments
 import algorithms.pairs.{pair}
+import suites.envs.classic
 root = {root!r} + "/"
 files = [getattr(module, "__file__", None) or "" for module in sys.modules.values()]
 print(*sorted(file.removeprefix(root) for file in files if file.startswith(root) and "site-packages" not in file))
@@ -42,23 +44,29 @@ def test_the_code_of_a_pair_is_what_python_imports(pair):
     """What the static walk finds is what a process has loaded after importing the pair and the fold."""
     script = IMPORTED.format(pair=pair, root=str(ROOT))
     loaded = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
-    assert [name for name in loaded if not name.endswith("__init__.py")] == provenance.code_files(pair)
+    assert [name for name in loaded if not name.endswith("__init__.py")] == provenance.code_files(pair, "batched")
 
 
 def test_a_pair_depends_on_its_own_file_and_on_no_report():
     for pair in pair_names():
-        files = provenance.code_files(pair)
+        files = provenance.code_files(pair, "batched")
         assert [file for file in files if file.startswith("algorithms/pairs/")] == [f"algorithms/pairs/{pair}.py"]
         assert not any(file.startswith(("reports/", "tests/")) or file in ("harness/cli.py", "harness/bench.py") for file in files)
         assert {"harness/segments.py", "harness/streams.py", "harness/environments.py", "algorithms/population.py"} <= set(files)
 
 
 def test_editing_one_pair_changes_the_hash_of_that_pair_alone(monkeypatch):
-    before = {pair: provenance.code(pair)["hash"] for pair in pair_names()}
+    before = {pair: provenance.code(pair, "batched")["hash"] for pair in pair_names()}
     original = Path.read_bytes
     edited = ROOT / "algorithms" / "pairs" / "dqn.py"
     monkeypatch.setattr(Path, "read_bytes", lambda path: original(path) + (b"# edited" if path == edited else b""))
-    assert [pair for pair in pair_names() if provenance.code(pair)["hash"] != before[pair]] == ["dqn"]
+    assert [pair for pair in pair_names() if provenance.code(pair, "batched")["hash"] != before[pair]] == ["dqn"]
+
+
+def test_a_cell_depends_on_its_own_environments_alone():
+    files = {name: set(provenance.code_files("ppo", name)) for name in BACKENDS}
+    own = {name: {provenance.backend_file(name)} for name in BACKENDS}
+    assert all(files[name] - own[name] == files["batched"] - own["batched"] and own[name] <= files[name] for name in BACKENDS)
 
 
 def test_stages_track_settings_code_and_stable_files_only():
@@ -66,7 +74,9 @@ def test_stages_track_settings_code_and_stable_files_only():
         stages = yaml.safe_load(text)["stages"]
         for pair in set(stages) - {"site"}:
             stage = stages[pair]["do"]
-            assert stage["deps"] == provenance.code_files(pair)
+            for cell in stages[pair]["foreach"].values():
+                deps = [dep.replace("${item.environment}", cell["environment"]) for dep in stage["deps"]]
+                assert sorted(deps) == provenance.code_files(pair, "batched")
             outs = [name if isinstance(name, str) else next(iter(name)) for name in stage["outs"]]
             assert {Path(name).name for name in outs} == {"curves.parquet", "manifest.json", "learning.csv"}, path
             assert f"cells.{pair}.${{item.task}}" in next(iter(stage["params"][0].values()))

@@ -111,7 +111,7 @@ def test_a_stream_is_read_in_one_shape():
 
 def small(pair, arm):
     settings = {"ppo": {"horizon": 16}, "dqn": {"learning_starts": 20}}[pair]
-    return Cohort(Spec(pair, arm, "CartPole-v1", settings, 200, 1, 1, "bootstrap"), [4, 5])
+    return Cohort(Spec(pair, arm, "CartPole-v1", "batched", settings, 200, 1, 1, "bootstrap"), [4, 5])
 
 
 def test_arms_share_initial_weights_and_noise():

@@ -82,7 +82,7 @@ def test_a_wrong_choice_is_refused(choices, message):
 
 def test_arms_of_two_pairs_can_be_chosen_at_once_and_a_wrong_one_is_still_found():
     small = {"horizon": 5, "environments": 4}
-    write_suite(Path.cwd(), cells={pair: {"CartPole-v1": small if pair == "a2c" else {}} for pair in ("a2c", "dqn")}, segments=1)
+    write_suite(Path.cwd(), cells={"a2c": {"CartPole-v1": small}, "dqn": {"CartPole-v1": {"learning_starts": 100}}}, segments=1)
     chosen = {plan.pair: plan.arms for plan in plans(arms=["dqn", "a2c-proper"])}
     assert chosen == {"a2c": ["a2c-proper"], "dqn": ["dqn"]}
     assert [plan.pair for plan in plans(arms=["dqn"])] == ["dqn"]
@@ -113,7 +113,7 @@ def test_wrong_settings_are_refused_by_field(cells, message):
     ("pair", "task", "message"),
     [
         ("dqn", "Pendulum-v1", "pair 'dqn' needs discrete actions, Pendulum-v1 has continuous ones"),
-        ("a2c", "NoSuchTask-v1", "task 'NoSuchTask-v1': Gymnasium cannot make it"),
+        ("a2c", "NoSuchTask-v1", "task 'NoSuchTask-v1': gymnasium cannot make it"),
         ("a2c", "Blackjack-v1", "task 'Blackjack-v1': has observations"),
     ],
 )
