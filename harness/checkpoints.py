@@ -10,6 +10,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import json
+import shutil
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -24,8 +25,7 @@ from safetensors.torch import load, save
 
 from algorithms.population import State
 from harness.errors import InputError
-from harness.provenance import canonical
-from harness.results import replacing
+from harness.results import canonical, replacing
 
 GENERATIONS = 2
 
@@ -72,7 +72,7 @@ class Member:
         content = {"records": progress.records, "chain": progress.chain, "sha256": hashlib.sha256(blob).hexdigest()}
         with replacing(self._path(number, "json")) as path:
             path.write_text(json.dumps(content))
-        for old in self._numbers()[:-GENERATIONS]:
+        for old in self.numbers()[:-GENERATIONS]:
             self._path(old, "json").unlink(missing_ok=True)
             self._path(old, "safetensors").unlink(missing_ok=True)
 
@@ -81,7 +81,7 @@ class Member:
 
         Raises OSError where there are checkpoints and none is whole: training never starts again silently.
         """
-        numbers = self._numbers()
+        numbers = self.numbers()
         for number in reversed(numbers):
             try:
                 content = json.loads(self._path(number, "json").read_text())
@@ -98,10 +98,18 @@ class Member:
             raise OSError(f"{self.folder}: no checkpoint is whole; remove the folder to train this member from the start")
         return {}, Progress()
 
+    def copy_segment(self, number: int, cohort: Path) -> None:
+        """Copy the checkpoint of one segment into the folder of another cohort."""
+        copy = Member(cohort, int(self.folder.name.removeprefix("seed-")))
+        copy.folder.mkdir(parents=True)
+        for suffix in ("safetensors", "json"):
+            shutil.copyfile(self._path(number, suffix), copy._path(number, suffix))
+
     def _path(self, number: int, suffix: str) -> Path:
         return self.folder / f"segment-{number:05d}.{suffix}"
 
-    def _numbers(self) -> list[int]:
+    def numbers(self) -> list[int]:
+        """The segments whose checkpoints are kept, in order."""
         return sorted(int(path.stem.split("-")[1]) for path in self.folder.glob("segment-*.json"))
 
 
