@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PATH := $(abspath $(BIN)):$(PATH)
 
-.PHONY: repro test classic check clean
+.PHONY: repro test faults classic check clean
 
 repro: $(VENV)/installed
 	dvc repro
@@ -12,6 +12,10 @@ repro: $(VENV)/installed
 
 test: $(VENV)/installed
 	OMP_NUM_THREADS=1 pytest -n 2
+
+# Every fault: minutes of kills, full disks, broken environments, other engines. Writes docs/faults.md.
+faults: $(VENV)/installed
+	OMP_NUM_THREADS=1 FAULTS_TABLE=docs/faults.md pytest tests/faults -m '' -n 2
 
 # Hours of training on two cores: the published suite, then the site.
 classic: $(VENV)/installed
