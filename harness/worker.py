@@ -17,7 +17,7 @@ import traceback
 from pathlib import Path
 from typing import Any, TextIO
 
-from harness.checkpoints import Member, Progress, fingerprint, rows, stack
+from harness.checkpoints import Member, Progress, fingerprint, layout, rows, stack
 from harness.cohort import Spec
 from harness.segments import Cohort
 
@@ -37,7 +37,8 @@ def train(job: dict[str, Any], tell: Any) -> None:
 def _train_group(spec: Spec, seeds: list[int], members: dict[int, Member], device: str, tell: Any) -> None:
     """Train members that are equally far."""
     cohort = Cohort(spec, seeds, device)
-    loaded = [members[seed].load() for seed in seeds]
+    initial = cohort.initial()
+    loaded = [members[seed].load(expected=layout(initial)) for seed in seeds]
     progress = [entry[1] for entry in loaded]
     if len({len(entry.chain) for entry in progress}) > 1:  # a damaged checkpoint was found while loading
         for number in sorted({len(entry.chain) for entry in progress}):
@@ -45,7 +46,7 @@ def _train_group(spec: Spec, seeds: list[int], members: dict[int, Member], devic
             _train_group(spec, same, members, device, tell)
         return
     done = len(progress[0].chain)
-    state = stack([entry[0] for entry in loaded], cohort.device) if done else cohort.initial()
+    state = stack([entry[0] for entry in loaded], cohort.device) if done else initial
     for number in range(done + 1, spec.segments + 1):
         start = time.perf_counter()
         state, records = cohort.segment(state, number)
