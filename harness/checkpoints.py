@@ -19,6 +19,7 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import stat
 import sys
 from collections.abc import Iterator, Mapping
@@ -35,8 +36,7 @@ from safetensors.torch import load, save
 from algorithms.population import State
 from harness import blocks
 from harness.errors import InputError
-from harness.provenance import canonical
-from harness.results import make_folder, replacing
+from harness.results import canonical, make_folder, replacing
 
 GENERATIONS = 2
 FORMAT = 2
@@ -110,7 +110,7 @@ class Member:
 
         Returns `blocks`, [[name, number of its file]] in order, and `replay`, {number of a file: its SHA-256}.
         """
-        before = self._before(number) if replay else {"blocks": [], "replay": {}}
+        before = self._stored(number - 1) if replay else {"blocks": [], "replay": {}}
         files: dict[str, str] = dict(before["replay"])
         where: dict[str, int] = dict(before["blocks"])
         fresh: dict[str, State] = {}
@@ -123,16 +123,16 @@ class Member:
             files[str(number)] = self._write(self._path("replay", number), blocks.packed(fresh))
         return {"blocks": order, "replay": {str(file): files[str(file)] for file in sorted({where[key] for key, _ in order})}}
 
-    def _before(self, number: int) -> dict[str, Any]:
-        """What the generation before `number` says of its replay buffer; nothing where it is absent or damaged."""
+    def _stored(self, number: int) -> dict[str, Any]:
+        """What a generation says of its replay buffer; nothing where it is absent or damaged."""
         try:
-            return self._content(number - 1)
+            return self._content(number)
         except (OSError, ValueError):
             return {"blocks": [], "replay": {}}
 
     def _clean(self, number: int, needed: set[int]) -> None:
         """Remove the generations before the last two, and files of blocks that neither these nor `needed` name."""
-        for old in self._numbers("segment-*.json"):
+        for old in self.numbers():
             if old <= number - GENERATIONS:
                 self._path("segment", old, "json").unlink(missing_ok=True)
         for old in self._numbers("segment-*.safetensors"):
@@ -140,7 +140,7 @@ class Member:
                 self._path("segment", old).unlink(missing_ok=True)
         stored = set(self._numbers("replay-*.safetensors"))
         if stored - needed:
-            for old in stored - needed - set(map(int, self._before(number)["replay"])):
+            for old in stored - needed - set(map(int, self._stored(number - 1)["replay"])):
                 self._path("replay", old).unlink(missing_ok=True)
 
     def load(self, with_state: bool = True, expected: Layout | None = None) -> tuple[State, Progress]:
@@ -151,7 +151,7 @@ class Member:
         """
         if self.folder.is_symlink():
             raise OSError(f"{self.folder}: is a symbolic link; a member's folder must be a folder")
-        numbers = self._numbers("segment-*.json")
+        numbers = self.numbers()
         for number in reversed(numbers):
             try:
                 content = self._content(number)
@@ -216,6 +216,18 @@ class Member:
             raise ValueError(f"{path.name}: checksum differs")
         tensors: State = load(blob)
         return tensors
+
+    def copy_segment(self, number: int, cohort: Path) -> None:
+        """Copy the checkpoint of one segment into the folder of another cohort."""
+        folder = cohort / self.folder.name
+        make_folder(folder)
+        files = [self._path("segment", number), self._path("segment", number, "json")]
+        for path in files + [self._path("replay", int(file)) for file in self._stored(number)["replay"]]:
+            shutil.copyfile(path, folder / path.name)
+
+    def numbers(self) -> list[int]:
+        """The segments whose checkpoints are kept, in order."""
+        return self._numbers("segment-*.json")
 
     def _path(self, kind: str, number: int, suffix: str = "safetensors") -> Path:
         return self.folder / f"{kind}-{number:05d}.{suffix}"

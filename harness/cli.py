@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import signal
 import sys
 from pathlib import Path
@@ -17,7 +18,7 @@ from rich.table import Table
 from harness.errors import InputError
 from harness.suite import MOST_STEPS, SUITES, load_suite, parse_seeds, suite_names
 
-EXIT_INCOMPLETE, EXIT_INPUT = 1, 2
+EXIT_INCOMPLETE, EXIT_INPUT, EXIT_DIFFERENT = 1, 2, 3
 GO_ON = "the same command goes on from the last checkpoints"
 
 app = typer.Typer(
@@ -99,6 +100,33 @@ def report(
 
     for path in build(suites or [], out, results):
         print(path)
+
+
+@app.command(
+    epilog="\b\nExamples:\n  softbench audit results/classic\n  softbench audit results/smoke/ppo/CartPole-v1 --members 5\n"
+    "  softbench audit results/smoke --segments 4\n\nExit code 0: equal; 3: different; 2: cannot be audited here."
+)
+def audit(
+    run: Annotated[Path, typer.Argument(help="folder of a run: results/<suite>, or a folder of one cell in it")],
+    members: Annotated[
+        int | None, typer.Option(min=1, help="members to draw and to train again alone; 3 where --segments is not given")
+    ] = None,
+    segments: Annotated[int | None, typer.Option(min=1, help="segments to draw and to execute again, from kept checkpoints")] = None,
+    seed_of_draw: Annotated[int | None, typer.Option(min=0, help="makes the draw repeatable; else it cannot be foreseen")] = None,
+    workers: Annotated[int, typer.Option(min=1, max=1024, help="worker processes, one core each")] = os.cpu_count() or 1,
+) -> None:
+    """Recompute drawn members or segments of a run, compare them bit for bit with its hash chain, and write a certificate."""
+    from harness import audit as auditing
+    from harness.progress import Display
+
+    if members is None and segments is None:
+        members = 3
+    drawn_by = secrets.randbits(32) if seed_of_draw is None else seed_of_draw
+    with Display(Console()) as display:
+        verdict = auditing.audit(run, members, segments, drawn_by, workers, display)
+    print(f"{verdict} (seed of the draw: {drawn_by})")
+    if verdict != auditing.EQUAL:
+        raise typer.Exit(EXIT_DIFFERENT if verdict == auditing.DIFFERENT else EXIT_INPUT)
 
 
 @app.command(epilog="\b\nExamples:\n  softbench bench --pair ppo\n  softbench bench --pair dqn --members 10 --workers 1 --peer sb3 --json")

@@ -57,6 +57,9 @@ class Display:
                 self._refresh()
         elif kind == "partial":
             self.say(f"PARTIAL {event['cell']}: what was finished is kept, the rest is missing -> {event['folder']}")
+        elif kind == "certificate":
+            for line in (*event["lines"], f"certificate: {event['path']}"):
+                self.say(line)
         elif kind == "kept":
             self.say(f"kept   {event['cell']}: complete, nothing to do -> {event['folder']}")
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import hashlib
 import importlib.metadata
-import json
 import os
 import platform
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any
 import torch
 
 from harness.environments import BACKENDS
+from harness.results import digest
 
 ROOT = Path(__file__).parent.parent
 OURS = ("algorithms", "harness", "suites")
@@ -51,15 +51,6 @@ def code(pair: str, backend: str) -> dict[str, Any]:
     """`{"hash", "files": {path: sha256}}` of `code_files`."""
     files = {name: hashlib.sha256((ROOT / name).read_bytes()).hexdigest() for name in code_files(pair, backend)}
     return {"hash": digest(files), "files": files}
-
-
-def digest(content: Any) -> str:
-    """SHA-256 of a JSON-able value, in canonical form."""
-    return hashlib.sha256(canonical(content)).hexdigest()
-
-
-def canonical(content: Any) -> bytes:
-    return json.dumps(content, sort_keys=True, separators=(",", ":")).encode()
 
 
 def versions() -> dict[str, str]:

@@ -3,15 +3,18 @@
 A cell (pair x task) leaves in `results/<suite>/<pair>/<task>/`
 
 - `curves.parquet`: tidy, one row an arm, a seed and a segment. Columns and units: `COLUMNS`; a pair adds its own metrics.
-- `manifest.json`: what was run (settings, code, versions, seeds) and each member's hash chain.
+- `manifest.json`: what was run (settings, code, versions, seeds), each member's hash chain and the hash of its rows in the curves,
+  and a seal over all of it.
 - `summary.json`: mean final return (sampled actions) over the hard and over the soft arms, for `dvc metrics show`.
 - `learning.csv`: mean return (sampled actions) of each arm over steps, for `dvc plots show`.
 
-None of them changes from run to run: no times, no host. `timing.json` beside them does, and is no pipeline output.
+None of them changes from run to run: no times, no host. `timing.json` and `audit.json` (the last certificate) beside them do, and are
+no pipeline outputs.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Mapping
@@ -23,7 +26,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-FORMAT = 1
+FORMAT = 2
 
 COLUMNS = {
     "arm": "name of the arm",
@@ -52,12 +55,22 @@ def folder_name(task: str) -> str:
 
 @dataclass(frozen=True)
 class Cell:
-    """One finished cell: `curves` (tidy, see `COLUMNS`), `manifest`, and `timing` ({} where the sidecar is absent)."""
+    """One finished cell: `curves` (tidy, see `COLUMNS`), `manifest`, and the sidecars `timing` and `audit` ({} where absent)."""
 
     path: Path
     curves: pd.DataFrame
     manifest: dict[str, Any]
     timing: dict[str, Any]
+    audit: dict[str, Any]
+
+    def changed_code(self, root: Path) -> list[str]:
+        """Files of the code that made these results which read otherwise, or are gone, in the checkout at `root`."""
+        files: dict[str, str] = self.manifest.get("code", {}).get("files", {})
+        return [
+            name
+            for name, known in sorted(files.items())
+            if not (path := root / name).is_file() or hashlib.sha256(path.read_bytes()).hexdigest() != known
+        ]
 
     @property
     def pair(self) -> str:
@@ -73,8 +86,8 @@ def read_cell(folder: Path) -> Cell:
     try:
         manifest = json.loads((folder / "manifest.json").read_text())
         curves = pq.ParquetFile(folder / "curves.parquet").read().to_pandas()
-        sidecar = folder / "timing.json"
-        timing = json.loads(sidecar.read_text()) if sidecar.exists() else {}
+        sidecars = [folder / "timing.json", folder / "audit.json"]
+        timing, audit = (json.loads(path.read_text()) if path.exists() else {} for path in sidecars)
     except (OSError, ValueError, RecursionError, pa.ArrowException) as error:
         raise ResultsError(f"{folder}: cannot be read: {error}") from error
     found = manifest.get("format") if isinstance(manifest, dict) else None
@@ -85,7 +98,7 @@ def read_cell(folder: Path) -> Cell:
     missing = [name for name in COLUMNS if name not in curves.columns]
     if missing:
         raise ResultsError(f"{folder / 'curves.parquet'}: column {missing[0]} is missing")
-    return Cell(folder, curves, manifest, timing)
+    return Cell(folder, curves, manifest, timing, audit)
 
 
 def read_suite(folder: Path) -> list[Cell]:
@@ -104,6 +117,12 @@ def write_cell(
     described = {**COLUMNS, **units}
     curves = curves[[name for name in described if name in curves.columns]]
     curves = curves.sort_values(["arm", "seed", "segment"], ignore_index=True)
+    members = {
+        arm: {seed: {**facts, "records": records_digest(curves, arm, int(seed))} for seed, facts in found.items()}
+        for arm, found in manifest["members"].items()
+    }
+    manifest = {**manifest, "members": members}
+    manifest["seal"] = seal(manifest)
     fields = [pa.field(n, pa.Schema.from_pandas(curves[[n]]).field(0).type, metadata={"unit": described[str(n)]}) for n in curves]
     table = pa.Table.from_pandas(curves, schema=pa.schema(fields), preserve_index=False).replace_schema_metadata({})
     with replacing(folder / "curves.parquet") as path:
@@ -121,6 +140,41 @@ def write_cell(
     for name, content in (("timing.json", timing), ("summary.json", summary), ("manifest.json", manifest)):
         with replacing(folder / name) as path:
             path.write_text(json.dumps(content, indent=1, sort_keys=True, allow_nan=False) + "\n")
+
+
+def seal(manifest: Mapping[str, Any]) -> str:
+    """SHA-256 over everything else in a manifest."""
+    return digest({name: value for name, value in manifest.items() if name != "seal"})
+
+
+def records_digest(curves: pd.DataFrame, arm: str, seed: int) -> str:
+    """SHA-256 over a member's rows of the curves, by segment: every column by its name, every number to its last digit."""
+    rows = curves[(curves["arm"] == arm) & (curves["seed"] == seed)].sort_values("segment")
+    return digest({str(name): rows[name].tolist() for name in rows})
+
+
+def damages(cell: Cell) -> list[str]:
+    """Where a cell's files contradict each other: altered after they were written. One line each; [] for a sound cell."""
+    found = []
+    if cell.manifest.get("seal") != seal(cell.manifest):
+        found.append("manifest.json: was altered: it does not match its seal")
+    for arm, members in cell.manifest["members"].items():
+        for seed, facts in members.items():
+            if facts.get("records") != records_digest(cell.curves, arm, int(seed)):
+                found.append(f"curves.parquet: {arm}, seed {seed}: was altered: it does not match the hash in manifest.json")
+    known = {(arm, int(seed)) for arm, members in cell.manifest["members"].items() for seed in members}
+    for arm, seed in sorted(set(zip(cell.curves["arm"], cell.curves["seed"], strict=True)) - known):
+        found.append(f"curves.parquet: {arm}, seed {seed}: is not in manifest.json")
+    return found
+
+
+def digest(content: Any) -> str:
+    """SHA-256 of a JSON-able value, in canonical form."""
+    return hashlib.sha256(canonical(content)).hexdigest()
+
+
+def canonical(content: Any) -> bytes:
+    return json.dumps(content, sort_keys=True, separators=(",", ":")).encode()
 
 
 def _mean(returns: pd.Series[float]) -> float | None:

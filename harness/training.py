@@ -23,7 +23,7 @@ from harness.environments import spaces
 from harness.errors import InputError, suggestion
 from harness.grid import cell_specs
 from harness.identity import claim, difference, left_alone
-from harness.results import FORMAT, Cell, ResultsError, folder_name, make_folder, read_cell, replacing, write_cell
+from harness.results import FORMAT, Cell, ResultsError, digest, folder_name, make_folder, read_cell, replacing, write_cell
 from harness.suite import Suite
 from harness.workers import Pool
 
@@ -58,7 +58,7 @@ class Plan:
         return self.device if self.device == "cpu" else f"cuda ({torch.cuda.get_device_name(0)})"
 
     def cohort_folder(self, arm: str) -> Path:
-        return self.runs / arm / provenance.digest(self.identity(arm))[:16]
+        return self.runs / arm / digest(self.identity(arm))[:16]
 
     def identity(self, arm: str) -> dict[str, Any]:
         """Everything but the seed that determines a member's numbers."""
@@ -201,7 +201,7 @@ def _jobs(plan: Plan, arm: str, tell: Callable[[Event], None]) -> list[dict[str,
     if not seeds:
         return []
     folder = plan.cohort_folder(arm)
-    identity = plan.identity(arm) | {"code": plan.code}
+    identity = {"code.files": plan.code["files"], **plan.identity(arm)}  # a file says more than the hash of all
     if note := left_alone(folder, identity):
         tell({"event": "note", "cell": plan.name, "arm": arm, "text": note})
     claim(folder, identity)

@@ -23,19 +23,22 @@ from harness.segments import Cohort
 
 
 def train(job: dict[str, Any], tell: Any) -> None:
-    """Train `job["seeds"]` of a cohort to the end, from their checkpoints in `job["folder"]`; `tell(event)` after each segment."""
+    """Train `job["seeds"]` of a cohort from their checkpoints in `job["folder"]` to segment `job["until"]`, or else to the end.
+
+    `tell(event)` receives an event after each segment.
+    """
     spec, folder = Spec(**job["spec"]), Path(job["folder"])
     members = {seed: Member(folder, seed) for seed in job["seeds"]}
     groups: dict[int, list[int]] = {}
     for seed, member in members.items():
         groups.setdefault(len(member.load(with_state=False)[1].chain), []).append(seed)
     for done, seeds in sorted(groups.items()):
-        if done < spec.segments:
-            _train_group(spec, seeds, members, job["device"], tell)
+        if done < (last := job.get("until", spec.segments)):
+            _train_group(spec, seeds, members, job["device"], last, tell)
 
 
-def _train_group(spec: Spec, seeds: list[int], members: dict[int, Member], device: str, tell: Any) -> None:
-    """Train members that are equally far."""
+def _train_group(spec: Spec, seeds: list[int], members: dict[int, Member], device: str, last: int, tell: Any) -> None:
+    """Train members that are equally far to the end of segment `last`."""
     cohort = Cohort(spec, seeds, device)
     initial = cohort.initial()
     loaded = [members[seed].load(expected=layout(initial)) for seed in seeds]
@@ -43,11 +46,11 @@ def _train_group(spec: Spec, seeds: list[int], members: dict[int, Member], devic
     if len({len(entry.chain) for entry in progress}) > 1:  # a damaged checkpoint was found while loading
         for number in sorted({len(entry.chain) for entry in progress}):
             same = [seed for seed, entry in zip(seeds, progress, strict=True) if len(entry.chain) == number]
-            _train_group(spec, same, members, device, tell)
+            _train_group(spec, same, members, device, last, tell)
         return
     done = len(progress[0].chain)
     state = stack([entry[0] for entry in loaded], cohort.device) if done else initial
-    for number in range(done + 1, spec.segments + 1):
+    for number in range(done + 1, last + 1):
         start = time.perf_counter()
         state, records = cohort.segment(state, number)
         for seed, entry, (row, record) in zip(seeds, progress, rows(state, records), strict=True):

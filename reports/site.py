@@ -12,6 +12,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
+from harness.results import damages
 from harness.suite import InputError, Suite, load_suite, suite_names
 from reports import figures, statistics, tables
 from reports.figures import Picture
@@ -51,6 +52,7 @@ class Page:
     sections: list[Section]
     holes: list[str]
     diverged: list[str]
+    altered: list[str]
     command: str
 
     @property
@@ -114,6 +116,7 @@ def _page(suite: Suite, results: Path) -> Page:
         sections=[_section(study) for study in studies],
         holes=absent + [line for study in studies for line in study.holes],
         diverged=[line for study in studies for line in study.diverged],
+        altered=[f"{cell.pair}/{cell.task}: {line}" for study in studies for cell in study.cells.values() for line in damages(cell)],
         command=command,
     )
 
@@ -139,7 +142,7 @@ def _section(study: Study) -> Section:
         main=main,
         curves=curves,
         tables=[table for table in shown if table.rows],
-        details=[tables.arms(study), tables.settings(study), tables.provenance(study), tables.members(study)],
+        details=[tables.arms(study), tables.settings(study), tables.provenance(study), tables.audits(study), tables.members(study)],
         sources=list(dict.fromkeys(manifest["source"] for manifest in manifests)),
         differences=[each for at, each in enumerate(lines) if each and each not in lines[:at]],
     )

@@ -8,6 +8,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
+from pathlib import Path
 
 import numpy as np
 
@@ -266,11 +267,51 @@ def provenance(study: Study) -> Table:
         versions = [manifest.get("versions", {}).get(name, NONE) for name in libraries]
         processor = f"{manifest.get('device', NONE)}, {cpu.get('architecture', NONE)} {cpu.get('capability', '')}"
         code = manifest.get("code", {}).get("hash", NONE)[:16]
+        changed = ", ".join(study.cells[task].changed_code(Path())) or "no"
         environment = ", ".join(f"{name} {_plain(value)}" for name, value in sorted(manifest.get("environment", {}).items()))
-        rows.append([task, f"{manifest['steps']:,}", manifest["segments"], environment, processor, *versions, code, hardware, wall, speed])
-    columns = ["task", "steps", "segments", "environment", "processor", *libraries, "code hash", "hardware", "wall time", "steps/s"]
-    caption = "What was run, and on what. Hardware and times come from a sidecar beside the results and are no part of them."
+        rows.append(
+            [task, f"{manifest['steps']:,}", manifest["segments"], environment, processor, *versions, code, changed, hardware, wall, speed]
+        )
+    columns = [
+        "task",
+        "steps",
+        "segments",
+        "environment",
+        "processor",
+        *libraries,
+        "code hash",
+        "changed since",
+        "hardware",
+        "wall time",
+        "steps/s",
+    ]
+    caption = (
+        "What was run, and on what. “Changed since”: files of that code that read otherwise in this checkout. Hardware and times come "
+        "from a sidecar beside the results and are no part of them."
+    )
     return Table(f"{study.pair}-provenance", "Versions and hardware", caption, columns, rows)
+
+
+def audits(study: Study) -> Table:
+    """The certificate of each cell, where one was written for the results as they are now."""
+    rows: list[list[Value]] = []
+    for task, cell in study.cells.items():
+        made = cell.audit
+        if not made:
+            rows.append([task, "not audited", NONE, NONE, NONE, NONE])
+        elif made.get("seal") != cell.manifest.get("seal"):
+            rows.append([task, "audited before the results were made anew", NONE, NONE, NONE, made.get("time", NONE)])
+        else:
+            drawn = "; ".join(f"{found['arm']} {found['seed']} ({found['first']}–{found['last']})" for found in made["recomputed"])
+            differ = "; ".join(made["problems"] + made["differences"]) or "none"
+            rows.append([task, made["verdict"], drawn or "nothing", f"{made['steps']:,}", differ, made["time"]])
+    return Table(
+        f"{study.pair}-audits",
+        "Audits",
+        "What `softbench audit` recomputed and compared with the hash chain: arm, seed (segments). Run it yourself on any member.",
+        ["task", "verdict", "recomputed", "steps", "differences", "time"],
+        rows,
+    )
 
 
 def references(suite: Suite) -> Table:

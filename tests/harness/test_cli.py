@@ -137,7 +137,7 @@ def test_results_of_another_version_or_damaged_are_refused_and_kept(softbench):
     for name, content, message in [
         ("manifest.json", before["manifest.json"].replace(b'"steps": 320', b'"steps": 32'), "another version: steps: was 32, is now 320"),
         ("manifest.json", b"{", "manifest|cannot be read"),
-        ("manifest.json", b'{"format": 0}', "format 0; this version reads format 1"),
+        ("manifest.json", b'{"format": 0}', "format 0; this version reads format 2"),
         ("curves.parquet", before["curves.parquet"][:-9], "cannot be read"),
     ]:
         (folder / name).write_bytes(content)

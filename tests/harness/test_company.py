@@ -37,12 +37,12 @@ def one_thread():
     torch.set_num_threads(1)
 
 
-def make_spec(pair, task, arm, steps=None, segments=2, **settings):
-    if task == "Pendulum-v1":
+def make_spec(pair, task, arm, steps=None, segments=2, backend="batched", **settings):
+    if task in ("Pendulum-v1", "HalfCheetah-v5"):
         settings["normalize"] = True
     chosen = importlib.import_module(f"algorithms.pairs.{pair}").Settings(**{**SETTINGS[pair], **settings})
     return Spec(
-        pair, arm, task, "batched", chosen.model_dump(mode="json"), steps or STEPS[pair], segments, episodes=1, time_limit="bootstrap"
+        pair, arm, task, backend, chosen.model_dump(mode="json"), steps or STEPS[pair], segments, episodes=1, time_limit="bootstrap"
     )
 
 

@@ -10,7 +10,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from harness.results import COLUMNS, FORMAT, ResultsError, read_cell, read_suite, replacing, write_cell
+from harness.results import COLUMNS, FORMAT, ResultsError, read_cell, read_suite, replacing, seal, write_cell
 
 ARMS = {"x": {"soft": False}, "y": {"soft": True}}
 MANIFEST = {"format": FORMAT, "pair": "a2c", "task": "CartPole-v1", "arms": ARMS, "members": {"x": {"0": {"chain": ["abc"]}}}}
@@ -37,7 +37,8 @@ def write(folder, curves=None):
 def test_what_is_written_is_read_back(tmp_path):
     write(tmp_path / "s" / "a2c" / "t")
     (cell,) = read_suite(tmp_path / "s")
-    assert cell.manifest == MANIFEST and cell.timing == {"wall_seconds": 1} and (cell.pair, cell.task) == ("a2c", "CartPole-v1")
+    sealed = {**MANIFEST, "members": cell.manifest["members"], "seal": seal(cell.manifest)}
+    assert cell.manifest == sealed and cell.timing == {"wall_seconds": 1} and (cell.pair, cell.task) == ("a2c", "CartPole-v1")
     expected = make_curves()
     pd.testing.assert_frame_equal(cell.curves[list(expected)], expected)
     assert read_suite(tmp_path / "none") == []
@@ -111,7 +112,7 @@ def test_the_manifest_comes_last_so_that_a_folder_with_one_is_whole(tmp_path, mo
                 write(folder)
         assert not (folder / "manifest.json").exists()
         write(folder)
-        assert read_cell(folder).manifest == MANIFEST
+        assert read_cell(folder).manifest["seal"]
 
 
 def damage(folder, name, content):
@@ -123,8 +124,8 @@ def damage(folder, name, content):
     [
         ("manifest.json", b"", "cannot be read"),
         ("manifest.json", b"[]", "format None"),
-        ("manifest.json", b'{"format": 99}', "format 99; this version reads format 1"),
-        ("manifest.json", b'{"format": 1}', "members: is missing"),
+        ("manifest.json", b'{"format": 99}', "format 99; this version reads format 2"),
+        ("manifest.json", b'{"format": 2}', "members: is missing"),
         ("manifest.json", b"\xff\xfe", "cannot be read"),
         ("curves.parquet", b"PAR1", "cannot be read"),
         ("curves.parquet", b"", "cannot be read"),

@@ -73,7 +73,7 @@ def describe(suite: str, pair: str, task: str, arms: dict[str, str | None], seed
     """A manifest as the harness writes it."""
     hard = next(arm for arm, its in arms.items() if its is None)
     return {
-        "format": 1,
+        "format": 2,
         "suite": suite,
         "pair": pair,
         "task": task,

@@ -1,0 +1,192 @@
+"""The audit: equal for a sound run, different for an altered one, and honest where it cannot say."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from small_suite import CELL, Here, train_here, write_suite
+
+from harness import audit, provenance
+from harness.errors import InputError
+from harness.results import read_cell, seal
+
+
+@pytest.fixture(autouse=True)
+def _in_this_process(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(audit, "Pool", Here)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A finished run, trained once."""
+    folder = tmp_path_factory.mktemp("trained")
+    write_suite(folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        assert train_here(folder / "results")[0]
+    return folder
+
+
+@pytest.fixture
+def run(trained, tmp_path):
+    """A copy of the finished run, with its suite, for one test: the folder of its cell."""
+    shutil.copytree(trained, tmp_path, dirs_exist_ok=True)
+    return tmp_path / "results" / CELL
+
+
+def audited(run, members=None, segments=None, seed=0):
+    """(verdict, certificate)"""
+    verdict = audit.audit(run, members, segments, seed, 1, lambda event: None)
+    return verdict, read_cell(run).audit
+
+
+def forge(run, change):
+    """Alter the manifest as someone who knows about the seal."""
+    manifest = json.loads((run / "manifest.json").read_text())
+    change(manifest)
+    manifest["seal"] = seal(manifest)
+    (run / "manifest.json").write_text(json.dumps(manifest))
+
+
+def test_members_trained_again_alone_are_equal(run):
+    verdict = audit.audit(run.parent.parent, 3, None, 0, 1, lambda event: None)  # of the suite's folder
+    made = read_cell(run).audit
+    assert verdict == audit.EQUAL == made["verdict"]
+    assert len(made["recomputed"]) == 3 and made["steps"] == 3 * 320 and made["differences"] == made["problems"] == []
+    assert all(found["published_return"] == found["recomputed_return"] is not None for found in made["recomputed"])
+    assert any("equal, bit for bit" in line for line in audit.lines(made))
+
+
+def test_the_draw_can_be_repeated_and_depends_on_its_seed(run):
+    cells = audit.find_cells(run)
+    assert audit.draw_members(cells, 2, 5) == audit.draw_members(cells, 2, 5)
+    assert len({tuple(audit.draw_members(cells, 2, seed)) for seed in range(20)}) > 1
+    assert len(audit.draw_members(cells, 100, 0)) == 4
+
+
+def test_segments_are_executed_again_from_kept_checkpoints(run):
+    verdict, made = audited(run, segments=100)
+    assert verdict == audit.EQUAL
+    assert {(found["first"], found["last"]) for found in made["recomputed"]} == {(1, 1), (4, 4)}
+    assert made["steps"] == 8 * 80
+
+
+def test_without_checkpoints_first_segments_remain(run):
+    shutil.rmtree(run.parents[2] / ".runs")
+    assert {found["last"] for found in audited(run, segments=100)[1]["recomputed"]} == {1}
+
+
+def test_a_checkpoint_of_other_code_is_not_used(run):
+    for path in (run.parents[2] / ".runs").rglob("identity.json"):
+        identity = json.loads(path.read_text())
+        path.write_text(json.dumps(identity | {"code": "0" * 64}))
+    assert {found["last"] for found in audited(run, segments=100)[1]["recomputed"]} == {1}
+
+
+@pytest.mark.parametrize("column", ["return_sampled", "entropy", "step"])
+def test_one_altered_number_is_found_whoever_is_drawn(run, column):
+    curves = pd.read_parquet(run / "curves.parquet")
+    curves.loc[5, column] += 1 if column == "step" else 1e-12
+    curves.to_parquet(run / "curves.parquet", index=False)
+    member = f"{curves.loc[5, 'arm']}, seed {curves.loc[5, 'seed']}"
+    verdict, made = audited(run, members=1)
+    assert verdict == audit.DIFFERENT and [member in problem for problem in made["problems"]] == [True]
+
+
+def test_a_row_of_a_member_that_never_was_is_found(run):
+    curves = pd.read_parquet(run / "curves.parquet")
+    pd.concat([curves, curves[curves["seed"] == 0].assign(seed=7)]).to_parquet(run / "curves.parquet", index=False)
+    verdict, made = audited(run, members=1)
+    assert verdict == audit.DIFFERENT and "seed 7: is not in manifest.json" in made["problems"][0]
+
+
+def test_one_altered_hash_is_found_by_the_seal(run):
+    text = (run / "manifest.json").read_text()
+    link = read_cell(run).manifest["members"]["a2c-naive"]["1"]["chain"][2]
+    (run / "manifest.json").write_text(text.replace(link, "0" + link[1:] if link[0] != "0" else "1" + link[1:]))
+    verdict, made = audited(run, members=1)
+    assert verdict == audit.DIFFERENT and made["problems"] == ["manifest.json: was altered: it does not match its seal"]
+
+
+def test_one_altered_hash_under_a_forged_seal_is_found_by_training(run):
+    forge(run, lambda manifest: manifest["members"]["a2c-naive"]["1"]["chain"].__setitem__(2, "0" * 64))
+    verdict, made = audited(run, members=4)
+    assert verdict == audit.DIFFERENT and made["problems"] == []
+    assert [found["differs_at"] for found in made["recomputed"] if (found["arm"], found["seed"]) == ("a2c-naive", 1)] == [3]
+    assert sum(found["differs_at"] is not None for found in made["recomputed"]) == 1
+
+
+def test_a_run_made_with_another_setting_than_it_says_is_found(run):
+    forge(run, lambda manifest: [arm["settings"].__setitem__("learning_rate", 0.0015) for arm in manifest["arms"].values()])
+    verdict, made = audited(run, members=1)
+    assert verdict == audit.DIFFERENT
+    assert made["recomputed"][0]["differs_at"] == 1
+
+
+def test_a_run_made_with_other_settings_than_its_suite_is_found(run, tmp_path):
+    write_suite(tmp_path, cells={"a2c": {"CartPole-v1": {"environments": 4, "hidden": 32, "discount": 0.98}}})
+    verdict, made = audited(run, members=1)
+    assert verdict == audit.DIFFERENT
+    assert made["problems"][0].endswith("settings.discount: 0.99 in the run, 0.98 in the suite of this checkout")
+    assert made["recomputed"][0]["differs_at"] is None
+
+
+def test_a_run_made_with_another_pair_file_is_found(run, tmp_path):
+    """In a checkout whose pair file reads otherwise: the code is named, and the numbers differ."""
+    tree = tmp_path / "checkout"
+    for name in ("algorithms", "harness", "suites"):
+        shutil.copytree(provenance.ROOT / name, tree / name, ignore=shutil.ignore_patterns("__pycache__"))
+    pair = tree / "algorithms" / "pairs" / "a2c.py"
+    text = pair.read_text()
+    assert text.count("penalty).mean(1)") == 1
+    pair.write_text(text.replace("penalty).mean(1)", "penalty).mean(1) * 1.0001"))
+    command = [sys.executable, "-m", "harness", "audit", str(run), "--members", "1", "--workers", "1"]
+    done = subprocess.run(command, cwd=tree, capture_output=True, text=True)
+    assert done.returncode == 3, done.stderr
+    assert "code: algorithms/pairs/a2c.py: was" in done.stdout and "differs from segment 1 on" in done.stdout
+
+
+def test_on_another_processor_a_difference_proves_nothing(run):
+    def elsewhere(manifest):
+        manifest["cpu"]["vendor"] = "Another"
+        manifest["members"]["a2c-naive"]["0"]["chain"][0] = "0" * 64
+
+    forge(run, elsewhere)
+    verdict, made = audited(run, members=4)
+    assert verdict == audit.IMPOSSIBLE and made["differences"][0].startswith("cpu: vendor: was Another, is ")
+
+
+def test_a_code_that_changed_and_gives_the_same_bits_is_said_and_equal(run):
+    forge(run, lambda manifest: manifest["code"]["files"].__setitem__("algorithms/maxent.py", "0" * 64))
+    verdict, made = audited(run, members=1)
+    assert verdict == audit.EQUAL and made["differences"][0].startswith("code: algorithms/maxent.py: was 0000")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda manifest: manifest.__setitem__("device", "cuda (H200)"), "only results of the CPU can be audited"),
+        (lambda manifest: manifest["members"].__setitem__("other", {}), "arm 'other' is unknown"),
+        (lambda manifest: manifest["members"]["a2c-naive"].__setitem__("../0", {"chain": []}), "seed"),
+        (lambda manifest: manifest.pop("segments"), "segments"),
+        (lambda manifest: manifest["arms"]["a2c-naive"]["settings"].__setitem__("hidden", 10**9 + 1), "hidden"),
+        (lambda manifest: manifest.__setitem__("pair", "../../a2c"), "unknown pair"),
+        (lambda manifest: manifest["environment"].__setitem__("backend", "os"), "backend"),
+    ],
+)
+def test_what_cannot_be_audited_is_said_in_a_line(run, change, message):
+    forge(run, change)
+    with pytest.raises(InputError, match=message):
+        audited(run, members=1)
+
+
+def test_no_run_is_said(tmp_path):
+    with pytest.raises(InputError, match="no run is there"):
+        audit.audit(Path("nowhere"), 1, None, 0, 1, lambda event: None)
