@@ -40,6 +40,8 @@ class Display:
             self.total, self.started = event["steps"], time.perf_counter()
             if event["members"]:
                 self.say(f"{_count(event['cells'], 'cell')}, {_count(event['members'], 'member')}, {self.total:,} environment steps to go")
+        elif kind == "note":
+            self.say(f"note   {event['cell']} {event['arm']}: {event['text']}")
         elif kind == "segment":
             self.done += event["steps"]
             latest = self.returns.setdefault((f"{event['pair']}/{event['task']}", event["arm"]), {})

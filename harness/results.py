@@ -88,7 +88,7 @@ def read_cell(folder: Path) -> Cell:
         curves = pq.ParquetFile(folder / "curves.parquet").read().to_pandas()
         sidecars = [folder / "timing.json", folder / "audit.json"]
         timing, audit = (json.loads(path.read_text()) if path.exists() else {} for path in sidecars)
-    except (OSError, ValueError, pa.ArrowException) as error:
+    except (OSError, ValueError, RecursionError, pa.ArrowException) as error:
         raise ResultsError(f"{folder}: cannot be read: {error}") from error
     found = manifest.get("format") if isinstance(manifest, dict) else None
     if found != FORMAT:
@@ -113,7 +113,7 @@ def write_cell(
 
     `units` describes the pair's own metric columns; rows are sorted so that equal results give equal bytes.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     described = {**COLUMNS, **units}
     curves = curves[[name for name in described if name in curves.columns]]
     curves = curves.sort_values(["arm", "seed", "segment"], ignore_index=True)
@@ -201,6 +201,15 @@ class replacing:
                 _sync(self.path.parent)
         finally:
             self.temporary.unlink(missing_ok=True)
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder and its parents, each synced into its parent. Raises OSError where a part is no folder or cannot be made."""
+    if not folder.is_dir():
+        if not folder.parent.exists():
+            make_folder(folder.parent)
+        folder.mkdir(exist_ok=True)
+        _sync(folder.parent)
 
 
 def _sync(path: Path) -> None:

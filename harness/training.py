@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import json
 import math
 import re
 import shutil
@@ -17,13 +16,14 @@ from typing import Any
 import pandas as pd
 import torch
 
-from harness import provenance
+from harness import checkpoints, provenance
 from harness.checkpoints import Member, locked
 from harness.cohort import Spec, learner_class, make_learner
 from harness.environments import spaces
 from harness.errors import InputError, suggestion
 from harness.grid import cell_specs
-from harness.results import FORMAT, Cell, ResultsError, digest, folder_name, read_cell, replacing, write_cell
+from harness.identity import claim, difference, left_alone
+from harness.results import FORMAT, Cell, ResultsError, digest, folder_name, make_folder, read_cell, replacing, write_cell
 from harness.suite import Suite
 from harness.workers import Pool
 
@@ -66,6 +66,7 @@ class Plan:
         """Everything but the seed that determines a member's numbers."""
         return {
             "format": FORMAT,
+            "checkpoints": checkpoints.FORMAT,
             "spec": self.specs[arm].to_json(),
             "code": self.code["hash"],
             "versions": {name: version for name, version in provenance.versions().items() if name != "softbench"},
@@ -177,7 +178,7 @@ def run(plans: list[Plan], workers: int, tell: Callable[[Event], None], engine: 
             _read_existing(plan)  # again: another process may have finished it before the lock was free
             _check_space(plan)
             for arm in plan.arms:
-                jobs += _jobs(plan, arm)
+                jobs += _jobs(plan, arm, tell)
         jobs = _shards([job for job in jobs if _steps_left(job)], workers)
         remaining = {plan.name: sum(job["cell"] == plan.name for job in jobs) for plan in plans}
         clocks = {plan.name: Clock(workers) for plan in plans}
@@ -209,14 +210,15 @@ def run(plans: list[Plan], workers: int, tell: Callable[[Event], None], engine: 
     return not any(plan.failures for plan in plans)
 
 
-def _jobs(plan: Plan, arm: str) -> list[dict[str, Any]]:
+def _jobs(plan: Plan, arm: str, tell: Callable[[Event], None]) -> list[dict[str, Any]]:
     seeds = plan.wanted(arm)
     if not seeds:
         return []
     folder = plan.cohort_folder(arm)
-    folder.mkdir(parents=True, exist_ok=True)
-    with replacing(folder / "identity.json") as path:
-        path.write_text(json.dumps(plan.identity(arm), indent=1, sort_keys=True))
+    identity = {"code.files": plan.code["files"], **plan.identity(arm)}  # a file says more than the hash of all
+    if note := left_alone(folder, identity):
+        tell({"event": "note", "cell": plan.name, "arm": arm, "text": note})
+    claim(folder, identity)
     spec = plan.specs[arm].to_json()
     job = {"cell": plan.name, "spec": spec, "seeds": seeds, "folder": str(folder), "device": plan.device, "identity": plan.identity(arm)}
     return [job]
@@ -254,29 +256,17 @@ def _read_existing(plan: Plan) -> None:
         raise InputError(f"{error}; move the folder away or choose another --out") from error
     old, new = plan.existing.manifest, _manifest(plan, {})
     for name in ("arms", "environment", "steps", "segments", "evaluation", "device", "code", "versions", "cpu"):
-        path = _difference(old.get(name), new[name], name)
+        path = difference(old.get(name), new[name], name)
         if path is not None:
             raise InputError(f"{plan.folder}: holds results of another version: {path}; move the folder away or choose another --out")
-
-
-def _difference(old: Any, new: Any, path: str) -> str | None:
-    """`path: was x, is now y` for the first leaf in which two JSON values differ."""
-    if isinstance(old, dict) and isinstance(new, dict):
-        for key in sorted(set(old) | set(new), reverse=path == "code"):  # `hash` says less than the file that differs
-            if path == "code" and key == "hash":
-                continue
-            found = _difference(old.get(key), new.get(key), f"{path}.{key}")
-            if found is not None:
-                return found
-        return None
-    return None if old == new else f"{path}: was {old!r:.60}, is now {new!r:.60}"
 
 
 def _write(plan: Plan, clock: Clock) -> bool:
     """Write a cell from its members' checkpoints, with the members that were there; True where nothing was new."""
     tables, members = [], {arm: dict(found) for arm, found in plan.existing.manifest["members"].items()} if plan.existing else {}
     if plan.existing:
-        tables.append(plan.existing.curves)
+        known = [str(row.seed) in members.get(row.arm, {}) for row in plan.existing.curves[["arm", "seed"]].itertuples()]
+        tables.append(plan.existing.curves[known])  # a write that was interrupted before the manifest left rows of others
     new = 0
     for arm in plan.arms:
         for seed in plan.wanted(arm):
@@ -357,7 +347,7 @@ def _check_space(plan: Plan) -> None:
     """Refuse to start where the folders cannot be written or little space is left, before hours are spent."""
     for folder in (plan.folder, plan.runs):
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            make_folder(folder)
             with replacing(folder / "writable") as path:
                 path.write_bytes(b"softbench")
             (folder / "writable").unlink()

@@ -24,7 +24,7 @@ from typing import Any, TextIO
 import numpy as np
 
 from harness import provenance
-from harness.checkpoints import Member, Progress, fingerprint, rows, stack
+from harness.checkpoints import Member, Progress, fingerprint, layout, rows, stack
 from harness.cohort import Spec
 from harness.environments import Environments, Step
 from harness.segments import Cohort
@@ -77,7 +77,8 @@ def _train_group(spec: Spec, seeds: list[int], members: dict[int, Member], devic
     """Train members that are equally far to the end of segment `last`."""
     cohort = Cohort(spec, seeds, device)
     cohort.training, cohort.evaluation = Heartbeat(cohort.training, tell), Heartbeat(cohort.evaluation, tell)
-    loaded = [members[seed].load() for seed in seeds]
+    initial = cohort.initial()
+    loaded = [members[seed].load(expected=layout(initial)) for seed in seeds]
     progress = [entry[1] for entry in loaded]
     if len({len(entry.chain) for entry in progress}) > 1:  # a damaged checkpoint was found while loading
         for number in sorted({len(entry.chain) for entry in progress}):
@@ -85,7 +86,7 @@ def _train_group(spec: Spec, seeds: list[int], members: dict[int, Member], devic
             _train_group(spec, same, members, device, last, tell)
         return
     done = len(progress[0].chain)
-    state = stack([entry[0] for entry in loaded], cohort.device) if done else cohort.initial()
+    state = stack([entry[0] for entry in loaded], cohort.device) if done else initial
     for number in range(done + 1, last + 1):
         start = time.perf_counter()
         state, records = cohort.segment(state, number)

@@ -182,6 +182,6 @@ def test_a_folder_that_cannot_be_written_is_said(tmp_path):
 def test_nothing_but_json_and_safetensors_is_written(tmp_path):
     save_segments(Member(tmp_path, 0), 1)
     content = json.loads((tmp_path / "seed-0" / "segment-00001.json").read_text())
-    assert content.keys() == {"records", "chain", "sha256"}
+    assert content.keys() == {"records", "chain", "sha256", "blocks", "replay", "seal"}
     header = (tmp_path / "seed-0" / "segment-00001.safetensors").read_bytes()
     assert json.loads(header[8 : 8 + int.from_bytes(header[:8], "little")])["parameters"]["shape"] == [7]

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from small_suite import CELL, alive, children, stable_files, start, train_here, wait_until, write_suite
 
-from harness import checkpoints, results, training
+from harness import checkpoints, identity, results, training
 from harness.results import read_cell
 from harness.suite import load_suite
 
@@ -174,7 +174,7 @@ class Full:
                     raise OSError(errno.ENOSPC, "No space left on device", str(self.path))
                 super().__exit__(kind, *rest)
 
-        for module in (checkpoints, results, training):
+        for module in (checkpoints, identity, results, training):
             patch.setattr(module, "replacing", Replacing)
 
 
