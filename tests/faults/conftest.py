@@ -16,7 +16,7 @@ HEADER = "| class | what was tried | how often | what happened |\n|---|---|---|-
 
 @pytest.fixture
 def fault(request):
-    """`fault(name, tried, outcome, times=1)`: class of the fault, what was tried, what happened, how often. Call it after the assertions."""
+    """`fault(name, tried, outcome, times=1)`: class of the fault, what was tried, what happened, how often. Call it last."""
 
     def record(name: str, tried: str, outcome: str, times: int = 1) -> None:
         request.node.user_properties.append(("fault", [name, tried, outcome, times]))
@@ -38,4 +38,6 @@ def pytest_terminal_summary(terminalreporter):
     terminalreporter.section("faults")
     terminalreporter.write(HEADER + "".join(rows))
     if target := os.environ.get("FAULTS_TABLE"):
-        Path(target).write_text(f"# Faults that were tried\n\nWritten by `make faults`; change the tests, not this file.\n\n{HEADER}{''.join(rows)}")
+        Path(target).write_text(
+            f"# Faults that were tried\n\nWritten by `make faults`; change the tests, not this file.\n\n{HEADER}{''.join(rows)}"
+        )
