@@ -1,10 +1,11 @@
-"""Number of workers, local or Ray, threads asked for, hash seed and order of seeds leave the same bytes; a lost Ray worker costs a segment."""
+"""Number of workers, local or Ray, threads, hash seed and order of seeds leave the same bytes; a lost Ray worker costs a segment."""
 
 from __future__ import annotations
 
 import importlib.util
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -204,8 +205,6 @@ def test_a_cluster_of_two_nodes_by_its_address(fault):
 
 
 def answers(port):
-    import socket
-
     try:
         socket.create_connection(("127.0.0.1", port), timeout=1).close()
         return True
