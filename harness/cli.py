@@ -216,6 +216,6 @@ class Terminated(Exception):
 
 
 def _terminate(number: int, frame: FrameType | None) -> None:
-    for other in SIGNALS:  # schedulers send several; one is enough, and ending takes a second
-        signal.signal(other, signal.SIG_IGN)
+    for other in SIGNALS:  # schedulers send several; one is enough, and ending takes a second (SIG_IGN would complain of one on its way)
+        signal.signal(other, lambda *_: None)
     raise Terminated(number)

@@ -49,7 +49,7 @@ class Display:
             self._refresh()
         elif kind == "failed":
             job = event["job"]
-            tried = f" (attempt {event['attempts']})" if event["attempts"] > 1 else ""
+            tried = f" (attempt {event['attempts']})" if event.get("attempts", 1) > 1 else ""
             self.say(f"FAILED {job['cell']} {job['spec']['arm']} seeds {job['seeds']}: {event['reason']}{tried}")
         elif kind == "retry":
             job, count = event["job"], event["attempts"]

@@ -13,6 +13,7 @@ import os
 import platform
 import queue
 import signal
+import socket
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -34,6 +35,8 @@ class RayEngine:
         self._events: queue.Queue[dict[str, Any]] = queue.Queue()
 
     def __enter__(self) -> RayEngine:
+        if self.address not in ("local", "auto"):
+            _check_address(self.address)
         handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
         path = [str(ROOT), *(str(Path(entry).resolve()) for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep) if entry)]
         local = {"num_cpus": self.count, "object_store_memory": OBJECT_STORE, "include_dashboard": False}
@@ -115,6 +118,17 @@ def require_ray() -> Any:
     except ImportError as error:
         raise InputError("--ray: the package 'ray' is not installed; pip install 'softbench[ray]'") from error
     return ray
+
+
+def _check_address(address: str) -> None:
+    """Raises InputError where nothing answers at HOST:PORT; Ray itself would try for minutes."""
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdigit() or "//" in host:
+        raise InputError(f"--ray: {address!r} is no address of a cluster; write HOST:PORT, auto, or nothing for a new local one")
+    try:
+        socket.create_connection((host, int(port)), timeout=10).close()
+    except (OSError, OverflowError) as error:
+        raise InputError(f"--ray: no Ray cluster answers at {address}: {error}") from error
 
 
 def _reason(error: Exception) -> str:

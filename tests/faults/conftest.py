@@ -11,12 +11,14 @@ from pathlib import Path
 
 import pytest
 
+ROOT = Path(__file__).parent.parent.parent
+os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))  # processes import this checkout
 HEADER = "| class | what was tried | how often | what happened |\n|---|---|---|---|\n"
 
 
 @pytest.fixture
 def fault(request):
-    """`fault(name, tried, outcome, times=1)`: class of fault, what was tried, what happened, how often. Call it after the assertions."""
+    """`fault(name, tried, outcome, times=1)`: class of the fault, what was tried, what happened, how often. Call it last."""
 
     def record(name: str, tried: str, outcome: str, times: int = 1) -> None:
         request.node.user_properties.append(("fault", [name, tried, outcome, times]))

@@ -1,0 +1,212 @@
+"""Number of workers, local or Ray, threads, hash seed and order of seeds leave the same bytes; a lost Ray worker costs a segment."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+from small_suite import STABLE, SUITE, alive, children, command, stable_files, start, wait_until, write_suite
+
+from harness.workers import environment
+
+LONGER = {"tasks": {"CartPole-v1": {"steps": 8000}}}
+TINY = {
+    "ppo": {"horizon": 16, "minibatches": 2, "epochs": 2, "hidden": 32},
+    "a2c": {"environments": 4, "hidden": 32},
+    "dqn": {"learning_starts": 100, "replay_size": 150, "batch": 16},
+}
+WAYS = {  # number of workers, seeds, variables
+    "plain": (1, "0-3", {"OMP_NUM_THREADS": "1", "PYTHONHASHSEED": "0"}),
+    "two": (2, "3,1,0,2", {"OMP_NUM_THREADS": "4", "PYTHONHASHSEED": "1"}),
+    "four": (4, "2,3,0,1", {"MKL_NUM_THREADS": "2", "MKL_CBWR": "COMPATIBLE", "PYTHONHASHSEED": "random"}),
+}
+needs_ray = pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="the extra `ray` is not installed")
+
+
+@pytest.fixture(autouse=True)
+def _own_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def softbench(*words, **variables):
+    kept = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
+    return subprocess.run(command(*words), env=kept | {"COLUMNS": "200"} | variables, capture_output=True, text=True, timeout=500)
+
+
+def train_all_ways(suite, ways, *options):
+    for name, (workers, seeds, variables) in ways.items():
+        ran = softbench("train", suite, "--out", name, "--workers", workers, "--seeds", seeds, "--device", "cpu", *options, **variables)
+        assert ran.returncode == 0, ran.stderr
+
+
+def test_workers_threads_hash_seed_and_order_leave_the_same_bytes(fault):
+    write_suite(Path.cwd())
+    train_all_ways("small", WAYS)
+    first, *others = (stable_files(Path(name)) for name in WAYS)
+    assert all(other == first for other in others)
+    fault("engines", "1, 2, 4 workers, other OMP/MKL variables, PYTHONHASHSEED and order of seeds; a2c", "same bytes", len(WAYS))
+
+
+@pytest.mark.slow
+def test_every_arm_of_every_pair_is_the_same_on_any_number_of_workers(fault):
+    write_all_pairs()
+    train_all_ways("all", WAYS)
+    for pair in TINY:
+        for name in STABLE:
+            contents = {(Path(way) / "all" / pair / "CartPole-v1" / name).read_bytes() for way in WAYS}
+            assert len(contents) == 1, f"{pair}: {name}"
+        fault("engines", f"1, 2, 4 workers, other variables, hash seed and order; all arms of {pair}", "same bytes", len(WAYS))
+
+
+def write_all_pairs():
+    suite = {**SUITE, "name": "all", "seeds": "0-3", "cells": {pair: {"CartPole-v1": settings} for pair, settings in TINY.items()}}
+    Path("suites/all").mkdir(parents=True)
+    Path("suites/all/suite.yaml").write_text(yaml.safe_dump(suite))
+
+
+def test_a_worker_gets_one_thread_and_nothing_of_the_callers_arithmetic(monkeypatch):
+    for name in ("MKL_CBWR", "KMP_AFFINITY", "OMP_WAIT_POLICY", "OPENBLAS_CORETYPE"):
+        monkeypatch.setenv(name, "x")
+    monkeypatch.setenv("OMP_NUM_THREADS", "8")
+    found = environment()
+    assert not {"MKL_CBWR", "KMP_AFFINITY", "OMP_WAIT_POLICY", "OPENBLAS_CORETYPE"} & set(found)
+    assert (found["OMP_NUM_THREADS"], found["MKL_NUM_THREADS"]) == ("1", "1")
+
+
+def test_ray_that_is_not_installed_is_told_with_its_extra(fault):
+    write_suite(Path.cwd())
+    Path("without/ray").mkdir(parents=True)
+    Path("without/ray/__init__.py").write_text("raise ImportError('no ray')")
+    path = os.pathsep.join(filter(None, [str(Path("without").resolve()), os.environ.get("PYTHONPATH")]))
+    ran = softbench("train", "small", "--ray", PYTHONPATH=path)
+    assert (ran.returncode, ran.stderr) == (2, "softbench: --ray: the package 'ray' is not installed; pip install 'softbench[ray]'\n")
+    fault("Ray", "not installed", "one line that names the extra, exit code 2")
+
+
+@needs_ray
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "nonsense", "ray://127.0.0.1:10001"])
+def test_a_wrong_address_of_ray_is_told_in_one_line(address, fault):
+    write_suite(Path.cwd())
+    ran = softbench("train", "small", "--ray", address)
+    assert ran.returncode == 2 and len(ran.stderr.splitlines()) == 1 and "--ray: " in ran.stderr and address in ran.stderr
+    fault("Ray", "wrong address", "one line, exit code 2")
+
+
+def descendants(pid):
+    found = children(pid)
+    return found + [below for child in found for below in descendants(child)]
+
+
+def ray_tasks(pid):
+    """Processes of Ray that run one of our tasks now."""
+    return [child for child in descendants(pid) if "ray::_shard" in cmdline(child)]
+
+
+def cmdline(pid):
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text()
+    except OSError:
+        return ""
+
+
+def begin_on_ray(*words):
+    """A run of the longer suite on a Ray of its own that has finished its first segment, and Ray's workers that train."""
+    write_suite(Path.cwd(), **LONGER)
+    process = start(Path.cwd(), "train", "small", "--out", "out", "--workers", 2, "--device", "cpu", *words, "--ray")
+    wait_until(lambda: list(Path("out").rglob("segment-00001.json")) or process.poll() is not None, 240)
+    assert process.poll() is None, process.communicate()
+    return process, ray_tasks(process.pid)
+
+
+def unbroken():
+    ran = softbench("train", "small", "--out", "local", "--workers", 1, "--device", "cpu")
+    assert ran.returncode == 0, ran.stderr
+    return stable_files(Path("local"))
+
+
+@needs_ray
+@pytest.mark.slow
+def test_ray_leaves_the_bytes_of_the_local_pool_for_every_pair(fault):
+    write_all_pairs()
+    plain = {"plain": WAYS["plain"]}
+    train_all_ways("all", plain)
+    train_all_ways("all", {"ray": (2, "2,0,3,1", {"OMP_NUM_THREADS": "2"})}, "--ray")
+    for pair in TINY:
+        for name in STABLE:
+            assert len({(Path(way) / "all" / pair / "CartPole-v1" / name).read_bytes() for way in ("plain", "ray")}) == 1, f"{pair}: {name}"
+        fault("engines", f"Ray with 2 workers and the local pool with 1; all arms of {pair}", "same bytes", 2)
+
+
+@needs_ray
+@pytest.mark.slow
+def test_a_killed_ray_worker_costs_a_segment_at_most(fault):
+    process, tasks = begin_on_ray()
+    os.kill(tasks[0], signal.SIGKILL)
+    told, errors = process.communicate(timeout=400)
+    assert process.returncode == 0, errors
+    assert "its Ray task was lost" in told and "attempt 2 goes on from the last checkpoint" in told
+    assert stable_files(Path("out")) == unbroken()
+    fault("Ray", "a worker killed -9 in a run", "its shard goes on from the last checkpoint, same bytes")
+
+
+@needs_ray
+@pytest.mark.slow
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGKILL, -9), (signal.SIGUSR1, 138)])
+def test_nothing_of_ray_outlives_a_stopped_run_and_the_local_pool_goes_on(number, code, fault):
+    process, _ = begin_on_ray()
+    family = descendants(process.pid)
+    process.send_signal(number)
+    process.communicate(timeout=60)
+    assert process.returncode == code
+    wait_until(lambda: not any(map(alive, family)), 60)
+    ran = softbench("train", "small", "--out", "out", "--workers", 2, "--device", "cpu")
+    assert ran.returncode == 0, ran.stderr
+    assert stable_files(Path("out")) == unbroken()
+    fault("Ray", f"the run is ended by {number.name}", "no process is left; the local pool goes on, same bytes")
+
+
+@needs_ray
+@pytest.mark.slow
+def test_a_cluster_of_two_nodes_by_its_address(fault):
+    """Two nodes of one core on this machine; the second is killed in the middle, and the first takes over its shard."""
+    write_suite(Path.cwd(), **LONGER)
+    port = 20_000 + os.getpid() % 10_000
+    ray = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block", "--num-cpus=1", "--disable-usage-stats"]
+    head = [*ray, "--head", f"--port={port}", "--include-dashboard=false", "--object-store-memory=100000000"]
+    join = [*ray, f"--address=127.0.0.1:{port}", "--object-store-memory=100000000"]
+    nodes = [subprocess.Popen(head, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)]
+    try:
+        wait_until(lambda: answers(port), 60)
+        nodes.append(subprocess.Popen(join, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True))
+        wait_until(lambda: any("raylet" in cmdline(pid) for pid in descendants(nodes[1].pid)), 60)
+        time.sleep(5)
+        process = start(Path.cwd(), "train", "small", "--out", "out", "--workers", 2, "--device", "cpu", "--ray", f"127.0.0.1:{port}")
+        wait_until(lambda: ray_tasks(nodes[1].pid) and ray_tasks(nodes[0].pid) and list(Path("out").rglob("segment-00001.json")), 240)
+        for pid in [nodes[1].pid, *descendants(nodes[1].pid)]:
+            os.kill(pid, signal.SIGKILL)
+        told, errors = process.communicate(timeout=400)
+        assert process.returncode == 0, errors
+        assert "its Ray task was lost" in told
+    finally:
+        for node in nodes:
+            for pid in [*descendants(node.pid), node.pid]:
+                os.kill(pid, signal.SIGKILL)
+            node.wait()
+    assert stable_files(Path("out")) == unbroken()
+    fault("Ray", "a cluster of two nodes; one of them is killed in the run", "the other takes over its shard, same bytes")
+
+
+def answers(port):
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        return True
+    except OSError:
+        return False

@@ -1,0 +1,152 @@
+"""An environment that raises, hangs, crashes, or returns NaN or the wrong shape: its cohort fails in one line, the others finish."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+from small_suite import alive, children, command, wait_until, write_suite
+
+from harness import training
+from harness.results import read_cell
+from harness.suite import load_suite
+from harness.workers import Pool
+
+REFERENCE = {"low": 0, "high": 10, "source": "range of the return"}
+HERE = Path(__file__).parent
+
+
+@pytest.fixture(autouse=True)
+def _own_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([os.getcwd(), str(HERE), str(HERE.parent.parent)]))
+    monkeypatch.syspath_prepend(HERE)
+
+
+def suite_of(*kinds, steps=80, segments=2):
+    tasks = [f"broken_envs:{kind}-v0" for kind in kinds]
+    write_suite(
+        Path.cwd(),
+        segments=segments,
+        tasks={task: {"steps": steps} for task in tasks},
+        references={task: dict(REFERENCE) for task in tasks},
+        cells={"a2c": {task: {"environments": 4, "hidden": 32} for task in tasks}},
+    )
+
+
+def softbench(*words):
+    environment = os.environ | {"COLUMNS": "200"}
+    return subprocess.run(command(*words), env=environment, capture_output=True, text=True, timeout=400)
+
+
+def job_of(kind, **choices):
+    suite_of(kind, **choices)
+    (plan,) = training.make_plans(load_suite("small"), Path("out"), "cpu", arms=["a2c-naive"])
+    (job,) = training._jobs(plan, "a2c-naive")
+    return job
+
+
+def test_every_broken_environment_fails_alone_in_one_line_and_the_report_shows_the_hole(fault):
+    suite_of("Raises", "Crashes", "WrongShape", "NotANumber", "Sound")
+    ran = softbench("train", "small", "--out", "out", "--workers", 2, "--arms", "a2c-naive")
+    assert ran.returncode == 1 and "softbench: incomplete: some cohorts failed" in ran.stderr, ran.stderr
+    assert len(ran.stderr.splitlines()) == 1
+    failed = {
+        match[1]: match[0] for match in re.finditer(r"^FAILED a2c/broken_envs:(\w+)-v0 a2c-naive seeds \[0, 1\]: .*$", ran.stdout, re.M)
+    }
+    assert set(failed) == {"Raises", "Crashes", "WrongShape"}
+    assert failed["Raises"].endswith("RuntimeError: the simulator is out of fuel")
+    assert re.search(r"its worker was killed by SIGSEGV; see .*workers.log \(attempt 3\)$", failed["Crashes"])
+    assert "ValueError" in failed["WrongShape"]
+    assert len(re.findall(r"^RETRY  a2c/broken_envs:Crashes-v0 .* attempt [23] goes on from the last checkpoint$", ran.stdout, re.M)) == 2
+    assert "broken_envs.py" in Path("out/.runs/small/workers.log").read_text()  # where it crashed
+    assert sorted(path.parent.name for path in Path("out/small/a2c").rglob("manifest.json")) == [
+        "broken_envs:NotANumber-v0",
+        "broken_envs:Sound-v0",
+    ]
+    sound = read_cell(Path("out/small/a2c/broken_envs:Sound-v0"))
+    assert not sound.curves["diverged"].any() and sound.timing["attempts"] == {"a2c-naive": 1}
+    broken = read_cell(Path("out/small/a2c/broken_envs:NotANumber-v0"))
+    assert broken.curves["diverged"].all()
+    assert {member["diverged_at"] for member in broken.manifest["members"]["a2c-naive"].values()} == {40}  # the end of its segment
+    reported = softbench("report", "small", "--results", "out", "--out", "site")
+    assert reported.returncode == 0, reported.stderr
+    page = "".join(path.read_text() for path in Path("site").rglob("*.html"))
+    for kind in failed:
+        assert re.search(rf"broken_envs:{kind}-v0: no results yet", page), kind
+    assert re.search(r"broken_envs:Sound-v0, arm a2c-proper: all seeds missing", page)
+    for kind in ("raises", "crashes (SIGSEGV, 3 attempts)", "returns the wrong shape"):
+        fault("environment", kind, "its cohort fails in one line, the others finish, exit code 1, the report names what is missing")
+    fault("environment", "returns NaN", "both members diverged at the step, kept in the tables, the others finish")
+
+
+def test_an_environment_that_hangs_is_killed_at_the_time_limit(fault):
+    job = job_of("HangsNatively")
+    with Pool(1, Path("log"), timeout=4, attempts=1) as pool:
+        events = list(pool.run([job]))
+    assert [event["event"] for event in events] == ["failed"]
+    assert events[0]["reason"] == "its worker took no environment step for 4 s (--timeout) and was killed; see log"
+    fault("environment", "hangs with Python's lock held, time limit 4 s", "the worker is killed, the job fails in one line")
+
+
+@pytest.mark.slow
+def test_a_hanging_environment_takes_three_attempts_and_the_others_finish(fault):
+    suite_of("Hangs", "Sound")
+    ran = softbench("train", "small", "--out", "out", "--workers", 2, "--arms", "a2c-naive", "--timeout", 10)
+    assert ran.returncode == 1
+    assert ran.stdout.count("RETRY") == 4 and ran.stdout.count("FAILED") == 2  # the cohort was in two shards
+    assert "took no environment step for 10 s (--timeout) and was killed" in ran.stdout
+    assert "done   a2c/broken_envs:Sound-v0" in ran.stdout
+    fault("environment", "hangs, --timeout 10", "3 attempts a shard, then failed in one line; the others finish, exit code 1")
+
+
+@pytest.mark.slow
+def test_a_slow_environment_is_no_hang(fault):
+    """20 steps of 0.6 s, then the evaluation: far longer than the limit of 7 s without a single step."""
+    job = job_of("Slow", steps=80, segments=1)
+    with Pool(1, Path("log"), timeout=7, attempts=1) as pool:
+        events = list(pool.run([job]))
+    assert [event["event"] for event in events] == ["segment", "done"]
+    assert events[0]["seconds"] > 8
+    fault("environment", "slow: a segment longer than the time limit", "not taken for a hang")
+
+
+def test_a_hanging_worker_does_not_outlive_its_killed_parent(fault):
+    suite_of("HangsNatively")
+    process = subprocess.Popen(
+        command("train", "small", "--out", "out", "--workers", "1"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    try:
+        (helper,) = wait_until(lambda: children(process.pid) if list(Path("out").rglob("identity.json")) else None)
+        wait_until(lambda: asleep_in_native_code(helper), 120)
+        process.kill()
+        wait_until(lambda: not alive(helper), 3)
+    finally:
+        process.kill()
+        process.wait()
+    fault("environment", "hangs with Python's lock held, parent killed -9", "the worker is gone within 3 s")
+
+
+def asleep_in_native_code(pid):
+    """No processor time within a second, after everything has been imported."""
+
+    def spent():
+        fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+        return int(fields[11]) + int(fields[12])
+
+    before = spent()
+    time.sleep(1)
+    return before > 50 and spent() == before
+
+
+def test_an_environment_that_cannot_be_made_is_refused_before_anything_is_trained(fault):
+    suite_of("Unmakeable", "Sound")
+    ran = softbench("train", "small", "--out", "out")
+    assert ran.returncode == 2 and len(ran.stderr.splitlines()) == 1
+    assert "task 'broken_envs:Unmakeable-v0' cannot be made: RuntimeError: no licence" in ran.stderr
+    assert not Path("out").exists()
+    fault("environment", "cannot be made", "refused in one line before anything is trained, exit code 2")
