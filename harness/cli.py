@@ -7,18 +7,22 @@ import os
 import secrets
 import signal
 import sys
+from functools import partial
 from pathlib import Path
 from types import FrameType
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.table import Table
+from typer.core import TyperCommand
 
 from harness.errors import InputError
 from harness.suite import MOST_STEPS, SUITES, load_suite, parse_seeds, suite_names
+from harness.workers import TIMEOUT, Pool
 
 EXIT_INCOMPLETE, EXIT_INPUT, EXIT_DIFFERENT = 1, 2, 3
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 GO_ON = "the same command goes on from the last checkpoints"
 
 app = typer.Typer(
@@ -53,10 +57,22 @@ def list_command() -> None:
     console.print(arms)
 
 
+class RayAlone(TyperCommand):
+    """`--ray` without an address means `--ray local`: typer knows no option whose value may be left out."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        words = list(args)
+        if "--ray" in words and [*words, "-"][words.index("--ray") + 1].startswith("-"):
+            words.insert(words.index("--ray") + 1, "local")
+        return super().parse_args(ctx, words)
+
+
 @app.command(
+    cls=RayAlone,
     epilog="\b\nExamples:\n  softbench train smoke\n"
     "  softbench train classic --pair dqn --task CartPole-v1 --arms dqn,soft-dqn-kl\n"
-    "  softbench train classic --seeds 0-19 --workers 8"
+    "  softbench train classic --seeds 0-19 --workers 8\n"
+    "  softbench train classic --ray 10.0.0.1:6379 --workers 64",
 )
 def train(
     suite: Annotated[str, typer.Argument(help="name of a suite, see `softbench list`")],
@@ -68,6 +84,11 @@ def train(
     workers: Annotated[int, typer.Option(min=1, max=1024, help="worker processes, one core each")] = os.cpu_count() or 1,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda; auto is cuda where there is one")] = "auto",
     out: Annotated[Path, typer.Option(help="folder for results (and checkpoints, in .runs)")] = Path("results"),
+    timeout: Annotated[float, typer.Option(min=10, help="seconds without an environment step after which a worker hangs")] = TIMEOUT,
+    ray: Annotated[
+        str | None,
+        typer.Option(metavar="[ADDRESS]", help="train on the Ray cluster at ADDRESS (auto: the one here), or a new one here"),
+    ] = None,
 ) -> None:
     """Train the cells of a suite, or go on where training stopped. What is finished is not trained again."""
     from harness import training
@@ -81,9 +102,16 @@ def train(
         raise InputError(f"--out: {str(out)!r} is no folder of its own; write for example --out results")
     chosen_arms = None if arms is None else [arm.strip() for arm in arms.split(",")]
     loaded = load_suite(suite)
+    if ray is None:
+        engine: training.Engine = partial(Pool, timeout=timeout)
+    else:
+        from harness.ray_engine import RayEngine, require_ray
+
+        require_ray()
+        engine = partial(RayEngine, timeout=timeout, address=ray)
     plans = training.make_plans(loaded, out, training.choose_device(device), pair, task, chosen_arms, chosen_seeds, steps)
     with Display(Console()) as display:
-        complete = training.run(plans, workers, display)
+        complete = training.run(plans, workers, display, engine)
     if not complete:
         print("softbench: incomplete: some cohorts failed (above); the same command tries them again", file=sys.stderr)
         raise typer.Exit(EXIT_INCOMPLETE)
@@ -153,8 +181,8 @@ def bench(
 
 
 def main() -> None:
-    """Run the command line. Wrong input is one line on stderr and exit code 2; Ctrl-C is 130, SIGTERM 143."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
+    """Run the command line. Wrong input is one line on stderr and exit code 2; Ctrl-C is 130, SIGTERM 143, SIGUSR1 138."""
+    for number in SIGNALS:
         signal.signal(number, _terminate)
     try:
         result = app(sys.argv[1:] or ["--help"], standalone_mode=False)
@@ -188,4 +216,6 @@ class Terminated(Exception):
 
 
 def _terminate(number: int, frame: FrameType | None) -> None:
+    for other in SIGNALS:  # schedulers send several; one is enough, and ending takes a second
+        signal.signal(other, signal.SIG_IGN)
     raise Terminated(number)

@@ -60,9 +60,12 @@ def _spaces(where: str, task: str, backend: str) -> Spaces:
     try:
         offered = environments.spaces(task, backend)
         action = environments.make(task, backend, 1).action_space
-        endless = backend == "gymnasium" and gymnasium.spec(task).max_episode_steps is None  # the others have limits of their own
+        registered = task.split(":")[-1]  # `module:Task-v0` is imported from the module by now
+        endless = backend == "gymnasium" and gymnasium.spec(registered).max_episode_steps is None  # the others have limits of their own
     except InputError as error:
         raise InputError(f"{where}: {error}") from error
+    except Exception as error:  # the environment's own code
+        raise InputError(f"{where}: task {task!r} cannot be made: {type(error).__name__}: {error}") from error
     if endless:
         raise InputError(f"{where}: task {task!r} has no time limit; register it with max_episode_steps")
     if getattr(action, "start", 0) != 0:

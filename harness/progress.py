@@ -49,14 +49,19 @@ class Display:
             self._refresh()
         elif kind == "failed":
             job = event["job"]
-            self.say(f"FAILED {job['cell']} {job['spec']['arm']} seeds {job['seeds']}: {event['reason']}")
+            tried = f" (attempt {event['attempts']})" if event["attempts"] > 1 else ""
+            self.say(f"FAILED {job['cell']} {job['spec']['arm']} seeds {job['seeds']}: {event['reason']}{tried}")
+        elif kind == "retry":
+            job, count = event["job"], event["attempts"]
+            what = f"{job['cell']} {job['spec']['arm']} seeds {job['seeds']}"
+            self.say(f"RETRY  {what}: {event['reason']}; attempt {count + 1} goes on from the last checkpoint")
         elif kind == "cell":
-            self.say(f"done   {event['cell']}: {self._latest(event['cell'])} -> {event['folder']}")
+            self.say(f"done   {event['cell']}: {self._latest(event['cell'])} -> {event['folder']}{_again(event)}")
             self.returns = {key: value for key, value in self.returns.items() if key[0] != event["cell"]}
             if self.live:
                 self._refresh()
         elif kind == "partial":
-            self.say(f"PARTIAL {event['cell']}: what was finished is kept, the rest is missing -> {event['folder']}")
+            self.say(f"PARTIAL {event['cell']}: what was finished is kept, the rest is missing -> {event['folder']}{_again(event)}")
         elif kind == "certificate":
             for line in (*event["lines"], f"certificate: {event['path']}"):
                 self.say(line)
@@ -84,6 +89,11 @@ class Display:
 
     def _latest(self, cell: str) -> str:
         return ", ".join(f"{arm} {_mean(returns)}" for (name, arm), returns in self.returns.items() if name == cell) or "from checkpoints"
+
+
+def _again(event: dict[str, Any]) -> str:
+    """The arms that took more than one attempt."""
+    return "".join(f"; {arm} took {count} attempts" for arm, count in event.get("attempts", {}).items())
 
 
 def _count(number: int, word: str) -> str:

@@ -8,7 +8,7 @@ import re
 import shutil
 import time
 from collections.abc import Callable, Iterable
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,8 @@ from harness.suite import Suite
 from harness.workers import Pool
 
 Event = dict[str, Any]
+Engine = Callable[[int, Path], AbstractContextManager[Any]]
+"""From a number of workers and a log file to what has `Pool`'s `run(jobs)`."""
 MEBIBYTE = 2**20
 
 
@@ -84,6 +86,12 @@ class Clock:
     def __init__(self, workers: int) -> None:
         self.workers, self.steps, self.began, self.ended = workers, 0, math.inf, 0.0
         self.seconds: dict[str, float] = {}
+        self.attempts: dict[str, int] = {}
+
+    def attempt(self, event: Event) -> None:
+        """Note how many workers a job of an arm has taken so far."""
+        arm = event["job"]["spec"]["arm"]
+        self.attempts[arm] = max(self.attempts.get(arm, 0), event["attempts"])
 
     def add(self, event: Event) -> None:
         """Count a finished segment."""
@@ -94,7 +102,7 @@ class Clock:
 
     def timing(self) -> dict[str, Any]:
         """What is known of the machine and the time; without times where everything came from checkpoints."""
-        known = {**provenance.machine(), "workers": self.workers}
+        known = {**provenance.machine(), "workers": self.workers, "attempts": self.attempts}
         if not self.steps:
             return known
         wall = self.ended - self.began
@@ -158,8 +166,11 @@ def choose_device(device: str) -> str:
     return "cuda" if device != "cpu" and torch.cuda.is_available() else "cpu"
 
 
-def run(plans: list[Plan], workers: int, tell: Callable[[Event], None]) -> bool:
-    """Train what is missing and write each cell as it is done; False where a cohort failed. `tell` receives every event."""
+def run(plans: list[Plan], workers: int, tell: Callable[[Event], None], engine: Engine | None = None) -> bool:
+    """Train what is missing and write each cell as it is done; False where a cohort failed. `tell` receives every event.
+
+    `engine` runs the jobs: a `Pool` of this machine where none is given.
+    """
     jobs: list[dict[str, Any]] = []
     with ExitStack() as stack:
         for plan in plans:
@@ -179,10 +190,11 @@ def run(plans: list[Plan], workers: int, tell: Callable[[Event], None]) -> bool:
                 tell({"event": "kept" if _write(plan, clocks[plan.name]) else "cell", "cell": plan.name, "folder": str(plan.folder)})
         if jobs:
             log = plans[0].runs.parent.parent / "workers.log"
-            pool = stack.enter_context(Pool(min(workers, len(jobs)), log))
+            pool = stack.enter_context((engine or Pool)(min(workers, len(jobs)), log))
             for event in pool.run(jobs):
                 plan = by_name[event["job"]["cell"]]
                 tell(event)
+                clocks[plan.name].attempt(event)
                 if event["event"] == "segment":
                     clocks[plan.name].add(event)
                 if event["event"] == "failed":
@@ -192,7 +204,9 @@ def run(plans: list[Plan], workers: int, tell: Callable[[Event], None]) -> bool:
                     remaining[plan.name] -= 1
                     if remaining[plan.name] == 0:
                         _write(plan, clocks[plan.name])
-                        tell({"event": "partial" if plan.failures else "cell", "cell": plan.name, "folder": str(plan.folder)})
+                        again = {arm: count for arm, count in clocks[plan.name].attempts.items() if count > 1}
+                        kind = "partial" if plan.failures else "cell"
+                        tell({"event": kind, "cell": plan.name, "folder": str(plan.folder), "attempts": again})
     return not any(plan.failures for plan in plans)
 
 
@@ -206,7 +220,8 @@ def _jobs(plan: Plan, arm: str, tell: Callable[[Event], None]) -> list[dict[str,
         tell({"event": "note", "cell": plan.name, "arm": arm, "text": note})
     claim(folder, identity)
     spec = plan.specs[arm].to_json()
-    return [{"cell": plan.name, "spec": spec, "seeds": seeds, "folder": str(folder), "device": plan.device}]
+    job = {"cell": plan.name, "spec": spec, "seeds": seeds, "folder": str(folder), "device": plan.device, "identity": plan.identity(arm)}
+    return [job]
 
 
 def _shards(jobs: list[dict[str, Any]], workers: int) -> list[dict[str, Any]]:

@@ -7,9 +7,13 @@ once, so that none outlives its parent; what it was doing is lost back to the la
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import faulthandler
 import json
 import os
+import platform
 import queue
+import signal
 import sys
 import threading
 import time
@@ -17,9 +21,31 @@ import traceback
 from pathlib import Path
 from typing import Any, TextIO
 
+import numpy as np
+
+from harness import provenance
 from harness.checkpoints import Member, Progress, fingerprint, layout, rows, stack
 from harness.cohort import Spec
+from harness.environments import Environments, Step
 from harness.segments import Cohort
+
+BEAT = 5.0  # seconds between two signs of life
+
+
+class Heartbeat:
+    """Environments that tell `alive` as they step: a long segment is no hang, and an environment that never returns is one."""
+
+    def __init__(self, environments: Environments, tell: Any) -> None:
+        self._environments, self._tell, self._last = environments, tell, 0.0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._environments, name)
+
+    def step(self, actions: np.ndarray) -> Step:
+        if time.monotonic() - self._last > BEAT:
+            self._last = time.monotonic()
+            self._tell({"event": "alive"})
+        return self._environments.step(actions)
 
 
 def train(job: dict[str, Any], tell: Any) -> None:
@@ -28,6 +54,7 @@ def train(job: dict[str, Any], tell: Any) -> None:
     `tell(event)` receives an event after each segment.
     """
     spec, folder = Spec(**job["spec"]), Path(job["folder"])
+    _check_version(job.get("identity", {}), spec)
     members = {seed: Member(folder, seed) for seed in job["seeds"]}
     groups: dict[int, list[int]] = {}
     for seed, member in members.items():
@@ -37,9 +64,19 @@ def train(job: dict[str, Any], tell: Any) -> None:
             _train_group(spec, seeds, members, job["device"], last, tell)
 
 
+def _check_version(identity: dict[str, Any], spec: Spec) -> None:
+    """Raises ValueError where this process has other code, packages or CPU than the run has been planned with."""
+    here = {"code": provenance.code(spec.pair, spec.backend)["hash"], "versions": provenance.versions(), "cpu": provenance.capability()}
+    here["versions"].pop("softbench")
+    for name, value in here.items():
+        if (planned := identity.get(name, value)) != value:
+            raise ValueError(f"{name} on {platform.node()} is {value}, the run began with {planned}")
+
+
 def _train_group(spec: Spec, seeds: list[int], members: dict[int, Member], device: str, last: int, tell: Any) -> None:
     """Train members that are equally far to the end of segment `last`."""
     cohort = Cohort(spec, seeds, device)
+    cohort.training, cohort.evaluation = Heartbeat(cohort.training, tell), Heartbeat(cohort.evaluation, tell)
     initial = cohort.initial()
     loaded = [members[seed].load(expected=layout(initial)) for seed in seeds]
     progress = [entry[1] for entry in loaded]
@@ -76,6 +113,8 @@ def _train_group(spec: Spec, seeds: list[int], members: dict[int, Member], devic
 
 
 def main() -> None:
+    _die_with_parent()
+    faulthandler.enable()  # where a crash happened, for the log
     out: TextIO = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what a library prints must not mix with the events
     jobs: queue.Queue[dict[str, Any]] = queue.Queue()
@@ -86,6 +125,7 @@ def main() -> None:
 
     while True:
         job = jobs.get()
+        tell({"event": "alive"})
         try:
             train(job, tell)
             tell({"event": "done"})
@@ -93,6 +133,13 @@ def main() -> None:
             tell({"event": "failed", "reason": f"{type(error).__name__}: {error}".splitlines()[0]})
             with contextlib.suppress(OSError):  # the log may be on the full disk that stopped the training
                 traceback.print_exc()
+
+
+def _die_with_parent() -> None:
+    """Let Linux kill this process when its parent dies: native code that hangs with Python's lock held would never see the end of stdin."""
+    set_parent_death_signal = 1  # PR_SET_PDEATHSIG of <sys/prctl.h>
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGKILL)
 
 
 def _read(jobs: queue.Queue[dict[str, Any]]) -> None:

@@ -1,21 +1,27 @@
-"""The local pool: worker processes that train jobs. A killed worker is replaced and its job goes on from the last checkpoint."""
+"""The local pool: worker processes that train jobs. A lost worker is replaced and its job goes on from the last checkpoint.
+
+A worker is lost when it is killed, when it crashes, and when it has taken no environment step for `timeout` seconds: then it hangs.
+"""
 
 from __future__ import annotations
 
 import json
 import os
 import queue
+import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from harness.provenance import ROOT
-
+ROOT = Path(__file__).parent.parent
 ATTEMPTS = 3
+TIMEOUT = 600.0  # seconds; between two environment steps there is one update at most, which takes seconds
+STARTING = 120.0  # seconds that a worker may take beyond the time limit to import everything on a busy machine
 # Freed memory is kept: large temporaries are otherwise returned to the system and faulted in again at every update.
 KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": "1073741824", "MALLOC_TRIM_THRESHOLD_": "1073741824"}
 MATH_VARIABLES = ("MKL_", "OPENBLAS_", "OMP_", "GOMP_", "KMP_")  # some choose other instructions, and so other bits
@@ -24,15 +30,17 @@ MATH_VARIABLES = ("MKL_", "OPENBLAS_", "OMP_", "GOMP_", "KMP_")  # some choose o
 class Pool:
     """`with Pool(count, log) as pool: for event in pool.run(jobs): ...`; leaving it ends every worker at once.
 
-    `log` receives what workers write to stderr. Events are the worker's, each with its `job`; the last one of a job is `done` or `failed`.
+    `log` receives what workers write to stderr. Events are the worker's, each with its `job` and the number of `attempts` so far, and
+    `retry` where a worker was lost; the last one of a job is `done` or `failed`. A job is given to `attempts` workers at most.
     """
 
-    def __init__(self, count: int, log: Path) -> None:
-        self.count, self.log = count, log
+    def __init__(self, count: int, log: Path, timeout: float = TIMEOUT, attempts: int = ATTEMPTS) -> None:
+        self.count, self.log, self.timeout, self.attempts = count, log, timeout, attempts
         self._events: queue.Queue[dict[str, Any]] = queue.Queue()
         self._jobs: queue.Queue[dict[str, Any] | None] = queue.Queue()
         self._processes: dict[int, subprocess.Popen[str]] = {}
         self._closed = False
+        self._starting = threading.Lock()  # no worker may start while the pool is left
 
     def __enter__(self) -> Pool:
         for slot in range(self.count):
@@ -40,10 +48,12 @@ class Pool:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._closed = True
+        with self._starting:
+            self._closed = True
         for process in self._processes.values():
             process.kill()
             process.wait()
+            self._jobs.put(None)  # ends a thread
 
     def run(self, jobs: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
         """Train all jobs; yields every event as it comes."""
@@ -52,33 +62,19 @@ class Pool:
         threads = [threading.Thread(target=self._serve, args=(slot,), daemon=True) for slot in range(self.count)]
         for thread in threads:
             thread.start()
-        open_jobs = len(jobs)
-        while open_jobs:
-            event = self._events.get()
-            open_jobs -= event["event"] in ("done", "failed")
-            yield event
+        return until_ended(self._events, len(jobs))
 
     def _start(self, slot: int) -> None:
-        environment = (
-            {name: value for name, value in os.environ.items() if not name.startswith(MATH_VARIABLES)}
-            | {
-                "PYTHONPATH": os.pathsep.join(
-                    filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])
-                ),  # never a module of the user's folder
-                "OMP_NUM_THREADS": "1",
-                "MKL_NUM_THREADS": "1",
-                "CUBLAS_WORKSPACE_CONFIG": ":4096:8",  # torch's deterministic mode asks for it
-            }
-            | KEEP_MEMORY
-        )
-        with self.log.open("a") as log:
+        with self._starting, self.log.open("a") as log:
+            if self._closed:
+                return
             self._processes[slot] = subprocess.Popen(
                 [sys.executable, "-P", "-m", "harness.worker"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
                 text=True,
-                env=environment,
+                env=environment(),
                 start_new_session=True,  # Ctrl-C is for the parent, which then ends its workers
             )
 
@@ -87,33 +83,78 @@ class Pool:
             try:
                 self._attempt(slot, job)
             except Exception as error:  # a job that is lost would keep `run` waiting for ever
-                self._events.put({"event": "failed", "reason": f"{type(error).__name__}: {error}", "job": job, "attempts": ATTEMPTS})
+                self._tell("failed", f"{type(error).__name__}: {error}", job, self.attempts)
 
     def _attempt(self, slot: int, job: dict[str, Any]) -> None:
-        """Train a job to its end, in a new worker where the old one died, ATTEMPTS times at most."""
-        for attempt in range(1, ATTEMPTS + 1):
-            final = self._train(slot, job, attempt)
-            if final or self._closed:
-                break
+        """Train a job to its end, in a new worker where the old one is lost."""
+        for attempt in range(1, self.attempts + 1):
+            lost = self._train(slot, job, attempt)
+            if lost is None or self._closed:
+                return
             self._start(slot)
-        else:
-            reason = f"its worker died {ATTEMPTS} times; see {self.log}"
-            self._events.put({"event": "failed", "reason": reason, "job": job, "attempts": ATTEMPTS})
+            if attempt < self.attempts:
+                self._tell("retry", lost, job, attempt)
+        self._tell("failed", f"{lost}; see {self.log}", job, self.attempts)
 
-    def _train(self, slot: int, job: dict[str, Any], attempt: int) -> bool:
-        """Send a job to a worker and pass on its events; False where the worker died."""
+    def _tell(self, kind: str, reason: str, job: dict[str, Any], attempts: int) -> None:
+        self._events.put({"event": kind, "reason": reason, "job": job, "attempts": attempts})
+
+    def _train(self, slot: int, job: dict[str, Any], attempt: int) -> str | None:
+        """Send a job to a worker and pass on its events; why the worker was lost, None where the job has ended."""
         process = self._processes[slot]
         assert process.stdin and process.stdout
+        limit = self.timeout + STARTING
+        since = time.monotonic()
         try:
             process.stdin.write(json.dumps(job) + "\n")
             process.stdin.flush()
-            for line in process.stdout:
+            while line := _read(process, limit):
+                since, limit = time.monotonic(), self.timeout
                 event = json.loads(line) | {"job": job, "attempts": attempt}
-                self._events.put(event)
+                if event["event"] != "alive":
+                    self._events.put(event)
                 if event["event"] in ("done", "failed"):
-                    return True
+                    return None
         except (BrokenPipeError, ValueError):
             pass
+        if time.monotonic() - since >= limit:
+            return f"its worker took no environment step for {self.timeout:g} s (--timeout) and was killed"
+        return f"its worker {_ending(process)}"
+
+
+def until_ended(events: queue.Queue[dict[str, Any]], open_jobs: int) -> Iterator[dict[str, Any]]:
+    """Events as they come, until so many jobs have ended."""
+    while open_jobs:
+        event = events.get()
+        open_jobs -= event["event"] in ("done", "failed")
+        yield event
+
+
+def environment() -> dict[str, str]:
+    """The variables of a worker process: nothing of the caller's that could choose other arithmetic, one thread."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(MATH_VARIABLES)}
+    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))  # never a module of the user's folder
+    threads = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+    return kept | {"PYTHONPATH": path, "CUBLAS_WORKSPACE_CONFIG": ":4096:8"} | threads | KEEP_MEMORY  # cuBLAS: for deterministic mode
+
+
+def _read(process: subprocess.Popen[str], limit: float) -> str:
+    """The next line of a worker; after `limit` seconds without one the worker is killed. Empty where the worker has ended."""
+    assert process.stdout
+    watch = threading.Timer(limit, process.kill)
+    watch.daemon = True
+    watch.start()
+    try:
+        return process.stdout.readline()
+    finally:
+        watch.cancel()
+
+
+def _ending(process: subprocess.Popen[str]) -> str:
+    """How a worker ended that tells nothing more."""
+    try:
+        code = process.wait(5)
+    except subprocess.TimeoutExpired:
         process.kill()
-        process.wait()
-        return False
+        code = process.wait()
+    return f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"

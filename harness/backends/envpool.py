@@ -25,9 +25,7 @@ class EnvPoolEnvironments:
         self.action_space = self.pool.action_space
 
     def _pool(self, seeds: list[int]) -> Any:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message=".*precision lowered by casting.*")
-            return envpool.make_gymnasium(self.task, num_envs=self.count, num_threads=1, seed=seeds)
+        return envpool.make_gymnasium(self.task, num_envs=self.count, num_threads=1, seed=seeds)
 
     def reset(self, seeds: Sequence[int]) -> np.ndarray:
         self.pool = self._pool([seed % 2**31 for seed in seeds])  # seeds are taken at construction alone
@@ -44,6 +42,10 @@ class EnvPoolEnvironments:
 
     def faults(self) -> np.ndarray:
         return np.zeros(self.count, dtype=np.bool_)
+
+
+# Of EnvPool's own spaces, at every construction.
+warnings.filterwarnings("ignore", message=".*precision lowered by casting to float32")
 
 
 def make(task: str, count: int) -> EnvPoolEnvironments:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import warnings
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -38,11 +38,13 @@ class Watched(gymnasium.Wrapper[Any, Any, Any, Any]):
 
 class GymnasiumEnvironments:
     def __init__(self, task: str, count: int) -> None:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message=".*settotalmass.*")
-            self.vector = gymnasium.make_vec(
-                task, count, vectorization_mode="sync", wrappers=[Watched], vector_kwargs={"autoreset_mode": AutoresetMode.SAME_STEP}
-            )
+        if "mujoco" in str(gymnasium.spec(task).entry_point):
+            import mujoco
+
+            mujoco.set_mju_user_warning(_warn)
+        self.vector = gymnasium.make_vec(
+            task, count, vectorization_mode="sync", wrappers=[Watched], vector_kwargs={"autoreset_mode": AutoresetMode.SAME_STEP}
+        )
         self.observation_space = self.vector.single_observation_space
         self.action_space = self.vector.single_action_space
         self.watched: list[Watched] = self.vector.unwrapped.envs  # type: ignore[attr-defined]
@@ -63,6 +65,12 @@ class GymnasiumEnvironments:
 
     def faults(self) -> np.ndarray:
         return np.array([env.fault for env in self.watched])
+
+
+def _warn(message: str) -> None:
+    """MuJoCo's warnings on stderr, but for one about its own models that says nothing to us; by default it also writes a log file."""
+    if "settotalmass" not in message:
+        print(f"MuJoCo: {message}", file=sys.stderr)
 
 
 def make(task: str, count: int) -> GymnasiumEnvironments:

@@ -210,5 +210,5 @@ def test_a_damaged_checkpoint_of_a_stopped_run_is_said_and_repaired(short, monke
     newest = max(Path("out").rglob("segment-*.safetensors"))
     newest.write_bytes(newest.read_bytes()[:-1])
     assert train_here(Path("out"))[0]
-    assert "is damaged (checksum differs); using the one before" in capsys.readouterr().err
+    assert "is damaged (segment-00003.safetensors: checksum differs); using the one before" in capsys.readouterr().err
     assert stable_files(Path("out")) == short

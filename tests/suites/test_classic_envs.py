@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from harness import environments
 from suites.envs.classic import BATCHED, BatchedEnv
 
 TASKS = sorted(BATCHED)
@@ -220,3 +221,9 @@ def test_misuse_is_refused(task: str) -> None:
             batch.step(good + 9)
         with pytest.raises(TypeError):
             batch.step(good.astype(np.float64))
+
+
+def test_the_harness_knows_every_batched_task():
+    assert sorted(environments.BATCHED) == TASKS
+    for task in TASKS:
+        assert isinstance(environments.make(task, environments.default_backend(task), 1), BatchedEnv)
