@@ -125,7 +125,7 @@ def load_suite(name: str) -> Suite:
         with path.open(encoding="utf-8") as file:
             text = file.read(MOST_TEXT + 1)
         if len(text) > MOST_TEXT:
-            raise InputError(f"{path}: has more than {MOST_TEXT:,} characters")
+            raise ValueError(f"it has more than {MOST_TEXT:,} characters")
         content = yaml.load(text, Loader)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)

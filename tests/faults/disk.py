@@ -20,7 +20,7 @@ import torch
 from small_suite import Here, write_suite
 
 from harness import cli, results, training
-from harness.checkpoints import Member, Progress, fingerprint, rows
+from harness.checkpoints import Progress, fingerprint, rows
 
 DIRECTORY = object()
 
@@ -187,7 +187,9 @@ def make_row(number):
     """The state and the record of a member after segment `number`."""
     generator = torch.Generator().manual_seed(number)
     ring = torch.zeros(1, CAPACITY)
-    ring[0, : PER_SEGMENT * number] = torch.randn(PER_SEGMENT * SEGMENTS, generator=torch.Generator().manual_seed(0))[: PER_SEGMENT * number]
+    ring[0, : PER_SEGMENT * number] = torch.randn(PER_SEGMENT * SEGMENTS, generator=torch.Generator().manual_seed(0))[
+        : PER_SEGMENT * number
+    ]
     state = {"parameters": torch.randn(1, 40, generator=generator), "diverged_at": torch.tensor([-1]), "replay.reward": ring}
     state["replay.action"] = (ring * 1000).long()
     return next(rows(state, {"segment": torch.tensor([number]).numpy(), "step": torch.tensor([PER_SEGMENT * number]).numpy()}))
@@ -250,4 +252,3 @@ def no_row_twice_or_missing(out, seeds=(0, 1)):
     curves = results.read_cell(out / CELL).curves
     found = sorted(zip(curves["arm"], curves["seed"], curves["segment"], strict=True))
     assert found == [("dqn", seed, segment) for seed in seeds for segment in (1, 2, 3)]
-

@@ -8,8 +8,10 @@ import shutil
 from pathlib import Path
 
 import pytest
-from disk import CELL, SEGMENTS, Member, check, go_on, no_row_twice_or_missing, softbench, write_small
+from disk import CELL, SEGMENTS, check, go_on, no_row_twice_or_missing, softbench, write_small
 from small_suite import stable_files
+
+from harness.checkpoints import Member
 
 KINDS = ("segment-00004.json", "segment-00004.safetensors", "replay-00004.safetensors")
 

