@@ -15,6 +15,8 @@ from harness.errors import suggestion
 
 SUITES = Path("suites")
 MOST_STEPS, MOST_SEEDS = 10**12, 10_000
+MOST_TEXT = 2**20
+"""Characters of a suite.yaml."""
 
 
 def parse_seeds(text: Any) -> list[int]:
@@ -120,7 +122,11 @@ def load_suite(name: str) -> Suite:
         where = "" if suite_names() else f"; this folder has no {SUITES}/<name>/suite.yaml: change to a checkout or to a folder of your own"
         raise InputError(f"unknown suite {name!r}{where or suggestion(name, suite_names())}")
     try:
-        content = yaml.load(path.read_text(encoding="utf-8"), Loader)
+        with path.open(encoding="utf-8") as file:
+            text = file.read(MOST_TEXT + 1)
+        if len(text) > MOST_TEXT:
+            raise ValueError(f"it has more than {MOST_TEXT:,} characters")
+        content = yaml.load(text, Loader)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
