@@ -1,0 +1,89 @@
+"""5. The soft policy gradient theorem: Eq. 19 = Eq. 20 = the gradient of J. Liu et al. 2020, section 3."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from algorithms import maxent, tabular
+from algorithms.pairs import ppo
+from algorithms.policies import Categorical
+from suites.theory.problems import SMALL, Paths, Problem, distance, draw, enumerate_paths, exact_value, gradient, make_ppo, over, rows_of
+from suites.theory.statement import Errors, Mutant, Statement
+
+STEPS, TRACE = 2, 0.9
+
+
+def ppo_gradient(p: Problem, paths: Paths, arm: str, value: Tensor) -> Tensor:
+    """Expected gradient [N, S, A] of the arm's policy objective at the old policy, advantages from its own `returns` and exact V."""
+    learner = make_ppo(p, arm, TRACE)
+    rollout = paths.rollout(p.states)
+    table = rows_of(p.logits, paths)
+    old = Categorical(torch.bmm(rollout.observation.squeeze(2), table))
+    values = rows_of(value, paths)
+    now = values.gather(1, rollout.observation.squeeze(2).argmax(-1)).unsqueeze(-1)
+    following = values.gather(1, rollout.next_observation.squeeze(2).argmax(-1)).unsqueeze(-1)
+    advantage, _ = learner.returns(rollout, rollout.reward, old, now, following)
+    leaf = p.logits.clone().requires_grad_()
+    policy = Categorical(leaf[:, paths.state[:, 0]].flatten(0, 1).unsqueeze(1))
+    action = rollout.action[:, 0]
+    loss, _ = learner.policy_loss(policy, action, policy.log_prob(action).detach(), advantage[:, 0])
+    return -gradient(paths.weight.detach() * loss.view(p.count, -1), leaf)
+
+
+def check(cases: int, seed: int) -> Errors:
+    def one(p: Problem) -> Errors:
+        leaf = p.logits.clone().requires_grad_()
+        errors: Errors = {}
+        visits = tabular.occupancy(p.mdp, p.log_policy) / (1 - p.discount)
+        paths = enumerate_paths(p.mdp, p.log_policy, STEPS, visits)
+        arms = {"Eq. 19: sppo-38": (p.temperature, "sppo-38"), "Eq. 20: sppo-40": (p.temperature, "sppo-40"), "hard: ppo": (0.0, "ppo")}
+        for name, (tau, arm) in arms.items():
+            value = exact_value(p, torch.log_softmax(leaf, -1), tau, 0.0)
+            expected = gradient((p.mdp.start * value).sum(-1), leaf)
+            errors[f"{name} is the gradient of J"] = distance(ppo_gradient(p, paths, arm, value.detach()), expected, 1 + tau)
+        return errors
+
+    return over(draw(cases, seed, 5, SMALL, layouts=False), one)
+
+
+def no_bonus(right: Any) -> Any:
+    def changed(self: ppo.PPO, *arguments: Any) -> Any:
+        kept, self.bonus = self.bonus, False
+        try:
+            return right(self, *arguments)
+        finally:
+            self.bonus = kept
+
+    return changed
+
+
+STATEMENT = Statement(
+    number=5,
+    title="Soft policy gradient theorem: Eq. 19 = Eq. 20 = the gradient of the entropy-regularized return, under discounted visits.",
+    formula="∇ J = sum_{s} η (s) sum_{a} [ q_π (s,a) ∇ π (a|s) ] + α η (s) ∇ H (s) = sum_{s} η (s) sum_{a} [ q_π (s,a) − α log π (a|s) ] ∇ π (a|s)",
+    source="Liu, Gu, Liu 2020, Eq. 19-20; the code's Eq. 35-41",
+    computed="All two-step paths weighted by discounted visits; advantages and loss of PPO's arms at the old policy; autodiff of J.",
+    tolerance=1e-10,
+    reason="float64 rounding (2e-16) of returns up to 100 rewards, summed over visits up to 1/(1 - γ) = 100 and a linear solve of that condition",
+    check=check,
+    mutants=(
+        Mutant("Eq. 19 without α∇H", ppo.PPO, "policy_loss", no_bonus),
+        Mutant("entropy with the wrong sign", maxent, "entropy", lambda right: lambda log_policy: -right(log_policy)),
+        Mutant(
+            "no γ in the advantage",
+            ppo,
+            "gae",
+            lambda right: lambda reward, v, after, ended, cut, discount, trace: right(reward, v, after, ended, cut, 1.0, trace),
+        ),
+        Mutant(
+            "`done` on time limits",
+            ppo,
+            "gae",
+            lambda right: lambda reward, v, after, ended, cut, discount, trace: right(reward, v, after, ended | cut, cut, discount, trace),
+        ),
+        Mutant("visits not discounted: the first state alone", tabular, "occupancy", lambda right: lambda mdp, log_policy: mdp.start),
+    ),
+)
