@@ -14,8 +14,9 @@ import torch
 from torch import Tensor
 
 ROOT = Path(__file__).parent.parent.parent
-LEAST_PROBLEMS = 20
-"""A planted error is tried on at least so many problems, because not every problem shows every error (gamma 0, temperature 1)."""
+MUTANT_CASES = 20
+"""A planted error is tried on so many problems, whatever the number of cases: it must show in few, but no single one shows them all
+(none without a discount at gamma 0, none in the temperature at 1)."""
 LARGEST = 1e9
 """Stands for any larger error, and for one that is not a number."""
 
@@ -92,7 +93,7 @@ def run(statement: Statement, cases: int, seed: int) -> tuple[dict[str, Any], fl
     planted = []
     for mutant in statement.mutants:
         with mutant.planted():
-            error = max(_judged(statement, max(cases, LEAST_PROBLEMS), seed).values())
+            error = max(_judged(statement, MUTANT_CASES, seed).values())
         planted.append({"name": mutant.name, "where": mutant.where, "worst_error": error, "caught": error > statement.tolerance})
     path = Path(inspect.getsourcefile(statement.check) or "").resolve().relative_to(ROOT)
     record = {
