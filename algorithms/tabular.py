@@ -196,9 +196,10 @@ def policy_iteration(mdp: MDP, temperature: Tensor | float = 0.0, log_reference:
     for _ in range(limit):
         value = evaluate(mdp, best_reply(q, tau, log_reference), tau, log_reference)
         rounding = 1e-13 * (1 + value.abs().amax(1, keepdim=True)) / (1 - mdp.discount.view(-1, 1))
-        if bool((value - best <= rounding).all()):
+        done, best = bool((value - best <= rounding).all()), value
+        q = look_ahead(mdp, value)
+        if done:
             return q
-        q, best = look_ahead(mdp, value), value
     raise RuntimeError(f"policy iteration: more than {limit} evaluations needed")
 
 

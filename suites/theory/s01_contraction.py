@@ -49,6 +49,12 @@ def check(cases: int, seed: int) -> Errors:
     return over(draw(cases, seed, 1), one)
 
 
+def printed_eq_38(mdp: tabular.MDP, q: Tensor, log_policy: Tensor, tau: float, log_reference: Tensor) -> Tensor:
+    now = (log_policy.exp() * q).sum(-1, keepdim=True) * mdp.transition.sum(-1)
+    later = torch.einsum("nsat,nt->nsa", mdp.transition, tau * maxent.kl(log_policy, log_reference))
+    return mdp.reward + mdp.discount.view(-1, 1, 1) * (now - later)
+
+
 def figure(seed: int) -> Plot:
     """Measured contraction against the discount, on random pairs of Q."""
     rates: dict[float, tuple[list[float], list[float]]] = {tau: ([], []) for tau in TEMPERATURES}
@@ -65,15 +71,48 @@ def figure(seed: int) -> Plot:
 
 STATEMENT = Statement(
     number=1,
+    name="soft Bellman operators contract",
     title="The soft Bellman operators, of a policy and of optimality, for V and for Q, are γ-contractions in the sup norm.",
     formula="‖ 𝒯 Q − 𝒯 Q' ‖_∞ ≤ γ ‖ Q − Q' ‖_∞",
     source="Wei, soft Bellman operators; Schulman et al. 2017, Eq. 32-33, 39",
     computed="All four operators on random pairs of V and Q; and each operator itself, against the textbook's formula.",
     tolerance=1e-11,
-    reason="float64 rounding (2e-16) of values up to 100 rewards, amplified by 1/(1 - γ) = 100 in the linear solve",
+    reason="float64 rounding (2e-16), amplified by 1/(1 − γ) = 100 in a linear solve and again in Q* and its policy; two digits to spare",
     check=check,
     mutants=(
         Mutant("soft value without the factor τ", maxent, "soft_value", lambda right: lambda q, tau, ref=0.0: right(q, tau, ref) / tau),
+        Mutant(
+            "the old state's Q in the backup",
+            tabular,
+            "fixed_backup",
+            lambda right: printed_eq_38,
+            "Schulman et al. 2017, Eq. 38: E_a' Q(s, a)",
+            "E_a' Q(s', a')",
+        ),
+        Mutant(
+            "no temperature before log π",
+            tabular,
+            "fixed_backup",
+            lambda right: lambda mdp, q, log_policy, tau, ref: right(mdp, q, log_policy, 1.0, ref),
+            "Vitay, Eq. 18: V = E[Q − log π]",
+            "V = E[Q − β log π]",
+        ),
+        Mutant(
+            "backup without γ",
+            tabular,
+            "look_ahead",
+            lambda right: lambda mdp, v: mdp.reward + torch.einsum("nsat,nt->nsa", mdp.transition, v),
+            "Fragkiadaki, soft policy evaluation: Q ← r + E[Q − α log π]",
+            "Q ← r + γ E[Q − α log π]",
+        ),
+        Mutant(
+            "backup without π(a'|s')",
+            tabular,
+            "fixed_backup",
+            lambda right: lambda mdp, q, log_policy, tau, ref: tabular.look_ahead(mdp, (q - tau * (log_policy - ref)).sum(-1)),
+            "Fragkiadaki, soft Bellman equation: Σ_a' (Q − α log π)",
+            "Σ_a' π(a'|s') (Q − α log π)",
+        ),
         Mutant("discount used twice", tabular, "look_ahead", lambda right: lambda mdp, v: right(mdp, 2 * v)),
         Mutant("KL penalty with the wrong sign", maxent, "kl", lambda right: lambda log_policy, ref: -right(log_policy, ref)),
     ),

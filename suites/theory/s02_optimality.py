@@ -38,17 +38,18 @@ def check(cases: int, seed: int) -> Errors:
 
 STATEMENT = Statement(
     number=2,
+    name="optimal soft value and policy",
     title="The optimal soft value is the soft maximum of Q*, equal for every action to Q* − λ log π*; no policy beats it; it is unique.",
     formula="V_λ^* (s) = λ log ‖ exp( Q_λ^* (s,·) / λ ) ‖_1 = Q_λ^* (s,a) − λ log π_λ^* (a|s)",
     source="Wei, Theorem 2; with a reference policy: Schulman et al. 2017, Eq. 28-31",
     computed="Q* by soft policy iteration; its policy's value by a linear solve; eight rival policies each, from random to nearly optimal.",
     tolerance=1e-11,
-    reason="float64 rounding (2e-16) of values up to 100 rewards, amplified by 1/(1 - γ) = 100 in the linear solve",
+    reason="float64 rounding (2e-16), amplified by 1/(1 − γ) = 100 in a linear solve and again in Q* and its policy; two digits to spare",
     check=check,
     mutants=(
         Mutant("soft value without the factor τ", maxent, "soft_value", lambda right: lambda q, tau, ref=0.0: right(q, tau, ref) / tau),
         Mutant(
-            "Schulman et al. Eq. 11 as printed: exp(q)/τ for exp(q/τ)",
+            "exp(q)/τ for exp(q/τ)",
             maxent,
             "soft_value",
             lambda right: lambda q, tau, ref=0.0: tau * (torch.logsumexp(q + ref, -1) - torch.tensor(tau).log()),

@@ -61,12 +61,13 @@ def figure(seed: int) -> Plot:
 
 STATEMENT = Statement(
     number=3,
+    name="soft maximum and its limit",
     title="The soft maximum exceeds the maximum by at most λ log|A|, and λ → 0 recovers the hard optimum.",
     formula="max_a Q ≤ λ log ‖ exp( Q / λ ) ‖_1 ≤ max_a Q + λ log |A|",
     source="Wei, remark after Theorem 2",
     computed="Both bounds at five temperatures, equality at ties, and soft and hard optima of the same processes at all temperatures.",
     tolerance=1e-11,
-    reason="float64 rounding (2e-16) of values up to 100 rewards, amplified by 1/(1 - γ) = 100 in the linear solve",
+    reason="float64 rounding (2e-16), amplified by 1/(1 − γ) = 100 in a linear solve and again in Q* and its policy; two digits to spare",
     check=check,
     mutants=(
         Mutant("soft value without the factor τ", maxent, "soft_value", lambda right: lambda q, tau, ref=0.0: right(q, tau, ref) / (tau or 1)),

@@ -49,19 +49,22 @@ def figure(seed: int) -> Plot:
 
 STATEMENT = Statement(
     number=4,
+    name="soft policy iteration",
     title="In soft policy iteration no soft Q value ever falls, and the distance to Q* shrinks by γ or more each time.",
     formula="Q^{π_{k+1}} ≥ Q^{π_k} , ‖ Q^* − Q^{π_{k+1}} ‖_∞ ≤ γ ‖ Q^* − Q^{π_k} ‖_∞",
     source="Wei, Theorem 3; Fragkiadaki, CMU 10-703, soft policy iteration (with γ, which its evaluation step leaves out)",
     computed="Six iterations from a random policy, evaluated by linear solves, compared value by value and with Q*.",
     tolerance=1e-11,
-    reason="float64 rounding (2e-16) of values up to 100 rewards, amplified by 1/(1 - γ) = 100 in the linear solve",
+    reason="float64 rounding (2e-16), amplified by 1/(1 − γ) = 100 in a linear solve and again in Q* and its policy; two digits to spare",
     check=check,
     mutants=(
         Mutant(
-            "improvement as printed in the lecture: exp(Q), not exp(Q/α)",
+            "improvement by exp(Q), not exp(Q/α)",
             maxent,
             "log_boltzmann",
             lambda right: lambda q, tau, ref=0.0: right(q, 1.0, ref),
+            "Fragkiadaki, soft policy improvement: π' ∝ exp(Q)",
+            "π' ∝ exp(Q/α)",
         ),
         Mutant("policy falls with Q", maxent, "log_boltzmann", lambda right: lambda q, tau, ref=0.0: right(-q, tau, ref)),
         Mutant("improvement without the reference", maxent, "log_boltzmann", lambda right: lambda q, tau, ref=0.0: right(q, tau, 0.0)),

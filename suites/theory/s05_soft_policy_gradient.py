@@ -62,6 +62,7 @@ def no_bonus(right: Any) -> Any:
 
 STATEMENT = Statement(
     number=5,
+    name="soft policy gradient theorem",
     title="Soft policy gradient theorem: Eq. 19 = Eq. 20 = the gradient of the entropy-regularized return, under discounted visits.",
     formula="∇ J = sum_{s} η (s) sum_{a} [ q_π (s,a) ∇ π (a|s) ] + α η (s) ∇ H (s) = sum_{s} η (s) sum_{a} [ q_π (s,a) − α log π (a|s) ] ∇ π (a|s)",
     source="Liu, Gu, Liu 2020, Eq. 19-20; the code's Eq. 35-41",
@@ -70,6 +71,14 @@ STATEMENT = Statement(
     reason="float64 rounding (2e-16) of returns up to 100 rewards, summed over visits up to 1/(1 - γ) = 100 and a linear solve of that condition",
     check=check,
     mutants=(
+        Mutant(
+            "descent on the objective",
+            ppo.PPO,
+            "policy_loss",
+            lambda right: lambda *arguments: tuple(-each for each in right(*arguments)),
+            "Liu, Gu, Liu 2020, Algorithm 1, line 9: θ ← θ − λ∇L with L of Eq. 38 or 40, which is maximized",
+            "θ ← θ + λ∇L",
+        ),
         Mutant("Eq. 19 without α∇H", ppo.PPO, "policy_loss", no_bonus),
         Mutant("entropy with the wrong sign", maxent, "entropy", lambda right: lambda log_policy: -right(log_policy)),
         Mutant(

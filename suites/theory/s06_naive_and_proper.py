@@ -107,6 +107,7 @@ def printed_eq_49(self: a2c.A2C, policy: Categorical, action: Tensor, advantage:
 
 STATEMENT = Statement(
     number=6,
+    name="naive and proper gradient",
     title="Naive and proper share the loss and differ in the value backup; only the proper gradient is that of the entropy-augmented return.",
     formula="g_{proper} = ∇ J , ∇ J − g_{naive} = − τ sum_{s} η (s) sum_{a} ∇ π (a|s) E [ sum_{d≥1} γ^d KL_d ]",
     source="Schulman et al. 2017, Eq. 48-50, 79-80; Liu, Gu, Liu 2020, after Eq. 20",
@@ -136,10 +137,12 @@ STATEMENT = Statement(
             lambda right: lambda reward, after, ended, cut, discount: right(reward, after, ended | cut, cut, discount),
         ),
         Mutant(
-            "Schulman et al. Eq. 49 as printed: the KL term inside the bracket that multiplies the score, where it vanishes",
+            "KL term inside the bracket that multiplies the score, where it vanishes",
             a2c.A2C,
             "policy_loss",
             lambda right: printed_eq_49,
+            "Schulman et al. 2017, Eq. 49: ∇log π (r_0 + Σ γ^d (r − τKL) − τ∇KL)",
+            "∇log π (r_t + Σ γ^d (r − τKL)) − τ∇KL",
         ),
     ),
     figure=figure,

@@ -90,6 +90,7 @@ def check(cases: int, seed: int) -> Errors:
 
 STATEMENT = Statement(
     number=9,
+    name="damped soft Q = natural gradient",
     title="A damped soft Q-learning step ε is a natural gradient step ε/τ on the entropy-regularized return.",
     formula="Q_θ − Q̂^ε = τ ( log π_θ − log π_{old} ) − ε ( Δ − τ [ log frac{π_{old}}{π̄} − KL ] ) , log π^+ = log π + frac{ε}{τ} F^† g + c_s",
     source="Schulman et al. 2017, Eq. 66-78 (Eq. 78 corrected)",
@@ -99,14 +100,26 @@ STATEMENT = Statement(
     check=check,
     mutants=(
         Mutant(
-            "Schulman et al. Eq. 78 as printed: the natural step is ε, without 1/τ",
+            "the natural step is ε, without 1/τ",
             npg,
             "damped_target",
             lambda right: lambda q, target, step, tau: right(q, target, step, 1.0),
+            "Schulman et al. 2017, Eq. 78: Q − Q̂^ε = log π − log π_old − ε(Δ − τ[…])",
+            "Q − Q̂^ε = τ(log π − log π_old) − ε(Δ − τ[…])",
         ),
-        Mutant("KL gradient left out", a2c.A2C, "policy_loss", lambda right: lambda self, policy, action, advantage: -(policy.log_prob(action) * advantage).mean(1)),
+        Mutant(
+            "KL gradient left out",
+            a2c.A2C,
+            "policy_loss",
+            lambda right: lambda self, policy, action, advantage: -(policy.log_prob(action) * advantage).mean(1),
+        ),
         Mutant("plain gradient for the natural one", npg, "natural_gradient", lambda right: lambda fisher, gradient: gradient),
-        Mutant("the damping pulls the wrong way", npg, "damped_target", lambda right: lambda q, target, step, tau: right(q, target, -step, tau)),
-        Mutant("Fisher matrix twice", tabular, "fisher", lambda right: lambda visits, log_policy, score: 2 * right(visits, log_policy, score)),
+        Mutant(
+            "the damping pulls the wrong way",
+            npg,
+            "damped_target",
+            lambda right: lambda q, target, step, tau: right(q, target, -step, tau),
+        ),
+        Mutant("Fisher matrix twice", tabular, "fisher", lambda right: lambda *arguments: 2 * right(*arguments)),
     ),
 )

@@ -46,6 +46,7 @@ def check(cases: int, seed: int) -> Errors:
 
 STATEMENT = Statement(
     number=10,
+    name="natural policy gradient",
     title="The natural gradient is the best fit of the advantage by scores; for a softmax it multiplies π by exp(ηA/(1−γ)).",
     formula="F^† ∇ V = frac{ω^*}{1−γ} , π^+ (a|s) ∝ π (a|s) exp( frac{η}{1−γ} A^π (s,a) )",
     source="Wei, natural policy gradient (after Agarwal et al. 2021)",
@@ -54,13 +55,18 @@ STATEMENT = Statement(
     reason="float64 rounding (2e-16) amplified by the condition number of the Fisher matrix, up to 1e6 where a state is hardly visited",
     check=check,
     mutants=(
-        Mutant("no (1 − γ) in the visits", tabular, "occupancy", lambda right: lambda mdp, policy: right(mdp, policy) / (1 - mdp.discount.unsqueeze(1))),
+        Mutant(
+            "no (1 − γ) in the visits",
+            tabular,
+            "occupancy",
+            lambda right: lambda mdp, policy: right(mdp, policy) / (1 - mdp.discount.unsqueeze(1)),
+        ),
         Mutant("plain gradient for the natural one", npg, "natural_gradient", lambda right: lambda fisher, gradient: gradient),
         Mutant(
             "Fisher matrix of uniform actions",
             tabular,
             "fisher",
-            lambda right: lambda visits, log_policy, score: right(visits, torch.full_like(log_policy, 1 / log_policy.shape[-1]).log(), score),
+            lambda right: lambda visits, log_policy, score: right(visits, torch.log_softmax(0 * log_policy, -1), score),
         ),
     ),
 )

@@ -75,6 +75,7 @@ def with_torch_min(change: Any) -> Any:
 
 STATEMENT = Statement(
     number=12,
+    name="PPO's clipped objective",
     title="The minimum makes PPO's clipped objective a lower bound of the unclipped one; where the clip acts its gradient is exactly 0.",
     formula="min ( r_θ A , clip ( r_θ , 1−ε , 1+ε ) A ) ≤ r_θ A",
     source="Wei, proximal policy optimization; Liu, Gu, Liu 2020, Eq. 33, 38-41",

@@ -31,6 +31,7 @@ def check(cases: int, seed: int) -> Errors:
 
 STATEMENT = Statement(
     number=13,
+    name="deterministic policy gradient",
     title="Deterministic policy gradient theorem: the gradient of V is the visit-weighted slope of Q times that of the policy.",
     formula="∇_θ V (μ) = frac{1}{1−γ} E_{s∼d} [ ∇_θ π_θ (s) ∇_a Q (s,a) |_{a=π_θ(s)} ]",
     source="Wei, Theorem 1; Liu, Gu, Liu 2020, Eq. 27",

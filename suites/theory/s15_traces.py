@@ -130,19 +130,22 @@ def v_trace_sum(
 
 STATEMENT = Statement(
     number=15,
+    name="TD(λ) and V-trace",
     title="The TD(λ) backup is V + τKL plus the (γλ)-discounted sum of soft Bellman errors; V-trace with ratios 1 is the n-step return.",
     formula="[ 𝒯_λ Q ] (s,a) = V_Q (s) + τ KL (s) + E [ sum_{t≥0} (γ λ)^t δ_t ]",
     source="Schulman et al. 2017, Eq. 33-43 (Eq. 43 corrected); Espeholt et al. 2018, Eq. 1 (named by Liu et al. 2020)",
     computed="Both sides as linear systems over all state-action pairs; the code's targets over all three-step paths; random flags and ratios.",
     tolerance=1e-11,
-    reason="float64 rounding (2e-16) of values up to 100 rewards, amplified by 1/(1 - γ) = 100 in the linear solve",
+    reason="float64 rounding (2e-16), amplified by 1/(1 − γ) = 100 in a linear solve and again in Q* and its policy; two digits to spare",
     check=check,
     mutants=(
         Mutant(
-            "Schulman et al. Eq. 43 as printed: Q(s,a) for V(s) + τKL(s)",
+            "Q(s, a) for V(s) + τKL(s)",
             sys.modules[__name__],
             "identity",
             lambda right: lambda q, value, penalty, correction: q + correction,
+            "Schulman et al. 2017, Eq. 43: T_λ Q = Q(s, a) + E Σ (γλ)^t δ_t",
+            "T_λ Q = V_Q(s) + τKL(s) + E Σ (γλ)^t δ_t, as in Eq. 47",
         ),
         Mutant(
             "the penalty is not given back",

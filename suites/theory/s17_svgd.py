@@ -107,6 +107,7 @@ def figure(seed: int) -> Plot:
 
 STATEMENT = Statement(
     number=17,
+    name="SVGD reaches Boltzmann",
     title="Particles moved by SVGD reach the Boltzmann density of a bimodal Q.",
     formula="Δ f = frac{1}{n} sum_{i} [ κ ( a_i , f ) ∇_a Q (s,a) |_{a_i} + α ∇_a κ (a,f) |_{a_i} ]",
     source="Fragkiadaki, CMU 10-703 (SVGD soft Q-learning), after Haarnoja et al. 2017",

@@ -29,12 +29,17 @@ Series = dict[str, Any]
 
 @dataclass(frozen=True)
 class Mutant:
-    """An error planted in the code that is checked: `change` makes the wrong function from the right one."""
+    """An error planted in the code that is checked: `change` makes the wrong function from the right one.
+
+    Where the error stands in a source, `printed` quotes it with its equation, and `corrected` says how it must read.
+    """
 
     name: str
     owner: Any
     attribute: str
     change: Callable[[Any], Any]
+    printed: str = ""
+    corrected: str = ""
 
     @property
     def where(self) -> str:
@@ -65,10 +70,12 @@ class Plot:
 class Statement:
     """One statement of the sources.
 
-    `check(cases, seed)` gives errors of exactly `cases` random problems; `formula` is in the notation of reports/mathml.py.
+    `title` says it in one sentence and `formula` in the notation of reports/mathml.py; `computed` says what was done about it.
+    `check(cases, seed)` gives errors of exactly `cases` random problems.
     """
 
     number: int
+    name: str
     title: str
     formula: str
     source: str
@@ -94,10 +101,12 @@ def run(statement: Statement, cases: int, seed: int) -> tuple[dict[str, Any], fl
     for mutant in statement.mutants:
         with mutant.planted():
             error = max(_judged(statement, MUTANT_CASES, seed).values())
-        planted.append({"name": mutant.name, "where": mutant.where, "worst_error": error, "caught": error > statement.tolerance})
+        about = {"name": mutant.name, "where": mutant.where, "printed": mutant.printed, "corrected": mutant.corrected}
+        planted.append({**about, "worst_error": error, "caught": error > statement.tolerance})
     path = Path(inspect.getsourcefile(statement.check) or "").resolve().relative_to(ROOT)
     record = {
         "statement": statement.number,
+        "name": statement.name,
         "title": statement.title,
         "formula": statement.formula,
         "source": statement.source,

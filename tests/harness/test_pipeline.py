@@ -64,7 +64,7 @@ def test_editing_one_pair_changes_the_hash_of_that_pair_alone(monkeypatch):
 def test_stages_track_settings_code_and_stable_files_only():
     for path, text in pipeline.pipelines().items():
         stages = yaml.safe_load(text)["stages"]
-        for pair in set(stages) - {"site"}:
+        for pair in set(stages) - {"site", "theory"}:
             stage = stages[pair]["do"]
             assert stage["deps"] == provenance.code_files(pair)
             outs = [name if isinstance(name, str) else next(iter(name)) for name in stage["outs"]]
@@ -100,6 +100,7 @@ def test_arrows_between_the_packages_point_one_way():
     allowed = {"algorithms": {"algorithms"}, "suites": {"suites"}, "harness": {"harness", "algorithms", "suites", "reports"}}
     for path in our_files():
         package = path.relative_to(ROOT).parts[0]
+        theory = path.relative_to(ROOT).parts[:2] == ("suites", "theory")  # the exact statements check the code that trains
         for node in ast.walk(ast.parse(path.read_text())):
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
@@ -108,6 +109,6 @@ def test_arrows_between_the_packages_point_one_way():
                 modules = {name for name in names if name.split(".")[0] in ("harness", "algorithms", "suites")}
                 assert modules <= {"harness.results", "harness.suite", "harness.errors"}, path
             else:
-                assert ours <= allowed[package], path
+                assert ours <= allowed[package] | ({"algorithms"} if theory else set()), path
             if package == "algorithms":
                 assert not {"gymnasium", "time", "random"} & {name.split(".")[0] for name in names}, path
