@@ -13,6 +13,8 @@ from markupsafe import Markup, escape
 TOKEN = re.compile(r"[A-Za-z]{2,}|[^\W\d_][\u0300-\u036f]*|\d+(?:\.\d+)?|\S")
 SYMBOLS = {"sum": "∑", "'": "′", "*": "∗", "-": "−"}
 BELOW = {"sum", "max", "min"}
+FUNCTIONS = {"log", "exp", "max", "min", "clip"}
+GAP = '<mspace width="0.15em"></mspace>'
 
 
 def mathml(formula: str) -> Markup:
@@ -38,17 +40,19 @@ def _row(tokens: list[str], closing: bool = True) -> str:
 
 def _term(tokens: list[str]) -> str:
     """An atom with its scripts."""
-    below = tokens[0] in BELOW
+    below, gap = tokens[0] in BELOW, GAP if tokens[0] in FUNCTIONS else ""
     term, scripts = _atom(tokens), {"_": "", "^": ""}
     while tokens and tokens[0] in scripts:
         script = tokens.pop(0)
         scripts[script] = _atom(tokens)
     low, high = scripts["_"], scripts["^"]
     if low and high:
-        return f"<msubsup>{term}{low}{high}</msubsup>"
-    if low:
-        return f"<munder>{term}{low}</munder>" if below else f"<msub>{term}{low}</msub>"
-    return f"<msup>{term}{high}</msup>" if high else term
+        term = f"<msubsup>{term}{low}{high}</msubsup>"
+    elif low:
+        term = f"<munder>{term}{low}</munder>" if below else f"<msub>{term}{low}</msub>"
+    elif high:
+        term = f"<msup>{term}{high}</msup>"
+    return f"{gap}{term}{gap}"
 
 
 def _atom(tokens: list[str]) -> str:

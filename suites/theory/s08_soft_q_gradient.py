@@ -155,8 +155,8 @@ STATEMENT = Statement(
             lambda right: lambda self, rollout, policy, after: right(
                 a2c.A2C(self.settings, self.spaces, self.steps, kl_in_return=False), rollout, policy, after
             ),
-            "Schulman et al. 2017, Eq. 54: y = Σ γ^d r_{t+d} + γ^d V(s_{t+d})",
-            "y = Σ γ^d (r_{t+d} − τKL_{t+d}) + γ^n V(s_{t+n})",
+            "Schulman et al. 2017, Eq. 54: y_t = Σ γ^d r_{t+d} + γ^d V(s_{t+d})",
+            "y_t = Σ γ^d (r_{t+d} − τKL_{t+d}) + γ^n V(s_{t+n})",
         ),
         Mutant(
             "no γ in the target",
