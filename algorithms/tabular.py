@@ -118,7 +118,7 @@ def by_temperature(function: Callable[..., Tensor], q: Tensor, temperature: Tens
         log_reference = log_reference.expand_as(q)
     parts: list[Tensor] = []
     rows: list[Tensor] = []
-    for tau in temperature.unique().tolist():
+    for tau in sorted(set(temperature.tolist())):
         chosen = (temperature == tau).nonzero().squeeze(1)
         rows.append(chosen)
         parts.append(function(q[chosen], tau, log_reference[chosen] if isinstance(log_reference, Tensor) else log_reference))
@@ -156,12 +156,11 @@ def policy_transition(mdp: MDP, log_policy: Tensor) -> Tensor:
 def evaluate(mdp: MDP, log_policy: Tensor, temperature: Tensor | float = 0.0, log_reference: Tensor | float = 0.0) -> Tensor:
     """V of a policy [N, S], hard (temperature 0) or soft: (I - gamma P_pi) V = r_pi - tau KL, solved. Wei, soft Bellman equation."""
     system = torch.eye(mdp.reward.shape[1], dtype=FLOAT) - mdp.discount.view(-1, 1, 1) * policy_transition(mdp, log_policy)
-    return torch.linalg.solve(system, policy_reward(mdp, log_policy, temperature, log_reference))
+    value: Tensor = torch.linalg.solve(system, policy_reward(mdp, log_policy, temperature, log_reference))
+    return value
 
 
-def fixed_backup(
-    mdp: MDP, q: Tensor, log_policy: Tensor, temperature: Tensor | float = 0.0, log_reference: Tensor | float = 0.0
-) -> Tensor:
+def fixed_backup(mdp: MDP, q: Tensor, log_policy: Tensor, temperature: Tensor | float = 0.0, log_reference: Tensor | float = 0.0) -> Tensor:
     """T_pi Q [N, S, A]: E[r + gamma (E_a' Q(s', a') - tau KL(s'))]. Schulman et al. 2017, Eq. 33."""
     penalty = torch.as_tensor(temperature, dtype=FLOAT).view(-1, 1) * maxent.kl(log_policy, log_reference)
     return look_ahead(mdp, (log_policy.exp() * q).sum(-1) - penalty)
@@ -217,7 +216,8 @@ def occupancy(mdp: MDP, log_policy: Tensor) -> Tensor:
     """d(s) = (1 - gamma) sum_t gamma^t P(s_t = s) [N, S]; it sums to less than 1 where episodes end. Wei, natural policy gradient."""
     discount = mdp.discount.view(-1, 1, 1)
     system = torch.eye(mdp.reward.shape[1], dtype=FLOAT) - discount * policy_transition(mdp, log_policy).mT
-    return (1 - mdp.discount).unsqueeze(1) * torch.linalg.solve(system, mdp.start)
+    visits: Tensor = torch.linalg.solve(system, mdp.start)
+    return (1 - mdp.discount).unsqueeze(1) * visits
 
 
 def objective(mdp: MDP, log_policy: Tensor, temperature: Tensor | float = 0.0, log_reference: Tensor | float = 0.0) -> Tensor:

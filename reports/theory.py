@@ -61,11 +61,15 @@ class Statement(BaseModel):
         return f"softbench theory --statement {self.statement} --cases {self.cases} --seed {self.seed}"
 
     def errors(self) -> Table:
-        rows: list[list[Value]] = [[name, f"{error:.1e}", "holds" if error <= self.tolerance else "fails"] for name, error in self.parts.items()]
+        rows: list[list[Value]] = [
+            [name, f"{error:.1e}", "holds" if error <= self.tolerance else "fails"] for name, error in self.parts.items()
+        ]
         return Table(f"parts-{self.statement}", f"Parts of statement {self.statement}", "", ["part", "worst error", "verdict"], rows)
 
     def mistakes(self) -> Table:
-        rows: list[list[Value]] = [[each.name, each.where, _size(each.worst_error), "caught" if each.caught else "missed"] for each in self.planted]
+        rows: list[list[Value]] = [
+            [each.name, each.where, _size(each.worst_error), "caught" if each.caught else "missed"] for each in self.planted
+        ]
         columns = ["planted error", "planted in", "worst error", "verdict"]
         return Table(f"planted-{self.statement}", f"Errors planted for statement {self.statement}", "", columns, rows)
 
@@ -103,7 +107,9 @@ def read_theory(results: Path) -> Theory | None:
     try:
         statements = [Statement.model_validate(record) for record in json.loads(path.read_text(encoding="utf-8"))]
     except (OSError, ValueError, TypeError, ValidationError) as error:
-        raise InputError(f"{path}: cannot be read ({str(error).splitlines()[0]}); write it anew: softbench theory --out {path.parent}") from error
+        raise InputError(
+            f"{path}: cannot be read ({str(error).splitlines()[0]}); write it anew: softbench theory --out {path.parent}"
+        ) from error
     if not statements:
         raise InputError(f"{path}: holds no statement; write it anew: softbench theory --out {path.parent}")
     pictures = [picture for each in statements if (picture := each.picture())]
@@ -118,7 +124,9 @@ def _overview(statements: list[Statement]) -> Picture:
         for row, each in enumerate(statements):
             axes.barh(-row, each.tolerance, height=0.62, color=PLAIN["grid"], linewidth=0)
             shown = [min(max(mutant.worst_error, LEAST), MOST) for mutant in each.planted]
-            axes.plot(shown, [-row] * len(shown), "x", color=PLAIN["soft2"], markersize=5, label="with a planted error" if row == 0 else None)
+            axes.plot(
+                shown, [-row] * len(shown), "x", color=PLAIN["soft2"], markersize=5, label="with a planted error" if row == 0 else None
+            )
             label = "worst error" if row == 0 else None
             axes.plot(max(each.worst_error, LEAST), -row, "o", color=PLAIN["soft1"], markersize=5, label=label)
         _logarithmic(axes, "x")
@@ -139,9 +147,9 @@ def _plot(name: str, plot: dict[str, Any], command: str) -> Picture:
     def draw(figure: Figure) -> None:
         axes = figure.add_subplot()
         for index, series in enumerate(plot["series"]):
-            look = {"color": [*SOFT, PLAIN["ink"]][index % 7], "label": series["label"]}
+            look: dict[str, Any] = {"color": [*SOFT, PLAIN["ink"]][index % 7], "label": series["label"]}
             if series["line"]:
-                marks = {} if len(series["x"]) > 40 else {"marker": MARKERS[index % len(MARKERS)], "markersize": 4}
+                marks: dict[str, Any] = {} if len(series["x"]) > 40 else {"marker": MARKERS[index % len(MARKERS)], "markersize": 4}
                 axes.plot(series["x"], series["y"], linewidth=1.4, **look, **marks)
             else:
                 axes.plot(series["x"], series["y"], MARKERS[index % len(MARKERS)], markersize=3.5, alpha=0.6, **look)

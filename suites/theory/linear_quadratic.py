@@ -60,9 +60,7 @@ class Task:
         closed = (self.a - self.b * self.gain).square()
         return ((1 - self.discount) * self.first + self.discount * jolt) / (1 - self.discount * closed)
 
-    def q(
-        self, state: Tensor, action: Tensor, repeats: int, log_std: Tensor | None = None, temperature: float = 0.0
-    ) -> Tensor:
+    def q(self, state: Tensor, action: Tensor, repeats: int, log_std: Tensor | None = None, temperature: float = 0.0) -> Tensor:
         """Q(s, u) [N repeats, B] of states and actions [N repeats, B], `repeats` rows a task."""
         p = self.curvature(self.gain).detach()
         constant = self.constant(self.gain, log_std, temperature).detach()

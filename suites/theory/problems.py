@@ -168,7 +168,7 @@ class Paths:
 
 def enumerate_paths(mdp: MDP, log_policy: Tensor, steps: int, initial: Tensor) -> Paths:
     """Every path of `steps` steps under the policy from `initial` [N, S], those of probability 0 left out."""
-    count, states, actions = mdp.reward.shape
+    _, states, actions = mdp.reward.shape
     policy = log_policy.detach().exp()
     outcomes = torch.cat([mdp.transition, mdp.terminating.unsqueeze(-1)], -1)  # [N, S, A, S + 1]; the last one ends the episode
     state, weight = torch.arange(states), initial
@@ -248,6 +248,5 @@ def exact_value(problem: Problem, log_policy: Tensor, temperature: float, log_re
     reward = (policy * (problem.mdp.reward - temperature * ratio)).sum(-1)
     kept = (policy.unsqueeze(-1) * problem.mdp.transition).sum(2)
     system = torch.eye(problem.states, dtype=FLOAT) - problem.discount * kept
-    return torch.linalg.solve(system, reward)
-
-
+    value: Tensor = torch.linalg.solve(system, reward)
+    return value

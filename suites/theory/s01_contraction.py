@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from algorithms import maxent, tabular
-from suites.theory.problems import TEMPERATURES, Problem, distance, draw, excess, exact_value, over
-from suites.theory.statement import Errors, Mutant, Plot, Statement
+from suites.theory.problems import TEMPERATURES, Problem, distance, draw, exact_value, excess, over
+from suites.theory.statement import SOLVED, Errors, Mutant, Plot, Statement
 
 
 def operators(problem: Problem, q: Tensor) -> dict[str, Tensor]:
@@ -77,7 +77,7 @@ STATEMENT = Statement(
     source="Wei, soft Bellman operators; Schulman et al. 2017, Eq. 32-33, 39",
     computed="All four operators on random pairs of V and Q; and each operator itself, against the textbook's formula.",
     tolerance=1e-11,
-    reason="float64 rounding (2e-16), amplified by 1/(1 − γ) = 100 in a linear solve and again in Q* and its policy; two digits to spare",
+    reason=SOLVED,
     check=check,
     mutants=(
         Mutant("soft value without the factor τ", maxent, "soft_value", lambda right: lambda q, tau, ref=0.0: right(q, tau, ref) / tau),

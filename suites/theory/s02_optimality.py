@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 
 from algorithms import maxent, tabular
-from suites.theory.problems import Problem, distance, draw, excess, exact_value, over
-from suites.theory.statement import Errors, Mutant, Statement
+from suites.theory.problems import Problem, distance, draw, exact_value, excess, over
+from suites.theory.statement import SOLVED, Errors, Mutant, Statement
 
 RIVALS = 8
 
@@ -42,9 +42,11 @@ STATEMENT = Statement(
     title="The optimal soft value is the soft maximum of Q*, equal for every action to Q* − λ log π*; no policy beats it; it is unique.",
     formula="V_λ^* (s) = λ log ‖ exp( Q_λ^* (s,·) / λ ) ‖_1 = Q_λ^* (s,a) − λ log π_λ^* (a|s)",
     source="Wei, Theorem 2; with a reference policy: Schulman et al. 2017, Eq. 28-31",
-    computed="Q* by soft policy iteration; its policy's value by a linear solve; eight rival policies each, from random to nearly optimal.",
+    computed=(
+        "Q* by soft policy iteration; its policy's value by a linear solve; eight rival policies each, from random to nearly optimal."
+    ),
     tolerance=1e-11,
-    reason="float64 rounding (2e-16), amplified by 1/(1 − γ) = 100 in a linear solve and again in Q* and its policy; two digits to spare",
+    reason=SOLVED,
     check=check,
     mutants=(
         Mutant("soft value without the factor τ", maxent, "soft_value", lambda right: lambda q, tau, ref=0.0: right(q, tau, ref) / tau),

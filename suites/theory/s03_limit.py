@@ -9,7 +9,7 @@ import torch
 from algorithms import maxent, tabular
 from algorithms.tabular import FLOAT, MDP
 from suites.theory.problems import TEMPERATURES, Problem, distance, draw, excess, over
-from suites.theory.statement import Errors, Mutant, Plot, Statement
+from suites.theory.statement import SOLVED, Errors, Mutant, Plot, Statement
 
 
 def values_by_temperature(p: Problem) -> torch.Tensor:
@@ -67,13 +67,22 @@ STATEMENT = Statement(
     source="Wei, remark after Theorem 2",
     computed="Both bounds at five temperatures, equality at ties, and soft and hard optima of the same processes at all temperatures.",
     tolerance=1e-11,
-    reason="float64 rounding (2e-16), amplified by 1/(1 − γ) = 100 in a linear solve and again in Q* and its policy; two digits to spare",
+    reason=SOLVED,
     check=check,
     mutants=(
-        Mutant("soft value without the factor τ", maxent, "soft_value", lambda right: lambda q, tau, ref=0.0: right(q, tau, ref) / (tau or 1)),
+        Mutant(
+            "soft value without the factor τ", maxent, "soft_value", lambda right: lambda q, tau, ref=0.0: right(q, tau, ref) / (tau or 1)
+        ),
         Mutant("sum without exponent 1/τ", maxent, "soft_value", lambda right: lambda q, tau, ref=0.0: right(q, 1.0, ref)),
-        Mutant("mean, not maximum, at τ = 0", maxent, "soft_value", lambda right: lambda q, tau, ref=0.0: right(q, tau, ref) if tau else q.mean(-1)),
-        Mutant("log|A| taken off twice", maxent, "soft_value", lambda right: lambda q, tau, ref=0.0: right(q, tau, ref - math.log(q.shape[-1]))),
+        Mutant(
+            "mean, not maximum, at τ = 0",
+            maxent,
+            "soft_value",
+            lambda right: lambda q, tau, ref=0.0: right(q, tau, ref) if tau else q.mean(-1),
+        ),
+        Mutant(
+            "log|A| taken off twice", maxent, "soft_value", lambda right: lambda q, tau, ref=0.0: right(q, tau, ref - math.log(q.shape[-1]))
+        ),
     ),
     figure=figure,
 )

@@ -11,7 +11,7 @@ from algorithms import maxent, tabular
 from algorithms.pairs import ppo
 from algorithms.policies import Categorical
 from suites.theory.problems import SMALL, Paths, Problem, distance, draw, enumerate_paths, exact_value, gradient, make_ppo, over, rows_of
-from suites.theory.statement import Errors, Mutant, Statement
+from suites.theory.statement import SUMMED, Errors, Mutant, Statement
 
 STEPS, TRACE = 2, 0.9
 
@@ -64,11 +64,14 @@ STATEMENT = Statement(
     number=5,
     name="soft policy gradient theorem",
     title="Soft policy gradient theorem: Eq. 19 = Eq. 20 = the gradient of the entropy-regularized return, under discounted visits.",
-    formula="∇ J = sum_{s} η (s) sum_{a} [ q_π (s,a) ∇ π (a|s) ] + α η (s) ∇ H (s) = sum_{s} η (s) sum_{a} [ q_π (s,a) − α log π (a|s) ] ∇ π (a|s)",
+    formula=(
+        "∇ J = sum_{s} η (s) sum_{a} [ q_π (s,a) ∇ π (a|s) ] + α η (s) ∇ H (s) = sum_{s} η (s) sum_{a} [ q_π (s,a) − α "
+        "log π (a|s) ] ∇ π (a|s)"
+    ),
     source="Liu, Gu, Liu 2020, Eq. 19-20; the code's Eq. 35-41",
     computed="All two-step paths weighted by discounted visits; advantages and loss of PPO's arms at the old policy; autodiff of J.",
     tolerance=1e-10,
-    reason="float64 rounding (2e-16) of returns up to 100 rewards, summed over visits up to 1/(1 - γ) = 100 and a linear solve of that condition",
+    reason=SUMMED,
     check=check,
     mutants=(
         Mutant(

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from algorithms import maxent, tabular
-from algorithms.pairs import a2c, ppo
+from algorithms.pairs import a2c
 from algorithms.policies import Categorical
 from suites.theory.problems import (
     SMALL,
@@ -26,7 +26,7 @@ from suites.theory.problems import (
     over,
     rows_of,
 )
-from suites.theory.statement import Errors, Mutant, Plot, Statement
+from suites.theory.statement import SUMMED, Errors, Mutant, Plot, Statement
 
 STEPS = 2
 
@@ -108,12 +108,14 @@ def printed_eq_49(self: a2c.A2C, policy: Categorical, action: Tensor, advantage:
 STATEMENT = Statement(
     number=6,
     name="naive and proper gradient",
-    title="Naive and proper share the loss and differ in the value backup; only the proper gradient is that of the entropy-augmented return.",
+    title=(
+        "Naive and proper share the loss and differ in the value backup; only the proper gradient is that of the entropy-augmented return."
+    ),
     formula="g_{proper} = ∇ J , ∇ J − g_{naive} = − τ sum_{s} η (s) sum_{a} ∇ π (a|s) E [ sum_{d≥1} γ^d KL_d ]",
     source="Schulman et al. 2017, Eq. 48-50, 79-80; Liu, Gu, Liu 2020, after Eq. 20",
     computed="All two-step paths weighted by discounted visits; returns and loss of A2C's arms with exact V; autodiff of J.",
     tolerance=1e-10,
-    reason="float64 rounding (2e-16) of returns up to 100 rewards, summed over visits up to 1/(1 - γ) = 100 and a linear solve of that condition",
+    reason=SUMMED,
     check=check,
     mutants=(
         Mutant(

@@ -1,4 +1,4 @@
-"""7. The bandit: the objective by KL to the Boltzmann policy, and the gradient of the squared error. Schulman et al. 2017, Eq. 6, 13, 23."""
+"""7. The bandit: the objective by KL to the Boltzmann policy, and the squared error's gradient. Schulman et al. 2017, Eq. 6, 13, 23."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from torch import Tensor
 from algorithms import maxent
 from algorithms.pairs import dqn
 from algorithms.tabular import FLOAT, MDP
-from suites.theory.problems import Problem, distance, draw, gradient, make_dqn, over, rows_of, table_network
-from suites.theory.statement import Errors, Mutant, Statement
+from suites.theory.problems import Problem, distance, draw, gradient, make_dqn, over, table_network
+from suites.theory.statement import EXPONENTIATED, Errors, Mutant, Statement
 
 OUTCOMES = 3  # rewards that an action can give
 
@@ -80,9 +80,11 @@ STATEMENT = Statement(
     title="In a bandit the gradient of the squared error of q is −τ times the policy gradient plus the gradient of the value error.",
     formula="∇ L = − τ ∇ E [ r − τ KL ] + ∇ E [ frac{1}{2} ( v_θ − ( r − τ KL ) )^2 ]",
     source="Schulman et al. 2017, Eq. 6, 13, 23",
-    computed="Expectations over all actions and rewards; the gradient of DQN's own loss; autodiff of the right-hand side; uniform and other π̄.",
+    computed=(
+        "Expectations over all actions and rewards; the gradient of DQN's own loss; autodiff of the right-hand side; uniform and other π̄."
+    ),
     tolerance=1e-10,
-    reason="float64 rounding (2e-16) of q/τ up to 5000 at τ = 0.001, which the exponential turns into relative errors of probabilities (1e-12)",
+    reason=EXPONENTIATED,
     check=check,
     mutants=(
         Mutant("KL with the wrong sign", maxent, "kl", lambda right: lambda log_policy, ref: -right(log_policy, ref)),
@@ -113,7 +115,9 @@ STATEMENT = Statement(
             "an ended episode bootstraps",
             dqn,
             "n_step_windows",
-            lambda right: lambda reward, penalty, after, ended, ends, discount: right(reward, penalty, after, ended & False, ends, discount),
+            lambda right: (
+                lambda reward, penalty, after, ended, ends, discount: right(reward, penalty, after, ended & False, ends, discount)
+            ),
         ),
     ),
 )

@@ -24,7 +24,7 @@ from suites.theory.problems import (
     rows_of,
     table_network,
 )
-from suites.theory.statement import Errors, Mutant, Statement
+from suites.theory.statement import EXPONENTIATED, Errors, Mutant, Statement
 
 MOST_STEPS = 3
 VALUE_COEFFICIENT = 0.5
@@ -103,8 +103,9 @@ def check(cases: int, seed: int) -> Errors:
 
             learner_q = q.clone().requires_grad_()
             now, log_ratio, _ = parts(learner_q, tau, reference)
-            columns = [log_ratio[:, first, action], now[:, first], backup, tau * kl.detach()[:, first]]
-            online = pgql.loss(*(column.reshape(-1, 1) for column in columns), tau, VALUE_COEFFICIENT)
+            streams = [log_ratio[:, first, action], now[:, first], backup, tau * kl.detach()[:, first]]
+            advantage_stream, value_stream, fitted, penalty = (stream.reshape(-1, 1) for stream in streams)
+            online = pgql.loss(advantage_stream, value_stream, fitted, penalty, tau, VALUE_COEFFICIENT)
             found = gradient(paths.weight.detach() * online.view(p.count, -1), learner_q)
             scaled = gradient(paths.weight.detach() * (policy_part + VALUE_COEFFICIENT * value_part), leaf)
             errors[f"online soft Q-learning = A2C, {form} form"] = distance(found, scaled, 1 + 1 / tau)
@@ -116,7 +117,9 @@ def check(cases: int, seed: int) -> Errors:
             mass = log_policy.detach().exp() / p.states
             errors[f"E[y] is the n-step backup, {form} form"] = distance(taken.view_as(q), mass * operator)
             if form == "KL" and p.uniform:
-                errors["Eq. 65 by A2C's losses"] = distance(dqn_gradient(p, q, paths, arm, None, cut)[0], a2c_gradient(p, q, paths, value.detach(), cut))
+                errors["Eq. 65 by A2C's losses"] = distance(
+                    dqn_gradient(p, q, paths, arm, None, cut)[0], a2c_gradient(p, q, paths, value.detach(), cut)
+                )
         return errors
 
     return over(draw(cases, seed, 8, SMALL, layouts=False), one)
@@ -128,9 +131,12 @@ STATEMENT = Statement(
     title="The gradient of the n-step soft Q-learning loss is −τ times the policy gradient plus the gradient of the value error.",
     formula="∇ E [ frac{1}{2} ( Q_θ − y_t )^2 ] = E [ − τ ∇ log π_θ Δ_t + τ^2 ∇ KL + ∇ frac{1}{2} ( V_θ − V̂_t )^2 ]",
     source="Schulman et al. 2017, Eq. 44-47, 57-65, section 6.3",
-    computed="All paths of 1 to 3 steps, with terminations and time limits; gradients of DQN's loss (KL, entropy form, any π̄), of A2C's and of pgql's.",
+    computed=(
+        "All paths of 1 to 3 steps, with terminations and time limits; gradients of DQN's loss (KL, entropy form, any "
+        "π̄), of A2C's and of pgql's."
+    ),
     tolerance=1e-10,
-    reason="float64 rounding (2e-16) of q/τ up to 5000 at τ = 0.001, which the exponential turns into relative errors of probabilities (1e-12)",
+    reason=EXPONENTIATED,
     check=check,
     mutants=(
         Mutant(
@@ -144,16 +150,16 @@ STATEMENT = Statement(
             "the first KL is not cancelled",
             dqn.DQN,
             "target",
-            lambda right: lambda self, net, window: (
-                right(self, net, window) - self.penalty(self.q(net, window["observation"][:, :, 0]))
-            ),
+            lambda right: lambda self, net, window: right(self, net, window) - self.penalty(self.q(net, window["observation"][:, :, 0])),
         ),
         Mutant(
             "no KL in the return that the value fits",
             a2c.A2C,
             "returns",
-            lambda right: lambda self, rollout, policy, after: right(
-                a2c.A2C(self.settings, self.spaces, self.steps, kl_in_return=False), rollout, policy, after
+            lambda right: (
+                lambda self, rollout, policy, after: right(
+                    a2c.A2C(self.settings, self.spaces, self.steps, kl_in_return=False), rollout, policy, after
+                )
             ),
             "Schulman et al. 2017, Eq. 54: y_t = Σ γ^d r_{t+d} + γ^d V(s_{t+d})",
             "y_t = Σ γ^d (r_{t+d} − τKL_{t+d}) + γ^n V(s_{t+n})",

@@ -61,7 +61,8 @@ def check(cases: int, seed: int) -> Errors:
             objective = new * delta - tau * (new.exp() * (new - p.log_reference)).sum(-1, keepdim=True)
         g = gradient(pairs * objective, leaf).flatten(1)
         score = torch.eye(p.states, dtype=torch.float64).view(1, p.states, 1, p.states, 1) * (
-            torch.eye(p.actions, dtype=torch.float64).view(1, 1, p.actions, 1, p.actions) - log_policy.exp().view(p.count, p.states, 1, 1, -1)
+            torch.eye(p.actions, dtype=torch.float64).view(1, 1, p.actions, 1, p.actions)
+            - log_policy.exp().view(p.count, p.states, 1, 1, -1)
         )
         score = score.flatten(3)
         natural = npg.natural_gradient(tabular.fisher(visits, log_policy, score), g).view_as(logits)
@@ -92,9 +93,13 @@ STATEMENT = Statement(
     number=9,
     name="damped soft Q = natural gradient",
     title="A damped soft Q-learning step ε is a natural gradient step ε/τ on the entropy-regularized return.",
-    formula="Q_θ − Q̂^ε = τ ( log π_θ − log π_{old} ) − ε ( Δ − τ [ log frac{π_{old}}{π̄} − KL ] ) , log π^+ = log π + frac{ε}{τ} F^† g + c_s",
+    formula=(
+        "Q_θ − Q̂^ε = τ ( log π_θ − log π_{old} ) − ε ( Δ − τ [ log frac{π_{old}}{π̄} − KL ] ) , log π^+ = log π + frac{ε}{τ} F^† g + c_s"
+    ),
     source="Schulman et al. 2017, Eq. 66-78 (Eq. 78 corrected)",
-    computed="DQN's targets in expectation, A2C's policy gradient, the exact Fisher matrix; whole steps in the softmax and in random features.",
+    computed=(
+        "DQN's targets in expectation, A2C's policy gradient, the exact Fisher matrix; whole steps in the softmax and in random features."
+    ),
     tolerance=1e-9,
     reason="float64 rounding (2e-16) amplified by the condition number of the Fisher matrix, up to 1e5 here",
     check=check,

@@ -15,7 +15,8 @@ def regression(p: Problem, visits: Tensor, psi: Tensor, log_policy: Tensor, adva
     """The shortest minimizer w* [N, K] of E[(psi w - A)^2] over visits and actions."""
     root = (visits.unsqueeze(-1) * log_policy.exp()).sqrt().unsqueeze(-1)
     design, wanted = (root * psi).flatten(1, 2), (root * advantage.unsqueeze(-1)).flatten(1, 2)
-    return torch.linalg.lstsq(design, wanted, rcond=1e-6, driver="gelsd").solution.squeeze(-1)
+    best: Tensor = torch.linalg.lstsq(design, wanted, rcond=1e-6, driver="gelsd").solution
+    return best.squeeze(-1)
 
 
 def check(cases: int, seed: int) -> Errors:
@@ -50,7 +51,9 @@ STATEMENT = Statement(
     title="The natural gradient is the best fit of the advantage by scores; for a softmax it multiplies π by exp(ηA/(1−γ)).",
     formula="F^† ∇ V = frac{ω^*}{1−γ} , π^+ (a|s) ∝ π (a|s) exp( frac{η}{1−γ} A^π (s,a) )",
     source="Wei, natural policy gradient (after Agarwal et al. 2021)",
-    computed="Gradient by autodiff through the linear solve, exact visits and Fisher matrix, least squares; softmax tables and random features.",
+    computed=(
+        "Gradient by autodiff through the linear solve, exact visits and Fisher matrix, least squares; softmax tables and random features."
+    ),
     tolerance=1e-8,
     reason="float64 rounding (2e-16) amplified by the condition number of the Fisher matrix, up to 1e6 where a state is hardly visited",
     check=check,

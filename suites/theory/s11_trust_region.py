@@ -7,8 +7,8 @@ from torch import Tensor
 
 from algorithms import maxent, tabular
 from algorithms.losses import trpo
-from suites.theory.problems import DISCOUNTS, Problem, distance, draw, excess, exact_value, gradient, over
-from suites.theory.statement import Errors, Mutant, Plot, Statement
+from suites.theory.problems import DISCOUNTS, Problem, distance, draw, exact_value, excess, gradient, over
+from suites.theory.statement import SOLVED, Errors, Mutant, Plot, Statement
 
 
 def surrogate(p: Problem, log_new: Tensor, visits: Tensor, value: Tensor, advantage: Tensor) -> Tensor:
@@ -71,12 +71,14 @@ def figure(seed: int) -> Plot:
 STATEMENT = Statement(
     number=11,
     name="trust region bound",
-    title="A policy's value is the old one's plus its advantages under its own visits; TRPO's surrogate matches to first order and bounds it.",
+    title=(
+        "A policy's value is the old one's plus its advantages under its own visits; TRPO's surrogate matches to first order and bounds it."
+    ),
     formula="V^{π_θ} ≥ V_t (θ) − frac{2 γ ε_t}{(1−γ)^2} max_s KL ( π_t ‖ π_θ )",
     source="Wei, trust region policy optimization (after Schulman et al. 2015; the lecture prints 2017)",
     computed="Random pairs of policies, from nearly equal to far apart; exact values, visits and advantages; gradients by autodiff.",
     tolerance=1e-11,
-    reason="float64 rounding (2e-16), amplified by 1/(1 − γ) = 100 in a linear solve and again in Q* and its policy; two digits to spare",
+    reason=SOLVED,
     check=check,
     mutants=(
         Mutant("no penalty", trpo, "penalty_coefficient", lambda right: lambda discount, largest: 0 * right(discount, largest)),

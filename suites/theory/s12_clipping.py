@@ -79,7 +79,9 @@ STATEMENT = Statement(
     title="The minimum makes PPO's clipped objective a lower bound of the unclipped one; where the clip acts its gradient is exactly 0.",
     formula="min ( r_θ A , clip ( r_θ , 1−ε , 1+ε ) A ) ≤ r_θ A",
     source="Wei, proximal policy optimization; Liu, Gu, Liu 2020, Eq. 33, 38-41",
-    computed="All state-action pairs of random policies, near and far; objectives and gradients of PPO's four arms; its clipped value loss.",
+    computed=(
+        "All state-action pairs of random policies, near and far; objectives and gradients of PPO's four arms; its clipped value loss."
+    ),
     tolerance=1e-13,
     reason="float64 rounding (2e-16) of a few products; ratios here stay below 1e4",
     check=check,
@@ -92,8 +94,10 @@ STATEMENT = Statement(
             "Liu et al. Eq. 41 with + for −",
             ppo.PPO,
             "policy_loss",
-            lambda right: lambda self, policy, action, old, advantage: right(
-                self, policy, action, old, advantage + 2 * self.log_policy_in_advantage * self.settings.temperature * old
+            lambda right: (
+                lambda self, policy, action, old, advantage: right(
+                    self, policy, action, old, advantage + 2 * self.log_policy_in_advantage * self.settings.temperature * old
+                )
             ),
         ),
     ),

@@ -35,7 +35,9 @@ STATEMENT = Statement(
     title="Deterministic policy gradient theorem: the gradient of V is the visit-weighted slope of Q times that of the policy.",
     formula="∇_θ V (μ) = frac{1}{1−γ} E_{s∼d} [ ∇_θ π_θ (s) ∇_a Q (s,a) |_{a=π_θ(s)} ]",
     source="Wei, Theorem 1; Liu, Gu, Liu 2020, Eq. 27",
-    computed="Linear-quadratic tasks s' = as + bu + noise, u = −θs; the gradient of ddpg's loss under exact visits against dV/dθ by hand.",
+    computed=(
+        "Linear-quadratic tasks s' = as + bu + noise, u = −θs; the gradient of ddpg's loss under exact visits against dV/dθ by hand."
+    ),
     tolerance=1e-11,
     reason="float64 rounding (2e-16) in closed forms that divide by 1 − γ(a − bθ)² and 1 − γ, both at least 0.01",
     check=check,

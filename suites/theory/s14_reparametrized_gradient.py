@@ -114,7 +114,10 @@ STATEMENT = Statement(
     source="Liu, Gu, Liu 2020, Eq. 26-32, Fig. 1 line 14; Fragkiadaki, CMU 10-703, KL form of the policy update",
     computed="Linear-quadratic tasks under exact visits against autodiff of J; cubic Q by Gauss-Hermite quadrature, exact for it.",
     tolerance=1e-11,
-    reason="float64 rounding (2e-16) in closed forms that divide by 1 − γ(a − bθ)² and 1 − γ, both at least 0.01; quadrature exact to degree 15",
+    reason=(
+        "float64 rounding (2e-16) in closed forms that divide by 1 − γ(a − bθ)² and 1 − γ, both at least 0.01; "
+        "quadrature exact to degree 15"
+    ),
     check=check,
     mutants=(
         Mutant("entropy with the wrong sign", ddpg, "sac1_policy_loss", lambda right: lambda pi, eps, q, tau: right(pi, eps, q, -tau)),

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from algorithms import maxent, returns, tabular, traces
 from suites.theory.problems import SMALL, Problem, distance, draw, enumerate_paths, exact_value, over
-from suites.theory.statement import Errors, Mutant, Statement
+from suites.theory.statement import SOLVED, Errors, Mutant, Statement
 
 STEPS = 3
 
@@ -83,7 +83,9 @@ def check(cases: int, seed: int) -> Errors:
         truncated[:, -1] = True
         flags = (terminated, truncated, p.discount)
         ends = (terminated | truncated)[:, :-1]
-        after = torch.cat([torch.where(ends, after[:, :-1], value[:, 1:]), after[:, -1:]], 1)  # within an episode, V(s_{t+1}) is the next V(s_t)
+        after = torch.cat(
+            [torch.where(ends, after[:, :-1], value[:, 1:]), after[:, -1:]], 1
+        )  # within an episode, V(s_{t+1}) is the next V(s_t)
         on_policy = traces.v_trace(reward, value, after, 0 * log_ratio, *flags)
         clipped = traces.v_trace(reward, value, after, log_ratio, *flags, clip_rho=0.8, clip_c=0.6)
         ones = traces.td_lambda(reward, 0 * reward, value, after, *flags, 1.0)
@@ -134,9 +136,11 @@ STATEMENT = Statement(
     title="The TD(λ) backup is V + τKL plus the (γλ)-discounted sum of soft Bellman errors; V-trace with ratios 1 is the n-step return.",
     formula="[ 𝒯_λ Q ] (s,a) = V_Q (s) + τ KL (s) + E [ sum_{t≥0} (γ λ)^t δ_t ]",
     source="Schulman et al. 2017, Eq. 33-43 (Eq. 43 corrected); Espeholt et al. 2018, Eq. 1 (named by Liu et al. 2020)",
-    computed="Both sides as linear systems over all state-action pairs; the code's targets over all three-step paths; random flags and ratios.",
+    computed=(
+        "Both sides as linear systems over all state-action pairs; the code's targets over all three-step paths; random flags and ratios."
+    ),
     tolerance=1e-11,
-    reason="float64 rounding (2e-16), amplified by 1/(1 − γ) = 100 in a linear solve and again in Q* and its policy; two digits to spare",
+    reason=SOLVED,
     check=check,
     mutants=(
         Mutant(
@@ -157,8 +161,8 @@ STATEMENT = Statement(
             "λ for γλ",
             traces,
             "gae",
-            lambda right: lambda reward, v, after, ended, cut, discount, trace: right(
-                reward, v, after, ended, cut, discount, trace / (discount or 1)
+            lambda right: (
+                lambda reward, v, after, ended, cut, discount, trace: right(reward, v, after, ended, cut, discount, trace / (discount or 1))
             ),
         ),
         Mutant(

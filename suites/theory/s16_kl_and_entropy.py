@@ -12,7 +12,7 @@ from algorithms import maxent, tabular
 from algorithms.pairs import dqn
 from algorithms.tabular import FLOAT, MDP
 from suites.theory.problems import Problem, distance, draw, exact_value, make_dqn, over
-from suites.theory.statement import Errors, Mutant, Plot, Statement
+from suites.theory.statement import SOLVED, Errors, Mutant, Plot, Statement
 
 FORMS = {"KL": "soft-dqn-kl", "entropy": "soft-dqn-entropy"}
 
@@ -53,7 +53,9 @@ def check(cases: int, seed: int) -> Errors:
         counting = exact_value(p, policy["KL"], tau, 0.0)
         uniform = exact_value(p, policy["KL"], tau, torch.full_like(p.log_reference, 1 / p.actions).log())
         errors["a policy's values differ by τ log|A| for each step alive"] = distance(counting - uniform, worth * alive, 1 + tau)
-        errors["KL value is that of its policy"] = distance(maxent.soft_value(q["KL"], tau, maxent.log_uniform(p.actions)), uniform, 1 + tau)
+        errors["KL value is that of its policy"] = distance(
+            maxent.soft_value(q["KL"], tau, maxent.log_uniform(p.actions)), uniform, 1 + tau
+        )
         if not ending:
             difference = maxent.soft_value(q["entropy"], tau) - maxent.soft_value(q["KL"], tau, maxent.log_uniform(p.actions))
             constant = torch.full_like(difference, worth / (1 - p.discount))
@@ -75,7 +77,8 @@ def figure(seed: int) -> Plot:
     p = replace(p, mdp=replace(p.mdp, discount=torch.tensor([0.9], dtype=FLOAT)))
     costs = [0.05 * step for step in range(31)]
     series = [
-        {"label": f"{form} form", "x": costs, "y": [float(chance_to_stay(p, cost, form)[0]) for cost in costs], "line": True} for form in FORMS
+        {"label": f"{form} form", "x": costs, "y": [float(chance_to_stay(p, cost, form)[0]) for cost in costs], "line": True}
+        for form in FORMS
     ]
     caption = "One state, stay or end, γ = 0.9, τ = 1: where one line is above and the other below 1/2 the two forms choose differently."
     return Plot("Staying alive for its entropy", caption, "cost of staying", "probability of staying", series)
@@ -87,9 +90,11 @@ STATEMENT = Statement(
     title="KL and entropy form share the optimal policy unless episodes can end; then entropy pays for staying alive.",
     formula="V_{entropy} − V_{KL} = frac{τ log |A|}{1−γ}",
     source="Schulman et al. 2017, section 6.2, Eq. 82-83 (corrected)",
-    computed="Both optima, held to the backup of DQN's arms; values by linear solves; a task of one state in which the forms choose differently.",
+    computed=(
+        "Both optima, held to the backup of DQN's arms; values by linear solves; a task of one state in which the forms choose differently."
+    ),
     tolerance=1e-11,
-    reason="float64 rounding (2e-16), amplified by 1/(1 − γ) = 100 in a linear solve and again in Q* and its policy; two digits to spare",
+    reason=SOLVED,
     check=check,
     mutants=(
         Mutant(

@@ -111,7 +111,10 @@ STATEMENT = Statement(
     title="Particles moved by SVGD reach the Boltzmann density of a bimodal Q.",
     formula="Δ f = frac{1}{n} sum_{i} [ κ ( a_i , f ) ∇_a Q (s,a) |_{a_i} + α ∇_a κ (a,f) |_{a_i} ]",
     source="Fragkiadaki, CMU 10-703 (SVGD soft Q-learning), after Haarnoja et al. 2017",
-    computed="30 particles after 200 steps from an even grid; Wasserstein-1 distance to the exact quantiles in standard deviations; share of a mode.",
+    computed=(
+        "30 particles after 200 steps from an even grid; Wasserstein-1 distance to the exact quantiles in standard "
+        "deviations; share of a mode."
+    ),
     tolerance=0.035,
     reason="resolution: 30 particles carry shares of 1/30 = 0.033; no rounding is involved",
     check=check,

@@ -63,7 +63,9 @@ def test_a_batch_of_temperatures_is_the_single_ones():
     together = tabular.policy_iteration(mdp, temperatures, reference)
     for row, tau in enumerate(temperatures.tolist()):
         alone = MDP(*(getattr(mdp, name)[row : row + 1] for name in ("transition", "reward", "discount", "start")))
-        torch.testing.assert_close(together[row : row + 1], tabular.policy_iteration(alone, tau, reference[row : row + 1]), rtol=0, atol=1e-12)
+        torch.testing.assert_close(
+            together[row : row + 1], tabular.policy_iteration(alone, tau, reference[row : row + 1]), rtol=0, atol=1e-12
+        )
 
 
 def test_occupancy_is_the_discounted_sum_of_visits():

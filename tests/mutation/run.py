@@ -50,20 +50,34 @@ MUTANTS = [
     Mutant(MAXENT, "log_softmax(q / temperature + log_reference, -1)", "log_softmax(q / temperature, -1)"),
     Mutant(MAXENT, "return -(log_policy.exp() * log_policy).sum(-1)", "return (log_policy.exp() * log_policy).sum(-1)"),
     Mutant(MAXENT, "return -(log_policy.exp() * log_policy).sum(-1)", "return -(log_policy.exp() * log_policy).mean(-1)"),
-    Mutant(MAXENT, "(log_policy.exp() * (log_policy - log_reference)).sum(-1)", "(log_policy.exp() * (log_reference - log_policy)).sum(-1)"),
+    Mutant(
+        MAXENT, "(log_policy.exp() * (log_policy - log_reference)).sum(-1)", "(log_policy.exp() * (log_reference - log_policy)).sum(-1)"
+    ),
     Mutant(MAXENT, "(log_policy.exp() * (log_policy - log_reference)).sum(-1)", "(log_policy.exp() * log_policy).sum(-1)"),
-    Mutant(MAXENT, "return temperature * kl(log_boltzmann(q, temperature, log_reference)", "return kl(log_boltzmann(q, temperature, log_reference)"),
-    Mutant(MAXENT, "kl(log_boltzmann(q, temperature, log_reference), log_reference)", "kl(log_boltzmann(q, temperature, log_reference), 0.0)"),
+    Mutant(
+        MAXENT,
+        "return temperature * kl(log_boltzmann(q, temperature, log_reference)",
+        "return kl(log_boltzmann(q, temperature, log_reference)",
+    ),
+    Mutant(
+        MAXENT, "kl(log_boltzmann(q, temperature, log_reference), log_reference)", "kl(log_boltzmann(q, temperature, log_reference), 0.0)"
+    ),
     Mutant(MAXENT, "kl(log_boltzmann(q, temperature, log_reference), log_reference)", "kl(log_boltzmann(q, temperature), log_reference)"),
     Mutant(RETURNS, "delta = reward + discount * next_value * ~terminated - value", "delta = reward + next_value * ~terminated - value"),
     Mutant(RETURNS, "delta = reward + discount * next_value * ~terminated - value", "delta = reward + discount * next_value - value"),
-    Mutant(RETURNS, "delta = reward + discount * next_value * ~terminated - value", "delta = reward + discount * next_value * ~terminated + value"),
+    Mutant(
+        RETURNS,
+        "delta = reward + discount * next_value * ~terminated - value",
+        "delta = reward + discount * next_value * ~terminated + value",
+    ),
     Mutant(RETURNS, "discount * next_value * ~terminated - value", "discount * next_value * ~(terminated | truncated) - value"),
     Mutant(RETURNS, "torch.full_like(reward, discount * trace)", "torch.full_like(reward, trace)"),
     Mutant(RETURNS, "torch.full_like(reward, discount * trace)", "torch.full_like(reward, discount)"),
     Mutant(RETURNS, "discount * trace) * ~(terminated | truncated)", "discount * trace) * ~terminated"),
     Mutant(RETURNS, "target = reward + discount * next_value * ~terminated\n    ends", "target = reward + discount * next_value\n    ends"),
-    Mutant(RETURNS, "target = reward + discount * next_value * ~terminated\n    ends", "target = reward + next_value * ~terminated\n    ends"),
+    Mutant(
+        RETURNS, "target = reward + discount * next_value * ~terminated\n    ends", "target = reward + next_value * ~terminated\n    ends"
+    ),
     Mutant(RETURNS, "ends = terminated | truncated\n    following", "ends = terminated\n    following"),
     Mutant(RETURNS, "reward[:, t] + discount * following", "reward[:, t] + following"),
     Mutant(
@@ -100,7 +114,9 @@ MUTANTS = [
     Mutant(PPO, "return -objective, ratio", "return objective, ratio"),
     Mutant(PPO, "torch.max(error, (clipped - target).square())", "torch.min(error, (clipped - target).square())"),
     Mutant(PPO, "return 0.5 * error.mean(1)", "return error.mean(1)"),
-    Mutant(A2C, "rollout.reward - self.kl_in_return * s.temperature * penalty", "rollout.reward + self.kl_in_return * s.temperature * penalty"),
+    Mutant(
+        A2C, "rollout.reward - self.kl_in_return * s.temperature * penalty", "rollout.reward + self.kl_in_return * s.temperature * penalty"
+    ),
     Mutant(A2C, "rollout.reward - self.kl_in_return * s.temperature * penalty", "rollout.reward - s.temperature * penalty"),
     Mutant(A2C, "self.kl_in_return * s.temperature * penalty", "self.kl_in_return * penalty"),
     Mutant(A2C, "-policy.log_prob(action) * advantage + self", "policy.log_prob(action) * advantage + self"),
@@ -116,7 +132,9 @@ MUTANTS = [
     Mutant(DQN, 'self.q(q_online, window["observation"][:, :, 0])', 'self.q(q_online, window["next_observation"][:, :, 0])'),
     Mutant(TRACES, "return value + penalty + gae(reward - penalty", "return value + gae(reward - penalty"),
     Mutant(TRACES, "gae(reward - penalty", "gae(reward + penalty"),
-    Mutant(TRACES, "rho, c = ratio.clamp(max=clip_rho), ratio.clamp(max=clip_c)", "c, rho = ratio.clamp(max=clip_rho), ratio.clamp(max=clip_c)"),
+    Mutant(
+        TRACES, "rho, c = ratio.clamp(max=clip_rho), ratio.clamp(max=clip_c)", "c, rho = ratio.clamp(max=clip_rho), ratio.clamp(max=clip_c)"
+    ),
     Mutant(TRACES, "carry = discount * c *", "carry = c *"),
     Mutant(TRACES, "discount * c * ~(terminated | truncated)", "discount * c * ~terminated"),
     Mutant(SVGD, "kappa = (-square / width).exp()", "kappa = (-square * width).exp()"),
@@ -132,7 +150,7 @@ MUTANTS = [
     Mutant(PGQL, "_scaled(temperature * log_ratio, 1 / temperature)", "_scaled(temperature * log_ratio, 1.0)"),
     Mutant(PGQL, "- (penalty + backup)", "- (backup - penalty)"),
     Mutant(TABULAR, "(log_policy.exp() * mdp.reward).sum(-1) - penalty", "(log_policy.exp() * mdp.reward).sum(-1) + penalty"),
-    Mutant(TABULAR, "return (1 - mdp.discount).unsqueeze(1) * torch.linalg.solve", "return torch.linalg.solve"),
+    Mutant(TABULAR, "return (1 - mdp.discount).unsqueeze(1) * visits", "return visits"),
 ]
 
 
@@ -141,7 +159,7 @@ import dataclasses, sys
 from suites.theory import STATEMENTS
 from suites.theory.statement import run
 each = (dataclasses.replace(statement, mutants=(), figure=None) for statement in STATEMENTS.values())
-sys.exit(next((f"statement {statement.number}" for statement in each if not run(statement, {cases}, 0)[0]["holds"]), 0))
+sys.exit(next((f"statement {statement.number}" for statement in each if not run(statement, int(sys.argv[1]), 0)[0]["holds"]), 0))
 """
 TESTS = ["-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "-m", "not slow", "tests/algorithms"]
 
@@ -163,7 +181,7 @@ def judge(mutant: Mutant, tree: Path, cases: int, both: bool) -> list[str]:
     path.write_text(changed)
     killers = []
     try:
-        if not passes(["-c", STATEMENTS.format(cases=cases)], tree):
+        if not passes(["-c", STATEMENTS, str(cases)], tree):
             killers.append("statements")
         if (both or not killers) and not passes(TESTS, tree):
             killers.append("tests")
@@ -193,7 +211,7 @@ def main() -> None:
             (Path(folder) / str(worker)).mkdir()
             trees.put(copied_tree(Path(folder) / str(worker)))
         first = trees.get()
-        for arguments in (["-c", STATEMENTS.format(cases=chosen.cases)], TESTS):
+        for arguments in (["-c", STATEMENTS, str(chosen.cases)], TESTS):
             if not passes(arguments, first):
                 raise SystemExit(f"without any mutant this fails already: python {arguments[:3]}")
         trees.put(first)

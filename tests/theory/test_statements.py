@@ -32,9 +32,11 @@ def test_there_are_seventeen():
 def test_a_planted_error_is_gone_afterwards():
     right = maxent.kl
     mutant = Mutant("sign", maxent, "kl", lambda kl: lambda log_policy, reference: -kl(log_policy, reference))
-    with pytest.raises(KeyError), mutant.planted():
+    with mutant.planted():
         assert maxent.kl is not right
-        raise KeyError
+    assert maxent.kl is right
+    with pytest.raises(ZeroDivisionError), mutant.planted():
+        1 / 0  # noqa: B018
     assert maxent.kl is right
     assert mutant.where == "maxent.kl"
 
