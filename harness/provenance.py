@@ -19,7 +19,12 @@ OURS = ("algorithms", "harness", "suites")
 
 def code_files(pair: str) -> list[str]:
     """The files that determine a pair's numbers: all of ours that the training fold and the pair import, relative to the root."""
-    waiting, found = [ROOT / "harness" / "segments.py", ROOT / "algorithms" / "pairs" / f"{pair}.py"], set()
+    return reached([ROOT / "harness" / "segments.py", ROOT / "algorithms" / "pairs" / f"{pair}.py"])
+
+
+def reached(starts: list[Path]) -> list[str]:
+    """The given files and all of ours that they import, directly or not, relative to the root."""
+    waiting, found = list(starts), set()
     while waiting:
         path = waiting.pop()
         if path not in found:

@@ -1,7 +1,7 @@
 """Formulas as MathML, which browsers draw without scripts or network, from a small linear notation.
 
 Letters are single unless written in a row of ASCII (`log`, `KL`); `x_i`, `x^2`, `x_{i,j}` are scripts; `frac{a}{b}` is a fraction;
-`sum_{i}` and `max_a` take their script below. Everything else stands for itself.
+`sum_{i}` and `max_a` take their script below; `;` parts two formulas. Everything else stands for itself.
 """
 
 from __future__ import annotations
@@ -65,6 +65,8 @@ def _atom(tokens: list[str]) -> str:
         parts = [_atom(tokens), _atom(tokens)]
         return f"<mfrac>{''.join(parts)}</mfrac>"
     text = escape(SYMBOLS.get(token, token))
+    if token == ";":
+        return '<mo>,</mo><mspace width="1.5em"></mspace>'
     if token[0].isdigit():
         return f"<mn>{text}</mn>"
     if token in SYMBOLS or not token[0].isalpha():

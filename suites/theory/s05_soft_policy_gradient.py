@@ -60,13 +60,21 @@ def no_bonus(right: Any) -> Any:
     return changed
 
 
+def bonus_by_action(right: Any) -> Any:
+    def changed(self: ppo.PPO, policy: Categorical, *arguments: Any) -> Any:
+        loss, ratio = right(self, policy, *arguments)
+        return loss - (self.spaces.actions - 1) * self.bonus * self.settings.temperature * policy.entropy().mean(1), ratio
+
+    return changed
+
+
 STATEMENT = Statement(
     number=5,
     name="soft policy gradient theorem",
     title="Soft policy gradient theorem: Eq. 19 = Eq. 20 = the gradient of the entropy-regularized return, under discounted visits.",
     formula=(
-        "∇ J = sum_{s} η (s) sum_{a} [ q_π (s,a) ∇ π (a|s) ] + α η (s) ∇ H (s) = sum_{s} η (s) sum_{a} [ q_π (s,a) − α "
-        "log π (a|s) ] ∇ π (a|s)"
+        "∇ J = sum_{s} η (s) ( sum_{a} q_π (s,a) ∇ π (a|s) + α ∇ H (s) ) "
+        "= sum_{s} η (s) sum_{a} [ q_π (s,a) − α log π (a|s) ] ∇ π (a|s)"
     ),
     source="Liu, Gu, Liu 2020, Eq. 19-20; the code's Eq. 35-41",
     computed="All two-step paths weighted by discounted visits; advantages and loss of PPO's arms at the old policy; autodiff of J.",
@@ -81,6 +89,14 @@ STATEMENT = Statement(
             lambda right: lambda *arguments: tuple(-each for each in right(*arguments)),
             "Liu, Gu, Liu 2020, Algorithm 1, line 9: θ ← θ − λ∇L with L of Eq. 38 or 40, which is maximized",
             "θ ← θ + λ∇L",
+        ),
+        Mutant(
+            "α∇H inside the sum over actions, so that each action counts it",
+            ppo.PPO,
+            "policy_loss",
+            bonus_by_action,
+            "Liu, Gu, Liu 2020, Eq. 11-19: Σ_a [q ∇π + α∇H]",
+            "Σ_a [q ∇π] + α∇H",
         ),
         Mutant("Eq. 19 without α∇H", ppo.PPO, "policy_loss", no_bonus),
         Mutant("entropy with the wrong sign", maxent, "entropy", lambda right: lambda log_policy: -right(log_policy)),

@@ -181,7 +181,7 @@ STATEMENT = Statement(
             pgql,
             "loss",
             lambda right: lambda ratio, value, backup, penalty, tau, c: tau * right(ratio, value, backup, penalty, tau, c / tau),
-            "Schulman et al. 2017, section 6.3: advantage stream scaled by 1/ε",
+            "Schulman et al. 2017, section 6.3: advantage stream scaled by 1/ε (tried: ε = 1)",
             "scaled by 1/τ",
         ),
     ),

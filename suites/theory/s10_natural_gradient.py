@@ -49,7 +49,7 @@ STATEMENT = Statement(
     number=10,
     name="natural policy gradient",
     title="The natural gradient is the best fit of the advantage by scores; for a softmax it multiplies π by exp(ηA/(1−γ)).",
-    formula="F^† ∇ V = frac{ω^*}{1−γ} , π^+ (a|s) ∝ π (a|s) exp( frac{η}{1−γ} A^π (s,a) )",
+    formula="F^† ∇ V = frac{ω^*}{1−γ} ; π^+ (a|s) ∝ π (a|s) exp( frac{η}{1−γ} A^π (s,a) )",
     source="Wei, natural policy gradient (after Agarwal et al. 2021)",
     computed=(
         "Gradient by autodiff through the linear solve, exact visits and Fisher matrix, least squares; softmax tables and random features."

@@ -72,6 +72,14 @@ def test_stages_track_settings_code_and_stable_files_only():
             assert f"cells.{pair}.${{item.task}}" in next(iter(stage["params"][0].values()))
 
 
+def test_the_exact_statements_depend_on_the_code_that_they_check():
+    stage = yaml.safe_load(pipeline.pipelines()[Path("dvc.yaml")])["stages"]["theory"]
+    assert {f"algorithms/pairs/{pair}.py" for pair in ("ppo", "a2c", "dqn")} <= set(stage["deps"])
+    assert {str(path.relative_to(ROOT)) for path in (ROOT / "suites/theory").glob("*.py")} <= set(stage["deps"])
+    assert {"algorithms/maxent.py", "algorithms/returns.py", "algorithms/tabular.py", "harness/theory.py"} <= set(stage["deps"])
+    assert not any(file.startswith(("reports/", "tests/")) for file in stage["deps"])
+
+
 def test_dvc_reads_the_pipelines():
     listed = subprocess.run([sys.executable, "-m", "dvc", "stage", "list", "--all"], cwd=ROOT, capture_output=True, text=True)
     assert listed.returncode == 0, listed.stderr
