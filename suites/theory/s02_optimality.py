@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 
 from algorithms import maxent, tabular
@@ -20,9 +22,9 @@ def check(cases: int, seed: int) -> Errors:
         nearness = [0.0] * (RIVALS // 2) + [0.9, 0.99, 0.999, 0.9999]
         rivals = [torch.log_softmax(near * best + (1 - near) * 2 * p.normal(*q.shape), -1) for near in nearness]
         rival_values = torch.stack([exact_value(p, rival, *arguments) for rival in rivals], 1)
-        far = tabular.fixed_backup(p.mdp, 10 * p.q, best, *arguments)  # another start for the iteration of backups
-        for _ in range(12):
-            far = tabular.optimal_backup(p.mdp, far, *arguments)
+        # V* - V^pi is tau KL(pi || pi*) summed over what pi visits: never negative, and 0 for pi* alone.
+        unrewarded = replace(p, mdp=replace(p.mdp, reward=torch.zeros_like(p.mdp.reward)))
+        losses = torch.stack([-exact_value(unrewarded, rival, p.temperature, best) for rival in rivals], 1)
         return {
             "V* is the value of its own policy": distance(value, exact_value(p, best, *arguments)),
             "V* = Q* - τ log π*/π̄ for every action": distance(
@@ -30,7 +32,7 @@ def check(cases: int, seed: int) -> Errors:
             ),
             "Q* is a fixed point": distance(tabular.optimal_backup(p.mdp, q, *arguments), q),
             "no sampled policy beats it": excess(rival_values, value.unsqueeze(1).expand_as(rival_values)),
-            "unique: backups from afar come closer": excess((far - q).abs(), torch.full_like(q, p.discount**12) * (1e3 + 20)),
+            "unique: what a rival loses is its τ KL to π*": distance(value.unsqueeze(1) - rival_values, losses, 1 + value.abs().amax(1)),
         }
 
     return over(draw(cases, seed, 2), one)

@@ -16,8 +16,10 @@ from suites.theory.statement import SUMMED, Errors, Mutant, Statement
 STEPS, TRACE = 2, 0.9
 
 
-def ppo_gradient(p: Problem, paths: Paths, arm: str, value: Tensor) -> Tensor:
-    """Expected gradient [N, S, A] of the arm's policy objective at the old policy, advantages from its own `returns` and exact V."""
+def ppo_gradient(p: Problem, paths: Paths, arm: str, value: Tensor) -> tuple[Tensor, Tensor]:
+    """Expected gradient [N, S, A] of the arm's policy objective at the old policy, advantages from its own `returns` with exact V;
+    and by how much its value target misses V in expectation [N, S].
+    """
     learner = make_ppo(p, arm, TRACE)
     rollout = paths.rollout(p.states)
     table = rows_of(p.logits, paths)
@@ -25,12 +27,13 @@ def ppo_gradient(p: Problem, paths: Paths, arm: str, value: Tensor) -> Tensor:
     values = rows_of(value, paths)
     now = values.gather(1, rollout.observation.squeeze(2).argmax(-1)).unsqueeze(-1)
     following = values.gather(1, rollout.next_observation.squeeze(2).argmax(-1)).unsqueeze(-1)
-    advantage, _ = learner.returns(rollout, rollout.reward, old, now, following)
+    advantage, target = learner.returns(rollout, rollout.reward, old, now, following)
     leaf = p.logits.clone().requires_grad_()
     policy = Categorical(leaf[:, paths.state[:, 0]].flatten(0, 1).unsqueeze(1))
     action = rollout.action[:, 0]
     loss, _ = learner.policy_loss(policy, action, policy.log_prob(action).detach(), advantage[:, 0])
-    return -gradient(paths.weight.detach() * loss.view(p.count, -1), leaf)
+    bias = torch.zeros_like(value).index_add(1, paths.state[:, 0], paths.weight * (target - now)[:, 0].view(p.count, -1))
+    return -gradient(paths.weight * loss.view(p.count, -1), leaf), bias
 
 
 def check(cases: int, seed: int) -> Errors:
@@ -43,7 +46,9 @@ def check(cases: int, seed: int) -> Errors:
         for name, (tau, arm) in arms.items():
             value = exact_value(p, torch.log_softmax(leaf, -1), tau, 0.0)
             expected = gradient((p.mdp.start * value).sum(-1), leaf)
-            errors[f"{name} is the gradient of J"] = distance(ppo_gradient(p, paths, arm, value.detach()), expected, 1 + tau)
+            found, bias = ppo_gradient(p, paths, arm, value.detach())
+            errors[f"{name} is the gradient of J"] = distance(found, expected, 1 + tau)
+            errors[f"{name}, value target is V in expectation"] = distance(bias, torch.zeros_like(bias), 1 + value.abs().amax(1).detach())
         return errors
 
     return over(draw(cases, seed, 5, SMALL, layouts=False), one)
@@ -73,8 +78,7 @@ STATEMENT = Statement(
     name="soft policy gradient theorem",
     title="Soft policy gradient theorem: Eq. 19 = Eq. 20 = the gradient of the entropy-regularized return, under discounted visits.",
     formula=(
-        "∇ J = sum_{s} η (s) ( sum_{a} q_π (s,a) ∇ π (a|s) + α ∇ H (s) ) "
-        "= sum_{s} η (s) sum_{a} [ q_π (s,a) − α log π (a|s) ] ∇ π (a|s)"
+        "∇ J = sum_{s} η (s) ( sum_{a} q_π (s,a) ∇ π (a|s) + α ∇ H (s) ) = sum_{s} η (s) sum_{a} [ q_π (s,a) − α log π (a|s) ] ∇ π (a|s)"
     ),
     source="Liu, Gu, Liu 2020, Eq. 19-20; the code's Eq. 35-41",
     computed="All two-step paths weighted by discounted visits; advantages and loss of PPO's arms at the old policy; autodiff of J.",
