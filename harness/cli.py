@@ -180,6 +180,33 @@ def bench(
         Console().print(measuring.table(rows))
 
 
+@app.command(epilog="\b\nExamples:\n  softbench theory\n  softbench theory --statement 8 --cases 500 --seed 3\n  softbench theory --json")
+def theory(
+    statement: Annotated[int | None, typer.Option(help="only this statement, 1 to 17")] = None,
+    cases: Annotated[int, typer.Option(min=1, max=10_000, help="random problems for each statement")] = 120,
+    seed: Annotated[int, typer.Option(min=0, max=2**31 - 1, help="seed of the random problems")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="print a list of objects")] = False,
+    out: Annotated[Path | None, typer.Option(help="folder to write theory.json to, for the report's page")] = None,
+) -> None:
+    """Check the sources' exact statements with the code that trains, and that errors planted in it are caught.
+
+    Exit code 1 if a statement fails or a planted error passes.
+    """
+    from harness import theory as checking
+
+    records, seconds = checking.run(statement, cases, seed)
+    if as_json:
+        print(json.dumps(checking.summary(records), ensure_ascii=False, indent=1))
+    else:
+        Console().print(checking.table(records, seconds))
+    if out is not None:
+        checking.write(records, seconds, out)
+    wrong = checking.complaints(records)
+    if wrong:
+        print("\n".join(f"softbench: {line}" for line in wrong), file=sys.stderr)
+        raise typer.Exit(EXIT_INCOMPLETE)
+
+
 def main() -> None:
     """Run the command line. Wrong input is one line on stderr and exit code 2; Ctrl-C is 130, SIGTERM 143, SIGUSR1 138."""
     for number in SIGNALS:

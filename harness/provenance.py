@@ -21,7 +21,12 @@ OURS = ("algorithms", "harness", "suites")
 
 def code_files(pair: str, backend: str) -> list[str]:
     """The files that determine a cell's numbers: all of ours that the fold, the pair and the environments import, relative to the root."""
-    waiting = [ROOT / "harness" / "segments.py", ROOT / "algorithms" / "pairs" / f"{pair}.py", ROOT / backend_file(backend)]
+    return reached([ROOT / "harness" / "segments.py", ROOT / "algorithms" / "pairs" / f"{pair}.py", ROOT / backend_file(backend)])
+
+
+def reached(starts: list[Path]) -> list[str]:
+    """The given files and all of ours that they import, directly or not, relative to the root."""
+    waiting = list(starts)
     found: set[Path] = set()
     while waiting:
         path = waiting.pop()

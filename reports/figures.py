@@ -110,7 +110,7 @@ def forest(studies: Sequence[Study], evidence: Sequence[tuple[str, str, str, Est
         axes.margins(x=0.12)
         axes.spines["left"].set_visible(False)
 
-    return _picture(
+    return picture(
         "evidence",
         "Soft minus hard, all pairs",
         "Each marker is a difference of mean normalized scores and each bar its 95 % interval: a bar that crosses the line at 0 is "
@@ -137,7 +137,7 @@ def intervals(study: Study, found: dict[str, dict[str, Estimate]], command: str)
             axes.tick_params(axis="y", length=0)
             axes.margins(x=0.15)
 
-    return _picture(
+    return picture(
         f"{study.pair}-aggregates",
         "Aggregate scores",
         "Each marker is an aggregate of the final scores over seeds and tasks, each bar its 95 % bootstrap interval; right is better, "
@@ -161,7 +161,7 @@ def improvements(study: Study, found: dict[str, Estimate], command: str) -> Pict
         axes.set(xlim=(-0.02, 1.02), ylim=(-len(found) + 0.4, 0.75), yticks=[], xlabel="probability of improvement")
         axes.spines["left"].set_visible(False)
 
-    return _picture(
+    return picture(
         f"{study.pair}-improvement",
         "Probability of improvement",
         "The chance that a random soft run scores above a random hard run of the same task, averaged over tasks; 0.5 (the line) means "
@@ -191,7 +191,7 @@ def profiles(study: Study, matrices: dict[str, Array], command: str) -> Picture:
 
     middle = (lowest + highest) / 2
     shares = ", ".join(f"{arm} {float((scores > middle).mean()):.2f}" for arm, scores in matrices.items())
-    return _picture(
+    return picture(
         f"{study.pair}-profiles",
         "Performance profiles",
         "Read up from a score to the share of all runs that did better, with a pointwise 95 % band: the higher curve is the better arm, "
@@ -239,7 +239,7 @@ def learning(study: Study, task: str, group: list[str], command: str) -> Picture
 
     finals = [(arm, statistics.mean_interval(study.curves[task, arm].returns[mode][:, -1])) for arm in shown]
     rows = len(shown) + sum(label.count("\n") + 1 for label in labels) if published else (len(shown) + 1) // 2
-    return _picture(
+    return picture(
         f"{study.pair}-{task}-{group[0]}",
         task if len(study.groups) == 1 else f"{task}: {group[0]} and its soft arms",
         "Bold line: mean over seeds; band: its 95 % t interval; thin lines: single seeds"
@@ -273,7 +273,7 @@ def _say(estimate: Estimate, digits: int = 3) -> str:
     return f"{estimate.value:.{digits}f} [{estimate.low:.{digits}f}, {estimate.high:.{digits}f}]"
 
 
-def _picture(name: str, title: str, caption: str, alt: str, command: str, draw: Callable[[Figure], None], height: float) -> Picture:
+def picture(name: str, title: str, caption: str, alt: str, command: str, draw: Callable[[Figure], None], height: float) -> Picture:
     """Draw into a fresh figure of `WIDTH` x `height` inches and keep its SVG, without dates, scripts or unneeded ids."""
     with mpl.rc_context({**STYLE, "svg.hashsalt": name}):
         figure = Figure(figsize=(WIDTH, height), layout="constrained")

@@ -16,9 +16,11 @@ from harness.results import damages
 from harness.suite import InputError, Suite, load_suite, suite_names
 from reports import figures, statistics, tables
 from reports.figures import Picture
+from reports.mathml import mathml
 from reports.scores import Study, read_studies
 from reports.statistics import Estimate
 from reports.tables import Table
+from reports.theory import read_theory
 
 CODE = ["algorithms", "harness", "suites", "reports", "pyproject.toml"]
 
@@ -67,6 +69,8 @@ class Page:
 def build(suites: list[str], out: Path, results: Path = Path("results")) -> list[Path]:
     """Write `out/index.html` and, per suite, `out/<suite>.html` and its CSV and SVG files; return the pages' paths.
 
+    Where `results/theory/theory.json` is, also the page of the exact statements, `out/theory.html`.
+
     `suites`: names; [] stands for every suite that has results. The index lists the suites of this call.
     Raises InputError (one line) for an unknown suite, a suite without results, damaged results, or a folder that cannot be written.
     """
@@ -83,19 +87,26 @@ def build(suites: list[str], out: Path, results: Path = Path("results")) -> list
     )
     environment.filters["file"] = _file
     environment.filters["inline"] = lambda picture: Markup(picture.inline())
-    shared = {"commit": _commit(), "pages": pages}
+    environment.filters |= {"mathml": mathml, "source": _source}
+    theory = read_theory(results)
+    shared = {"commit": _commit(), "pages": pages, "theory": theory}
     files = {"index.html": environment.get_template("index.html").render(shared)}
     for page in pages:
         files[f"{page.suite.name}.html"] = environment.get_template("suite.html").render(shared, page=page)
         files |= {f"{page.suite.name}/{_file(picture.name)}.svg": picture.standalone() for picture in page.pictures}
         files |= {f"{page.suite.name}/{_file(table.name)}.csv": table.csv() for table in page.tables}
+    if theory:
+        files["theory.html"] = environment.get_template("theory.html").render(shared)
+        files |= {f"theory/{picture.name}.svg": picture.standalone() for picture in [theory.overview, *theory.pictures]}
+        files["theory/misprints.csv"] = theory.misprints.csv()
     try:
         for name, text in files.items():
             (out / name).parent.mkdir(parents=True, exist_ok=True)
             (out / name).write_text(text, encoding="utf-8")
     except OSError as error:
         raise InputError(f"--out {out}: cannot be written: {error.strerror or error}") from error
-    return [out / "index.html", *(out / f"{page.suite.name}.html" for page in pages)]
+    extra = [out / "theory.html"] if theory else []
+    return [out / "index.html", *(out / f"{page.suite.name}.html" for page in pages), *extra]
 
 
 def _page(suite: Suite, results: Path) -> Page:
@@ -157,6 +168,17 @@ def _command(suite: str, pair: str | None = None, task: str | None = None) -> st
 def _file(name: str) -> str:
     """A file stem from a name of the results, which may hold anything."""
     return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip(".-") or "unnamed"
+
+
+def _source(place: str) -> str:
+    """Link to `path:line` in the repository, at the commit of the code where there is one."""
+    path, line = place.rsplit(":", 1)
+    try:
+        remote, commit = _git("remote", "get-url", "origin"), _git("log", "-1", "--format=%H", "--", *CODE)
+    except (OSError, subprocess.CalledProcessError):
+        remote = commit = ""
+    found = re.fullmatch(r"(?:https://|git@)(github\.com|gitlab\.com)[:/](.+?)(?:\.git)?", remote)
+    return f"https://{found[1]}/{found[2]}/blob/{commit}/{path}#L{line}" if found and commit else f"../{path}"
 
 
 def _commit() -> str:

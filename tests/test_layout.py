@@ -46,9 +46,14 @@ def test_reports_read_results_and_never_train(path):
     assert not starts(names, "harness") - starts(names, *allowed)
 
 
-@pytest.mark.parametrize("path", [p for p in SOURCES if p.is_relative_to(ROOT / "suites")], ids=str)
+@pytest.mark.parametrize("path", [p for p in SOURCES if p.is_relative_to(ROOT / "suites" / "envs")], ids=str)
 def test_environments_know_nothing_of_ours(path):
     assert not starts(imports(path), "algorithms", "harness", "reports", "torch")
+
+
+@pytest.mark.parametrize("path", [p for p in SOURCES if p.is_relative_to(ROOT / "suites" / "theory")], ids=str)
+def test_statements_know_algorithms_alone(path):
+    assert not starts(imports(path), "harness", "reports", "gymnasium")
 
 
 PICKLING = ("pickle", "_pickle", "cPickle", "cloudpickle", "dill", "joblib", "shelve", "marshal", "copyreg", "pandas.read_pickle")

@@ -1,0 +1,90 @@
+"""`softbench theory`: run the exact statements, with their planted errors, and write what was found."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.table import Table
+
+from harness.errors import InputError
+
+FILE = "theory.json"
+
+Records = list[dict[str, Any]]
+
+
+def run(statement: int | None, cases: int, seed: int) -> tuple[Records, list[float]]:
+    """Records of one statement, or of all, and the wall time of each in seconds. Raises InputError for an unknown statement.
+
+    One thread, so that equal input gives equal numbers.
+    """
+    from suites.theory import STATEMENTS
+    from suites.theory.statement import run as run_statement
+
+    if statement is not None and statement not in STATEMENTS:
+        raise InputError(f"--statement: {statement} is unknown; must be {min(STATEMENTS)} to {max(STATEMENTS)}")
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        found = [run_statement(each, cases, seed) for number, each in STATEMENTS.items() if statement in (None, number)]
+    finally:
+        torch.set_num_threads(threads)
+    return [record for record, _ in found], [seconds for _, seconds in found]
+
+
+def summary(records: Records) -> Records:
+    """The records without their figures' points."""
+    return [{name: value for name, value in record.items() if name != "figure"} for record in records]
+
+
+def write(records: Records, seconds: list[float], out: Path) -> Path:
+    """`out/theory.json`, which holds no times; those go to `.runs/theory.json` beside `out`, which is no result."""
+    sidecar = out.parent / ".runs" / FILE
+    try:
+        for path in (out / FILE, sidecar):
+            path.parent.mkdir(parents=True, exist_ok=True)
+        (out / FILE).write_text(json.dumps(_rounded(records), ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+        times = {str(record["statement"]): round(each, 3) for record, each in zip(records, seconds, strict=True)}
+        sidecar.write_text(json.dumps({"seconds": times}) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"--out {out}: cannot be written: {error.strerror or error}") from error
+    return out / FILE
+
+
+def table(records: Records, seconds: list[float]) -> Table:
+    shown = Table("", "statement", "error", "tolerance", "verdict", "caught", "s")
+    shown.caption = f"error: the worst of {records[0]['cases']} random problems each; caught: of the errors planted in the code"
+    for record, each in zip(records, seconds, strict=True):
+        shown.add_row(
+            str(record["statement"]),
+            record["name"],
+            f"{record['worst_error']:.1e}",
+            f"{record['tolerance']:.1e}",
+            "holds" if record["holds"] else "[bold red]FAILS[/bold red]",
+            f"{record['mutants_caught']} of {record['mutants']}",
+            f"{each:.1f}",
+        )
+    return shown
+
+
+def complaints(records: Records) -> list[str]:
+    """A line for each part of a statement that fails, and each planted error that passes."""
+    lines = []
+    for record in records:
+        about = f"statement {record['statement']}"
+        failed = {name: error for name, error in record["parts"].items() if error > record["tolerance"]}
+        lines += [f"{about} fails: {name}: error {error:.1e}, tolerance {record['tolerance']:.1e}" for name, error in failed.items()]
+        lines += [f"{about} passes its planted error: {each['name']} ({each['where']})" for each in record["planted"] if not each["caught"]]
+    return lines
+
+
+def _rounded(value: Any) -> Any:
+    """Floats to six digits: the rest is noise, and a figure's points take much room."""
+    if isinstance(value, float):
+        return float(f"{value:.6g}")
+    if isinstance(value, list):
+        return [_rounded(each) for each in value]
+    return {name: _rounded(each) for name, each in value.items()} if isinstance(value, dict) else value

@@ -1,0 +1,188 @@
+"""8. Soft Q-learning is policy gradient: the gradient of the n-step loss. Schulman et al. 2017, Eq. 46, 57-65."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from algorithms import maxent, tabular
+from algorithms.losses import pgql
+from algorithms.pairs import a2c, dqn
+from algorithms.policies import Categorical
+from suites.theory.problems import (
+    SMALL,
+    Paths,
+    Problem,
+    distance,
+    dqn_windows,
+    draw,
+    enumerate_paths,
+    gradient,
+    make_a2c,
+    make_dqn,
+    over,
+    rows_of,
+    table_network,
+)
+from suites.theory.statement import EXPONENTIATED, Errors, Mutant, Statement
+
+MOST_STEPS = 3
+VALUE_COEFFICIENT = 0.5
+
+
+def parts(q: Tensor, temperature: float, log_reference: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """V [N, S], log pi/ref [N, S, A] and KL [N, S] of Q by Eq. 55-57, by formulas of their own."""
+    normal = torch.logsumexp(log_reference + q / temperature, -1)
+    ratio = q / temperature - normal.unsqueeze(-1)
+    return temperature * normal, ratio, ((log_reference + ratio).exp() * ratio).sum(-1)
+
+
+def backed_up(p: Problem, paths: Paths, value: Tensor, kl: Tensor, cut: int | None) -> Tensor:
+    """V-hat of each path [N, W]: Eq. 54, corrected, to the first end of the episode, the cut or the path's end."""
+    total = torch.zeros_like(paths.weight)
+    steps = paths.state.shape[1]
+    for t in reversed(range(steps)):
+        after = value[:, paths.next_state[:, t]]
+        following = after if t in (steps - 1, cut) else total
+        following = following * ~paths.terminated[:, t]
+        total = paths.reward[..., t] - p.temperature * kl[:, paths.state[:, t]] + p.discount * following
+    return total
+
+
+def dqn_gradient(p: Problem, q: Tensor, paths: Paths, arm: str, reference: Tensor | None, cut: int | None) -> tuple[Tensor, Tensor]:
+    """Expected gradient [N, S, A] of half the arm's loss at online = target network, and its targets y [N, W]."""
+    learner = make_dqn(p, arm, paths.state.shape[1], None if reference is None else rows_of(reference, paths))
+    leaf = q.clone().requires_grad_()
+    table, window = table_network("q", rows_of(leaf, paths)), dqn_windows(paths, p.states, cut)
+    with torch.no_grad():
+        target = learner.target(table, window)
+    loss, _ = learner.loss(table, window, target)
+    return gradient(paths.weight.detach() * 0.5 * loss.view(p.count, -1), leaf), target.view(p.count, -1)
+
+
+def a2c_gradient(p: Problem, q: Tensor, paths: Paths, value: Tensor, cut: int | None) -> Tensor:
+    """tau times A2C's expected policy gradient plus its value error's, at the Boltzmann policy of Q (uniform reference)."""
+    learner, rollout = make_a2c(p, "a2c-proper"), paths.rollout(p.states, cut)
+    observation, values = rollout.observation.squeeze(2), rows_of(value, paths)
+    policy = Categorical(torch.bmm(observation, rows_of(q, paths)) / p.temperature)
+    following = values.gather(1, rollout.next_observation.squeeze(2).argmax(-1)).unsqueeze(-1)
+    target = learner.returns(rollout, policy, following)[:, 0]
+    leaf = q.clone().requires_grad_()
+    now, _, _ = parts(leaf, p.temperature, torch.full_like(p.log_reference, 1 / p.actions).log())
+    first = Categorical(leaf[:, paths.state[:, 0]].flatten(0, 1).unsqueeze(1) / p.temperature)
+    now = now[:, paths.state[:, 0]].reshape(-1, 1)
+    loss = p.temperature * learner.policy_loss(first, rollout.action[:, 0], target - now.detach()) + 0.5 * (now - target).square().mean(1)
+    return gradient(paths.weight.detach() * loss.view(p.count, -1), leaf)
+
+
+def check(cases: int, seed: int) -> Errors:
+    def one(p: Problem) -> Errors:
+        tau, steps = p.temperature, int(torch.randint(1, MOST_STEPS + 1, (1,), generator=p.generator))
+        cut = 0 if steps > 1 and bool(torch.rand(1, generator=p.generator) < 0.5) else None  # a time limit after the first step
+        # Half of the tables are so flat that at low temperatures, too, every action has its probability.
+        flat = (torch.arange(p.count) % 2 == 0).view(-1, 1, 1)
+        q = torch.where(flat, p.q.mean(-1, keepdim=True) + tau * p.q, p.q)
+        initial = torch.full_like(p.mdp.start, 1 / p.states)
+        forms = {"KL": ("soft-dqn-kl", p.log_reference, None if p.uniform else p.log_reference)}
+        if p.uniform:
+            forms["entropy"] = ("soft-dqn-entropy", torch.zeros_like(p.log_reference), None)
+        errors: Errors = {}
+        for form, (arm, reference, override) in forms.items():
+            leaf = q.clone().requires_grad_()
+            value, ratio, kl = parts(leaf, tau, reference)
+            log_policy = ratio + reference
+            paths = enumerate_paths(p.mdp, log_policy.detach(), steps, initial)
+            first, action = paths.state[:, 0], paths.action[:, 0]
+            backup = backed_up(p, paths, value.detach(), kl.detach(), cut)
+            advantage = backup - value.detach()[:, first]
+            policy_part = -log_policy[:, first, action] * advantage + tau * kl[:, first]
+            value_part = 0.5 * (value[:, first] - backup).square()
+            expected = gradient(paths.weight.detach() * (tau * policy_part + value_part), leaf)
+            found, target = dqn_gradient(p, q, paths, arm, override, cut)
+            errors[f"Eq. 65, {form} form"] = distance(found, expected)
+
+            learner_q = q.clone().requires_grad_()
+            now, log_ratio, _ = parts(learner_q, tau, reference)
+            streams = [log_ratio[:, first, action], now[:, first], backup, tau * kl.detach()[:, first]]
+            advantage_stream, value_stream, fitted, penalty = (stream.reshape(-1, 1) for stream in streams)
+            online = pgql.loss(advantage_stream, value_stream, fitted, penalty, tau, VALUE_COEFFICIENT)
+            found = gradient(paths.weight.detach() * online.view(p.count, -1), learner_q)
+            scaled = gradient(paths.weight.detach() * (policy_part + VALUE_COEFFICIENT * value_part), leaf)
+            errors[f"online soft Q-learning = A2C, {form} form"] = distance(found, scaled, 1 + 1 / tau)
+
+            operator = q
+            for _ in range(steps if cut is None else cut + 1):
+                operator = tabular.fixed_backup(p.mdp, operator, log_policy.detach(), tau, reference)
+            taken = torch.zeros_like(q).flatten(1).index_add(1, first * p.actions + action, paths.weight * target)
+            mass = log_policy.detach().exp() / p.states
+            errors[f"E[y] is the n-step backup, {form} form"] = distance(taken.view_as(q), mass * operator)
+            if form == "KL" and p.uniform:
+                errors["Eq. 65 by A2C's losses"] = distance(
+                    dqn_gradient(p, q, paths, arm, None, cut)[0], a2c_gradient(p, q, paths, value.detach(), cut)
+                )
+        return errors
+
+    return over(draw(cases, seed, 8, SMALL, layouts=False), one)
+
+
+STATEMENT = Statement(
+    number=8,
+    name="soft Q-learning = policy gradient",
+    title="The gradient of the n-step soft Q-learning loss is −τ times the policy gradient plus the gradient of the value error.",
+    formula="∇ E [ frac{1}{2} ( Q_θ − y_t )^2 ] = E [ − τ ∇ log π_θ Δ_t + τ^2 ∇ KL + ∇ frac{1}{2} ( V_θ − V̂_t )^2 ]",
+    source="Schulman et al. 2017, Eq. 44-47, 57-65, section 6.3",
+    computed=(
+        "All paths of 1 to 3 steps, with terminations and time limits; gradients of DQN's loss (KL, entropy form, any "
+        "π̄), of A2C's and of pgql's."
+    ),
+    tolerance=1e-10,
+    reason=EXPONENTIATED,
+    check=check,
+    mutants=(
+        Mutant(
+            "soft value without the factor τ",
+            maxent,
+            "soft_value",
+            lambda right: lambda q, tau, ref=0.0: right(q, tau, ref) / tau,
+        ),
+        Mutant("the inner KL with the wrong sign", dqn.DQN, "penalty", lambda right: lambda self, q: -right(self, q)),
+        Mutant(
+            "the first KL is not cancelled",
+            dqn.DQN,
+            "target",
+            lambda right: lambda self, net, window: right(self, net, window) - self.penalty(self.q(net, window["observation"][:, :, 0])),
+        ),
+        Mutant(
+            "no KL in the return that the value fits",
+            a2c.A2C,
+            "returns",
+            lambda right: (
+                lambda self, rollout, policy, after: right(
+                    a2c.A2C(self.settings, self.spaces, self.steps, kl_in_return=False), rollout, policy, after
+                )
+            ),
+            "Schulman et al. 2017, Eq. 54: y_t = Σ γ^d r_{t+d} + γ^d V(s_{t+d})",
+            "y_t = Σ γ^d (r_{t+d} − τKL_{t+d}) + γ^n V(s_{t+n})",
+        ),
+        Mutant(
+            "no γ in the target",
+            dqn,
+            "n_step_windows",
+            lambda right: lambda reward, penalty, after, ended, ends, discount: right(reward, penalty, after, ended, ends, 1.0),
+        ),
+        Mutant(
+            "`done` on time limits",
+            dqn,
+            "n_step_windows",
+            lambda right: lambda reward, penalty, after, ended, ends, discount: right(reward, penalty, after, ends, ends, discount),
+        ),
+        Mutant(
+            "pgql: advantage stream not scaled by 1/τ",
+            pgql,
+            "loss",
+            lambda right: lambda ratio, value, backup, penalty, tau, c: tau * right(ratio, value, backup, penalty, tau, c / tau),
+            "Schulman et al. 2017, section 6.3: advantage stream scaled by 1/ε (tried: ε = 1)",
+            "scaled by 1/τ",
+        ),
+    ),
+)

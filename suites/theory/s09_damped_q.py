@@ -1,0 +1,130 @@
+"""9. Damped soft Q-learning is the natural gradient of the entropy-regularized return, with step ε/τ. Schulman et al. 2017, section 5."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from algorithms import maxent, tabular
+from algorithms.losses import npg
+from algorithms.pairs import a2c
+from algorithms.policies import Categorical
+from suites.theory.problems import (
+    SMALL,
+    Problem,
+    distance,
+    dqn_windows,
+    draw,
+    enumerate_paths,
+    gradient,
+    make_a2c,
+    make_dqn,
+    over,
+    rows_of,
+    table_network,
+)
+from suites.theory.statement import Errors, Mutant, Statement
+
+
+def q_hat(p: Problem, q: Tensor, log_policy: Tensor, steps: int) -> Tensor:
+    """E[y | s, a] [N, S, A] of DQN's n-step target on the policy's own paths."""
+    paths = enumerate_paths(p.mdp, log_policy, steps, torch.full_like(p.mdp.start, 1 / p.states))
+    learner = make_dqn(p, "soft-dqn-kl", steps, rows_of(p.log_reference, paths))
+    target = learner.target(table_network("q", rows_of(q, paths)), dqn_windows(paths, p.states)).view(p.count, -1)
+    pair = paths.state[:, 0] * p.actions + paths.action[:, 0]
+    return torch.zeros_like(q).flatten(1).index_add(1, pair, paths.weight * target).view_as(q) * p.states / log_policy.exp()
+
+
+def check(cases: int, seed: int) -> Errors:
+    def one(p: Problem) -> Errors:
+        tau, step = p.temperature, float(torch.rand(1, generator=p.generator))
+        value = p.q.mean(-1, keepdim=True)
+        logits = 0.5 * p.logits
+        log_policy = torch.log_softmax(logits, -1)
+        ratio = log_policy - p.log_reference
+        q = value + tau * ratio  # Eq. 57
+        kl = (log_policy.exp() * ratio).sum(-1, keepdim=True)
+        target = q_hat(p, q, log_policy, 1 + int(torch.randint(2, (1,), generator=p.generator)))
+        delta = target - value - tau * kl
+        visits = tabular.occupancy(p.mdp, log_policy)
+        pairs = visits.unsqueeze(-1) * log_policy.exp()
+
+        # Natural gradient in the softmax parametrization, from A2C's loss where its uniform reference is the problem's.
+        leaf = logits.clone().requires_grad_()
+        new = torch.log_softmax(leaf, -1)
+        if p.uniform:
+            learner = make_a2c(p, "a2c-proper")
+            action = torch.arange(p.actions).repeat(p.count, p.states, 1).view(-1, 1)
+            rows = Categorical(leaf.repeat_interleave(p.actions, 1).flatten(0, 1).unsqueeze(1))
+            objective = -learner.policy_loss(rows, action, delta.reshape(-1, 1)).view_as(pairs)
+        else:
+            objective = new * delta - tau * (new.exp() * (new - p.log_reference)).sum(-1, keepdim=True)
+        g = gradient(pairs * objective, leaf).flatten(1)
+        score = torch.eye(p.states, dtype=torch.float64).view(1, p.states, 1, p.states, 1) * (
+            torch.eye(p.actions, dtype=torch.float64).view(1, 1, p.actions, 1, p.actions)
+            - log_policy.exp().view(p.count, p.states, 1, 1, -1)
+        )
+        score = score.flatten(3)
+        natural = npg.natural_gradient(tabular.fisher(visits, log_policy, score), g).view_as(logits)
+        damped = npg.damped_target(q, target, step, tau)
+        after = maxent.log_boltzmann(damped, tau, p.log_reference)
+
+        # Linear features of logits, fewer than state-action pairs: one Gauss-Newton step on the damped regression, V held fixed.
+        features = p.normal(p.count, p.states, p.actions, p.states * (p.actions - 1) // 2)
+        psi = features - (log_policy.exp().unsqueeze(-1) * features).sum(2, keepdim=True)
+        root = pairs.sqrt().unsqueeze(-1)
+        regression = torch.linalg.pinv((root * tau * psi).flatten(1, 2)) @ (root * (damped - q).unsqueeze(-1)).flatten(1, 2)
+        g_features = torch.einsum("nsa,nsak->nk", pairs * (delta - tau * (ratio - kl)), psi)
+        natural_features = npg.natural_gradient(tabular.fisher(visits, log_policy, psi), g_features)
+
+        other = torch.log_softmax(logits + p.normal(*logits.shape), -1)
+        left = value + tau * (other - p.log_reference) - damped
+        right = tau * (other - log_policy) - step * tau * (delta - tau * (ratio - kl))
+        return {
+            "same policy after the step": distance(after, torch.log_softmax(logits + step * natural, -1), 1 + 1 / tau),
+            "same step in features": distance(regression.squeeze(-1), step * natural_features, 1 + 1 / tau),
+            "Eq. 78, corrected": distance(left, right),
+        }
+
+    return over(draw(cases, seed, 9, SMALL, layouts=False), one)
+
+
+STATEMENT = Statement(
+    number=9,
+    name="damped soft Q = natural gradient",
+    title="A damped soft Q-learning step ε is a natural gradient step ε/τ on the entropy-regularized return.",
+    formula=(
+        "Q_θ − Q̂^ε = τ ( log π_θ − log π_{old} ) − ε ( Δ − τ [ log frac{π_{old}}{π̄} − KL ] ) ; log π^+ = log π + frac{ε}{τ} F^† g + c_s"
+    ),
+    source="Schulman et al. 2017, Eq. 66-78 (Eq. 78 corrected)",
+    computed=(
+        "DQN's targets in expectation, A2C's policy gradient, the exact Fisher matrix; whole steps in the softmax and in random features."
+    ),
+    tolerance=1e-9,
+    reason="float64 rounding (2e-16) amplified by the condition number of the Fisher matrix, up to 1e5 here",
+    check=check,
+    mutants=(
+        Mutant(
+            "the natural step is ε, without 1/τ",
+            npg,
+            "damped_target",
+            lambda right: lambda q, target, step, tau: right(q, target, step, 1.0),
+            "Schulman et al. 2017, Eq. 78: Q − Q̂^ε = log π − log π_old − ε(Δ − τ[…])",
+            "Q − Q̂^ε = τ(log π − log π_old) − ε(Δ − τ[…])",
+        ),
+        Mutant(
+            "KL gradient left out",
+            a2c.A2C,
+            "policy_loss",
+            lambda right: lambda self, policy, action, advantage: -(policy.log_prob(action) * advantage).mean(1),
+        ),
+        Mutant("plain gradient for the natural one", npg, "natural_gradient", lambda right: lambda fisher, gradient: gradient),
+        Mutant(
+            "the damping pulls the wrong way",
+            npg,
+            "damped_target",
+            lambda right: lambda q, target, step, tau: right(q, target, -step, tau),
+        ),
+        Mutant("Fisher matrix twice", tabular, "fisher", lambda right: lambda *arguments: 2 * right(*arguments)),
+    ),
+)

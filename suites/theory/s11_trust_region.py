@@ -1,0 +1,90 @@
+"""11. Performance difference, first-order match of TRPO's surrogate, and its lower bound. Wei, trust region policy optimization."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from algorithms import maxent, tabular
+from algorithms.losses import trpo
+from suites.theory.problems import DISCOUNTS, Problem, distance, draw, exact_value, excess, gradient, over
+from suites.theory.statement import SOLVED, Errors, Mutant, Plot, Statement
+
+
+def surrogate(p: Problem, log_new: Tensor, visits: Tensor, value: Tensor, advantage: Tensor) -> Tensor:
+    """V_t(theta) [N]: the old value plus importance-weighted advantages at `visits`."""
+    gains = trpo.surrogate(log_new.flatten(1), p.log_policy.flatten(1), advantage.flatten(1))
+    weight = (visits.unsqueeze(-1) * p.log_policy.exp()).flatten(1)
+    return (p.mdp.start * value).sum(-1) + (weight * gains).sum(-1) / (1 - p.discount)
+
+
+def parts(p: Problem) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Old value, its advantages, a new policy at a random distance, its value."""
+    value = exact_value(p, p.log_policy, 0.0, 0.0)
+    advantage = p.mdp.reward + p.discount * torch.einsum("nsat,nt->nsa", p.mdp.transition, value) - value.unsqueeze(-1)
+    size = 10 ** (-3 + 4 * torch.rand(p.count, 1, 1, generator=p.generator, dtype=torch.float64))
+    log_new = torch.log_softmax(p.logits + size * p.normal(*p.logits.shape), -1)
+    return value, advantage, log_new, (p.mdp.start * exact_value(p, log_new, 0.0, 0.0)).sum(-1)
+
+
+def bound(p: Problem, log_new: Tensor, value: Tensor, advantage: Tensor) -> tuple[Tensor, Tensor]:
+    """The lower bound of the new value [N], and max_s KL(old || new) [N]."""
+    divergence = maxent.kl(p.log_policy, log_new).amax(1)
+    coefficient = trpo.penalty_coefficient(p.mdp.discount, advantage.abs().amax((1, 2)))
+    visits = tabular.occupancy(p.mdp, p.log_policy)
+    return surrogate(p, log_new, visits, value, advantage) - coefficient * divergence, divergence
+
+
+def check(cases: int, seed: int) -> Errors:
+    def one(p: Problem) -> Errors:
+        value, advantage, log_new, achieved = parts(p)
+        leaf = p.logits.clone().requires_grad_()
+        changed = torch.log_softmax(leaf, -1)
+        truth = gradient((p.mdp.start * exact_value(p, changed, 0.0, 0.0)).sum(-1), leaf)
+        found = gradient(surrogate(p, changed, tabular.occupancy(p.mdp, p.log_policy), value, advantage), leaf)
+        lower, _ = bound(p, log_new, value, advantage)
+        lemma = surrogate(p, log_new, tabular.occupancy(p.mdp, log_new), value, advantage)
+        here = surrogate(p, p.log_policy, tabular.occupancy(p.mdp, p.log_policy), value, advantage)
+        return {
+            "performance-difference lemma": distance(lemma, achieved, 1 + value.abs().amax(1)),
+            "surrogate meets V": distance(here, (p.mdp.start * value).sum(-1), 1 + value.abs().amax(1)),
+            "surrogate meets ∇V": distance(found, truth),
+            "lower bound": excess(lower, achieved, 1 + value.abs().amax(1)),
+        }
+
+    return over(draw(cases, seed, 11), one)
+
+
+def figure(seed: int) -> Plot:
+    points: dict[float, tuple[list[float], list[float]]] = {gamma: ([], []) for gamma in DISCOUNTS if gamma}
+    for p in draw(240, seed, 11):
+        if p.discount:
+            value, advantage, log_new, achieved = parts(p)
+            lower, divergence = bound(p, log_new, value, advantage)
+            points[p.discount][0].extend(divergence.tolist())
+            points[p.discount][1].extend((achieved - lower).tolist())
+    series = [{"label": f"γ = {gamma:g}", "x": x, "y": y, "line": False} for gamma, (x, y) in points.items()]
+    caption = "What the bound gives away: always more than 0, and mostly by far, for γ near 1."
+    return Plot("Slack of TRPO's lower bound", caption, "max KL(old || new)", "V − bound", series, log_x=True, log_y=True)
+
+
+STATEMENT = Statement(
+    number=11,
+    name="trust region bound",
+    title=(
+        "A policy's value is the old one's plus its advantages under its own visits; TRPO's surrogate matches to first order and bounds it."
+    ),
+    formula="V^{π_θ} ≥ V_t (θ) − frac{2 γ ε_t}{(1−γ)^2} max_s KL ( π_t ‖ π_θ )",
+    source="Wei, trust region policy optimization (after Schulman et al. 2015; the lecture prints 2017)",
+    computed="Random pairs of policies, from nearly equal to far apart; exact values, visits and advantages; gradients by autodiff.",
+    tolerance=1e-11,
+    reason=SOLVED,
+    check=check,
+    mutants=(
+        Mutant("no penalty", trpo, "penalty_coefficient", lambda right: lambda discount, largest: 0 * right(discount, largest)),
+        Mutant("ratio the wrong way round", trpo, "surrogate", lambda right: lambda new, old, advantage: right(old, new, advantage)),
+        Mutant("KL with the wrong sign", maxent, "kl", lambda right: lambda log_policy, ref: -right(log_policy, ref)),
+        Mutant("visits not discounted: the first state alone", tabular, "occupancy", lambda right: lambda mdp, log_policy: mdp.start),
+    ),
+    figure=figure,
+)

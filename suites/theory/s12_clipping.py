@@ -1,0 +1,104 @@
+"""12. PPO's clipped objective: a lower bound, flat outside the clip range. Wei, PPO; Liu et al. 2020, Eq. 38-41."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from algorithms import maxent
+from algorithms.learner import Spaces
+from algorithms.pairs import ppo
+from algorithms.policies import Categorical
+from suites.theory.problems import Problem, distance, draw, excess, gradient, over
+from suites.theory.statement import Errors, Mutant, Statement
+
+
+def check(cases: int, seed: int) -> Errors:
+    def one(p: Problem) -> Errors:
+        clip = float(0.02 + 0.6 * torch.rand(1, generator=p.generator))
+        settings, spaces = ppo.Settings(clip=clip, temperature=p.temperature), Spaces(p.states, p.actions, False)
+        size = 10 ** (-2 + 2 * torch.rand(p.count, 1, 1, generator=p.generator, dtype=torch.float64))
+        leaf = (p.logits + size * p.normal(*p.logits.shape)).requires_grad_()
+        new, old, estimate = torch.log_softmax(leaf, -1), p.log_policy, p.q
+        ratio = (new - old).exp()
+        entropy = -(new.exp() * new).sum(-1, keepdim=True)
+
+        def objective(arm: str) -> Tensor:
+            """What the arm maximizes, for every state and action [N, S, A]."""
+            learner = ppo.PPO(settings, spaces, 1000, **ppo.PPO.arms[arm].switches)
+            rows = Categorical(leaf.repeat_interleave(p.actions, 1).flatten(0, 1).unsqueeze(1))
+            action = torch.arange(p.actions).repeat(p.count, p.states, 1).view(-1, 1)
+            loss, _ = learner.policy_loss(rows, action, old.reshape(-1, 1), estimate.reshape(-1, 1))
+            return -loss.view_as(new)
+
+        def clipped(advantage: Tensor) -> Tensor:
+            """Liu et al. 2020, Eq. 38 without its entropy, with Eq. 39's g written as it stands there."""
+            return torch.minimum(ratio * advantage, torch.where(advantage > 0, (1 + clip) * advantage, (1 - clip) * advantage))
+
+        found = objective("ppo")
+        flat = torch.where(estimate > 0, ratio > 1 + clip, ratio < 1 - clip)
+        slopes = gradient(found * flat, leaf)
+        steep = gradient(found * ~flat, leaf)
+        spread = estimate - p.temperature * old
+        value, before, target = (p.normal(p.count, 6) for _ in range(3))
+        error = ppo.PPO(settings, spaces, 1000, **ppo.PPO.arms["ppo"].switches).value_loss(value, before, target)
+        kept = before + (value - before).clamp(-clip, clip)
+        return {
+            "lower bound": excess(found, ratio * estimate),
+            "zero gradient where flat": slopes.abs().flatten(1).amax(1),
+            "unclipped gradient elsewhere": distance(steep, gradient(ratio * estimate * ~flat, leaf)),
+            "Eq. 38-39 without entropy": distance(found, clipped(estimate)),
+            "Eq. 38, sppo-38": distance(objective("sppo-38"), clipped(estimate) + p.temperature * entropy),
+            "Eq. 38's bonus alone, ppo-bonus": distance(objective("ppo-bonus"), clipped(estimate) + p.temperature * entropy),
+            "Eq. 40-41, sppo-40": distance(objective("sppo-40"), clipped(spread)),
+            "value loss: the larger of two": distance(error, 0.5 * torch.maximum((value - target) ** 2, (kept - target) ** 2).mean(1)),
+        }
+
+    return over(draw(cases, seed, 12), one)
+
+
+def with_torch_min(change: Any) -> Any:
+    """PPO's policy loss with another function for the minimum."""
+
+    def make(right: Any) -> Any:
+        def changed(self: ppo.PPO, policy: Categorical, action: Tensor, old: Tensor, advantage: Tensor) -> tuple[Tensor, Tensor]:
+            ratio = (policy.log_prob(action) - old).exp()
+            inner = change(ratio * advantage, ratio.clamp(1 - self.settings.clip, 1 + self.settings.clip) * advantage)
+            return -(inner.mean(1) + self.bonus * self.settings.temperature * policy.entropy().mean(1)), ratio
+
+        return changed
+
+    return make
+
+
+STATEMENT = Statement(
+    number=12,
+    name="PPO's clipped objective",
+    title="The minimum makes PPO's clipped objective a lower bound of the unclipped one; where the clip acts its gradient is exactly 0.",
+    formula="min ( r_θ A , clip ( r_θ , 1−ε , 1+ε ) A ) ≤ r_θ A",
+    source="Wei, proximal policy optimization; Liu, Gu, Liu 2020, Eq. 33, 38-41",
+    computed=(
+        "All state-action pairs of random policies, near and far; objectives and gradients of PPO's four arms; its clipped value loss."
+    ),
+    tolerance=1e-13,
+    reason="float64 rounding (2e-16) of a few products; ratios here stay below 1e4",
+    check=check,
+    mutants=(
+        Mutant("maximum for minimum", ppo.PPO, "policy_loss", with_torch_min(torch.maximum)),
+        Mutant("clipped term alone", ppo.PPO, "policy_loss", with_torch_min(lambda plain, clipped: clipped)),
+        Mutant("no clip", ppo.PPO, "policy_loss", with_torch_min(lambda plain, clipped: plain)),
+        Mutant("entropy with the wrong sign", maxent, "entropy", lambda right: lambda log_policy: -right(log_policy)),
+        Mutant(
+            "Liu et al. Eq. 41 with + for −",
+            ppo.PPO,
+            "policy_loss",
+            lambda right: (
+                lambda self, policy, action, old, advantage: right(
+                    self, policy, action, old, advantage + 2 * self.log_policy_in_advantage * self.settings.temperature * old
+                )
+            ),
+        ),
+    ),
+)

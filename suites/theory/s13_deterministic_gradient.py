@@ -1,0 +1,54 @@
+"""13. The deterministic policy gradient theorem on a linear-quadratic task. Wei, Theorem 1; Liu et al. 2020, Eq. 27."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from algorithms.losses import ddpg
+from suites.theory.linear_quadratic import draw_tasks, quadrature
+from suites.theory.problems import distance, gradient
+from suites.theory.statement import Errors, Mutant, Statement
+
+
+def check(cases: int, seed: int) -> Errors:
+    task = draw_tasks(cases, seed, 13)
+    gain = task.gain.clone().requires_grad_()
+    state, weight = quadrature(task.visited())
+    action = -gain.unsqueeze(1) * state
+
+    def critic(actions: Tensor) -> Tensor:
+        return task.q(state.flatten().view(-1, 1), actions.squeeze(-1), 2)
+
+    # One state a member, so that the expectation can weight them; d sums to 1, hence the 1/(1 - gamma) of Theorem 1.
+    loss = ddpg.ddpg_policy_loss(action.reshape(-1, 1, 1), critic).view(cases, -1)
+    found = gradient(-(weight * loss).sum(1) / (1 - task.discount), gain)
+    return {
+        "theorem = closed form": distance(found, task.slope()),
+        "closed form = autodiff of J": distance(gradient(task.objective(gain), gain), task.slope()),
+        "J by its recursion over time": distance(task.rolled_out(2000), task.objective(task.gain)),
+    }
+
+
+STATEMENT = Statement(
+    number=13,
+    name="deterministic policy gradient",
+    title="Deterministic policy gradient theorem: the gradient of V is the visit-weighted slope of Q times that of the policy.",
+    formula="∇_θ V (μ) = frac{1}{1−γ} E_{s∼d} [ ∇_θ π_θ (s) ∇_a Q (s,a) |_{a=π_θ(s)} ]",
+    source="Wei, Theorem 1; Liu, Gu, Liu 2020, Eq. 27",
+    computed=(
+        "Linear-quadratic tasks s' = as + bu + noise, u = −θs; the gradient of ddpg's loss under exact visits against dV/dθ by hand."
+    ),
+    tolerance=1e-11,
+    reason="float64 rounding (2e-16) in closed forms that divide by 1 − γ(a − bθ)² and 1 − γ, both at least 0.01",
+    check=check,
+    mutants=(
+        Mutant("ascent for descent", ddpg, "ddpg_policy_loss", lambda right: lambda action, critic: -right(action, critic)),
+        Mutant("slope at half the action", ddpg, "ddpg_policy_loss", lambda right: lambda action, critic: right(action / 2, critic)),
+        Mutant(
+            "gradient through the action lost",
+            ddpg,
+            "ddpg_policy_loss",
+            lambda right: lambda action, critic: right(action.detach() + 0 * action, critic),
+        ),
+    ),
+)

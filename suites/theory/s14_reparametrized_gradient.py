@@ -1,0 +1,144 @@
+"""14. The reparametrized gradient, and SDDPG = SAC1. Liu et al. 2020, section 3.1, Eq. 26-32."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from algorithms import policies
+from algorithms.losses import ddpg
+from algorithms.policies import Gaussian
+from algorithms.tabular import FLOAT
+from suites.theory.linear_quadratic import draw_tasks, gauss_hermite, quadrature
+from suites.theory.problems import TEMPERATURES, distance, gradient
+from suites.theory.statement import Errors, Mutant, Statement
+
+NODES = 8
+
+
+def on_the_task(cases: int, seed: int, temperature: float) -> Errors:
+    """Both losses under exact visits against autodiff of the entropy-regularized J in closed form, in gain and log sigma."""
+    task = draw_tasks(cases, seed, 14)
+    generator = torch.Generator().manual_seed(seed)
+    log_std = torch.rand(cases, generator=generator, dtype=FLOAT) * 2 - 1.5
+    noise, chance = gauss_hermite(NODES)
+    state, weight = quadrature(task.visited(log_std))
+    members = 2 * NODES
+    gain, spread = task.gain.clone().requires_grad_(), log_std.clone().requires_grad_()
+    at = state.repeat_interleave(NODES, 1).reshape(-1, 1)  # a member each state and draw [N 2 NODES, 1], so that they can be weighted
+    mean = -gain.repeat_interleave(members).view(-1, 1, 1) * at.unsqueeze(-1)
+    policy = Gaussian(mean, spread.repeat_interleave(members).view(-1, 1, 1))
+    draws = noise.repeat(2 * cases).view(-1, 1, 1)
+    each = (weight.unsqueeze(-1) * chance).flatten(1) / (1 - task.discount.unsqueeze(1))
+    objective = task.objective(gain, spread, temperature)
+    expected = torch.stack([gradient(objective, gain), gradient(objective, spread)], 1)
+
+    def critic(actions: Tensor) -> Tensor:
+        return task.q(at, actions.squeeze(-1), members, log_std, temperature)
+
+    errors = {}
+    for name, loss in (("Eq. 26 and 28, SDDPG", ddpg.sddpg_policy_loss), ("Eq. 32, SAC1", ddpg.sac1_policy_loss)):
+        total = -(each * loss(policy, draws, critic, temperature).view(cases, -1)).sum(1)
+        found = torch.stack([gradient(total, gain), gradient(total, spread)], 1)
+        errors[f"{name}: the gradient of J"] = distance(found, expected, 1 + temperature)
+    return errors
+
+
+def elementwise(cases: int, seed: int, temperature: float) -> Errors:
+    """A cubic Q of one state: gradients in mean and log sigma, draw by draw (SDDPG + score term = SAC1) and in expectation."""
+    generator = torch.Generator().manual_seed(seed)
+
+    def normal(*shape: int) -> Tensor:
+        return torch.randn(*shape, generator=generator, dtype=FLOAT)
+
+    size = 2
+    mean, log_std = normal(cases, 1, size).requires_grad_(), (0.5 * normal(cases, 1, size)).requires_grad_()
+    linear, square, cubic = normal(cases, size), normal(cases, size, size), 0.3 * normal(cases, size)
+    noise, chance = gauss_hermite(NODES)
+    grid = torch.cartesian_prod(noise, noise)
+    weight = torch.cartesian_prod(chance, chance).prod(-1)
+    count = len(grid)
+
+    def q(actions: Tensor) -> Tensor:
+        """[N, B] of actions [N, B, 2]."""
+        quadratic = torch.einsum("nbi,nij,nbj->nb", actions, square, actions)
+        return torch.einsum("nbi,ni->nb", actions, linear) + quadratic + torch.einsum("nbi,ni->nb", actions**3, cubic)
+
+    def expected_gradient(loss: Callable[..., Tensor]) -> Tensor:
+        """By a learner's loss: a member each draw, so that the draws can be weighted."""
+        policy = Gaussian(mean.repeat_interleave(count, 0), log_std.repeat_interleave(count, 0))
+
+        def critic(actions: Tensor) -> Tensor:
+            return q(actions.view(cases, count, size)).view(-1, 1)
+
+        value = loss(policy, grid.repeat(cases, 1).unsqueeze(1), critic, temperature).view(cases, count)
+        return torch.cat([gradient(weight * value, each).flatten(1) for each in (mean, log_std)], 1)
+
+    # Eq. 28-29, no reparametrization: sum over actions of grad pi times [q - tau log pi], by the same exact quadrature.
+    actions = (mean + log_std.exp() * grid).detach()
+    policy = Gaussian(mean, log_std)
+    log_prob = policy.log_prob(actions)
+    score_form = (weight * log_prob * (q(actions) - temperature * log_prob.detach())).sum(1)
+    by_score = torch.cat([gradient(score_form, each).flatten(1) for each in (mean, log_std)], 1)
+    # CMU's and SAC's form: tau KL(pi || exp(Q/tau)/Z), whose normalizer no parameter of the policy changes.
+    varied = mean + log_std.exp() * grid
+    entropy = (log_std + 0.5 * torch.tensor(2 * torch.pi * torch.e, dtype=FLOAT).log()).sum(-1).squeeze(1)
+    divergence = -temperature * entropy - (weight * q(varied)).sum(1)
+    by_divergence = torch.cat([gradient(divergence, each).flatten(1) for each in (mean, log_std)], 1)
+    sddpg, sac1 = expected_gradient(ddpg.sddpg_policy_loss), expected_gradient(ddpg.sac1_policy_loss)
+    scale = 1 + temperature
+    return {
+        "SDDPG = SAC1, element by element": distance(sddpg, sac1, scale),
+        "SDDPG = score form (Eq. 28-29)": distance(-sddpg, by_score, scale),
+        "SAC1 = gradient of τ KL(π ‖ exp(Q/τ)/Z)": distance(sac1, by_divergence, scale),
+    }
+
+
+def check(cases: int, seed: int) -> Errors:
+    found: Errors = {}
+    for first, tau in enumerate(TEMPERATURES[:cases]):
+        rows = torch.arange(first, cases, len(TEMPERATURES))
+        key = seed * len(TEMPERATURES) + first
+        for name, error in {**on_the_task(len(rows), key, tau), **elementwise(len(rows), key, tau)}.items():
+            found.setdefault(name, torch.zeros(cases, dtype=FLOAT))[rows] = error
+    return found
+
+
+STATEMENT = Statement(
+    number=14,
+    name="SDDPG = SAC1",
+    title="The reparametrized gradient is the gradient of J, and the policy gradients of SDDPG and SAC1 are equal element by element.",
+    formula="∇ J ∝ sum_{s} ρ (s) E_{ε∼N(0,1)} [ ∇_θ ( q_π (s, ã_θ^ε ) − α log π_θ ( ã_θ^ε |s) ) ]",
+    source="Liu, Gu, Liu 2020, Eq. 26-32, Fig. 1 line 14; Fragkiadaki, CMU 10-703, KL form of the policy update",
+    computed="Linear-quadratic tasks under exact visits against autodiff of J; cubic Q by Gauss-Hermite quadrature, exact for it.",
+    tolerance=1e-11,
+    reason=(
+        "float64 rounding (2e-16) in closed forms that divide by 1 − γ(a − bθ)² and 1 − γ, both at least 0.01; "
+        "quadrature exact to degree 15"
+    ),
+    check=check,
+    mutants=(
+        Mutant("entropy with the wrong sign", ddpg, "sac1_policy_loss", lambda right: lambda pi, eps, q, tau: right(pi, eps, q, -tau)),
+        Mutant("entropy left out", ddpg, "sddpg_policy_loss", lambda right: lambda pi, eps, q, tau: right(pi, eps, q, 0.0)),
+        Mutant(
+            "log π of a fixed action",
+            ddpg,
+            "sac1_policy_loss",
+            lambda right: lambda pi, eps, q, tau: -(q(pi.sample(eps)) - tau * pi.log_prob(pi.sample(eps).detach())).mean(1),
+        ),
+        Mutant(
+            "variance for deviation",
+            policies.Gaussian,
+            "sample",
+            lambda right: lambda self, eps: self.mean + (2 * self.log_std).exp() * eps,
+        ),
+        Mutant(
+            "log density without log σ",
+            policies.Gaussian,
+            "log_prob",
+            lambda right: lambda self, action: right(self, action) + self.log_std.sum(-1),
+        ),
+    ),
+)

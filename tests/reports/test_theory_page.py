@@ -1,0 +1,134 @@
+"""The Theory page: what `theory.json` says, drawn without network, and told in one line where it is damaged."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+from invented_results import Workspace
+
+from harness.suite import InputError
+from reports.mathml import mathml
+from reports.site import build
+from reports.theory import read_theory
+
+
+def record(number: int = 8, **changes: object) -> dict[str, object]:
+    planted = {
+        "name": "wrong sign",
+        "where": "maxent.kl",
+        "printed": "Some print, Eq. 1: a",
+        "corrected": "-a",
+        "worst_error": 1e9,
+        "caught": True,
+    }
+    missed = {"name": "other", "where": "maxent.kl", "printed": "", "corrected": "", "worst_error": 0.0, "caught": False}
+    figure = {
+        "title": "A figure",
+        "caption": "How to read it.",
+        "x": "x",
+        "y": "y",
+        "series": [{"label": "a", "x": [1, 2], "y": [1, 10], "line": True}, {"label": "b", "x": [1], "y": [5], "line": False}],
+        "log_x": False,
+        "log_y": True,
+    }
+    made = {
+        "statement": number,
+        "name": "soft Q <b>",
+        "title": "One sentence.",
+        "formula": "V_λ^* ≤ frac{a}{b}",
+        "source": "Some paper",
+        "computed": "Something.",
+        "cases": 120,
+        "seed": 0,
+        "worst_error": 3e-14,
+        "tolerance": 1e-11,
+        "reason": "rounding",
+        "holds": True,
+        "parts": {"first part": 3e-14, "second part": 0.0},
+        "mutants": 2,
+        "mutants_caught": 1,
+        "planted": [planted, missed],
+        "code": "suites/theory/s08_soft_q_gradient.py:90",
+        "figure": figure,
+    }
+    return {**made, **changes}
+
+
+def write(workspace: Workspace, records: object) -> Path:
+    path = workspace.root / "results" / "theory" / "theory.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(records if isinstance(records, str) else json.dumps(records))
+    return path
+
+
+def pages(workspace: Workspace, records: object) -> tuple[str, str]:
+    """The Theory page and the index."""
+    workspace.suite("classic", {"a2c": ["CartPole-v1"]})
+    workspace.cell("classic", "a2c", "CartPole-v1", seeds=3)
+    write(workspace, records)
+    written = build(["classic"], workspace.root / "site")
+    assert written[-1] == workspace.root / "site" / "theory.html"
+    return written[-1].read_text(), written[0].read_text()
+
+
+def test_the_page_shows_error_tolerance_formula_and_planted_errors(workspace: Workspace) -> None:
+    page, index = pages(workspace, [record(), record(9, holds=False, figure=None, worst_error=0.5)])
+    assert "1 of 2 statements hold; 2 of 4 planted errors are caught." in page
+    assert "1 of 2 theorems" in index and 'href="theory.html"' in index
+    assert "worst error 3.0e-14, tolerance 1.0e-11; 1 of 2 planted errors caught" in page
+    assert "<math" in page and "<mfrac>" in page
+    assert "soft Q &lt;b&gt;" in page and "soft Q <b>" not in page
+    assert re.search(r'href="[^"]*suites/theory/s08_soft_q_gradient.py[^"]*"', page)
+    assert page.count("missed") >= 2 and "fails" in page
+    assert "Some print, Eq. 1: a" in page and "no result, or above 1e9" in page
+    assert "<script" not in page and not re.search(r"(?:src|href)=\"(?:https?:)?//(?!github|gitlab)", page)
+    assert (workspace.root / "site/theory/statement-8.svg").exists() and (workspace.root / "site/theory/theory-errors.svg").exists()
+    assert (workspace.root / "site/theory/misprints.csv").read_text().count("Some print") == 2
+
+
+def test_equal_results_give_equal_pages(workspace: Workspace) -> None:
+    assert pages(workspace, [record()]) == pages(workspace, [record()])
+
+
+def test_without_results_there_is_no_page(workspace: Workspace) -> None:
+    assert read_theory(workspace.root / "results") is None
+
+
+@pytest.mark.parametrize(
+    "content", ["", "{", "[]", "[{}]", '[{"statement": 1}]', json.dumps([record(tolerance="x")]), json.dumps([record(planted=[{}])])]
+)
+def test_damaged_results_are_one_line(workspace: Workspace, content: str) -> None:
+    write(workspace, content)
+    with (
+        contextlib.chdir(workspace.root),
+        pytest.raises(InputError, match=r"theory\.json: .*write it anew: softbench theory --out") as raised,
+    ):
+        read_theory(Path("results"))
+    assert "\n" not in str(raised.value)
+
+
+def test_formulas_by_hand() -> None:
+    def body(formula: str) -> str:
+        return str(mathml(formula)).removeprefix('<math display="block"><mrow>').removesuffix("</mrow></math>")
+
+    assert body("a + 2") == "<mi>a</mi><mo>+</mo><mn>2</mn>"
+    assert body("V_λ^*") == "<msubsup><mi>V</mi><mi>λ</mi><mo>∗</mo></msubsup>"
+    assert body("KL^{2}") == "<msup><mi>KL</mi><mrow><mn>2</mn></mrow></msup>"
+    assert body("sum_{s} x'") == "<munder><mo>∑</mo><mrow><mi>s</mi></mrow></munder><mi>x</mi><mo>′</mo>"
+    assert body("frac{1}{n}") == "<mfrac><mrow><mn>1</mn></mrow><mrow><mi>n</mi></mrow></mfrac>"
+    assert body("π̄ < &") == "<mi>π̄</mi><mo>&lt;</mo><mo>&amp;</mo>"
+    for wrong in ("{a", "a}", "a_", "frac{a}"):
+        with pytest.raises(ValueError, match=r"brace|ends"):
+            mathml(wrong)
+
+
+def test_every_formula_of_the_statements_is_well_formed() -> None:
+    from suites.theory import STATEMENTS
+
+    for statement in STATEMENTS.values():
+        ElementTree.fromstring(str(mathml(statement.formula)))
