@@ -23,7 +23,7 @@ HERE = Path(__file__).parent
 @pytest.fixture(autouse=True)
 def _own_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([os.getcwd(), str(HERE), str(HERE.parent.parent)]))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(HERE), os.environ["PYTHONPATH"]]))
     monkeypatch.syspath_prepend(HERE)
 
 
