@@ -146,7 +146,8 @@ JSONS = {
     "../ in a block": (lambda c: c["blocks"].__setitem__(0, ["../x", "../x"]), "blocks: is no list"),
     "an absolute path in a block": (lambda c: c["blocks"][0].__setitem__(1, "/etc/passwd"), "blocks: is no list"),
     "a block of no file": (lambda c: c["blocks"][0].__setitem__(0, "0" * 64), "a block of the replay buffer is missing"),
-    "a million blocks": (lambda c: c.update(blocks=c["blocks"][:1] * 10**6), "MiB|bytes; at most|1000000 blocks"),
+    "far too many blocks": (lambda c: c.update(blocks=c["blocks"][:1] * 500_000), "500000 blocks of a replay buffer, which the learner"),
+    "a file of blocks only": (lambda c: c.update(blocks=c["blocks"][:1] * 1_000_000), "bytes; at most 67,108,864 are expected"),
     "no blocks": (lambda c: c.update(blocks=[]), "replay.action: nothing, the learner expects"),
     "blocks in another order": (lambda c: c["blocks"].reverse(), "the learner expects|not that of the hash chain"),
     "one record more": (lambda c: c["records"].append(c["records"][-1]), "records: are not 4"),
@@ -334,6 +335,16 @@ def test_a_malicious_suite_is_refused_in_bounded_memory_and_time(tmp_path, monke
     assert ended.stdout.count("\n") == 1 and len(ended.stdout) < 600
     assert not Path("unpickled").exists()
     fault("malicious", f"suite.yaml: {case}", "refused in one line, within 256 MiB")
+
+
+def test_a_suite_that_never_ends_is_refused(tmp_path, monkeypatch, fault):
+    monkeypatch.chdir(tmp_path)
+    path = Path("suites/small/suite.yaml")
+    path.parent.mkdir(parents=True)
+    path.symlink_to("/dev/zero")
+    with pytest.raises(InputError, match="has more than 1,048,576 characters"):
+        load_suite("small")
+    fault("malicious", "suite.yaml: a symlink to /dev/zero", "refused in one line")
 
 
 MANIFESTS = {
