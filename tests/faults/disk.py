@@ -178,9 +178,9 @@ def in_child(work) -> int:
     return 0
 
 
-# A member with a replay buffer of five blocks, of which a segment changes one or two ---------------------------------------------------
+# A member with a replay buffer of four blocks, of which a segment changes one or two ---------------------------------------------------
 
-CAPACITY, PER_SEGMENT, SEGMENTS = 5000, 900, 4
+CAPACITY, PER_SEGMENT, SEGMENTS = 4000, 900, 4  # the last segment is the first that needs nothing of replay-00001
 
 
 def make_row(number):
