@@ -8,10 +8,10 @@ import shutil
 from pathlib import Path
 
 import pytest
-from disk import CELL, SEGMENTS, check, go_on, no_row_twice_or_missing, softbench, write_small
+from disk import CELL, SEGMENTS, check, go_on, make_row, no_row_twice_or_missing, softbench, write_small
 from small_suite import stable_files
 
-from harness.checkpoints import Member
+from harness.checkpoints import Member, Progress, fingerprint
 
 KINDS = ("segment-00004.json", "segment-00004.safetensors", "replay-00004.safetensors")
 
@@ -91,9 +91,26 @@ def test_both_generations_damaged_is_an_error(whole, tmp_path, fault):
     fault("damage", "both generations", "error, never a silent start from nothing", count)
 
 
+def needed(cohort, number):
+    """The replay files that a generation names."""
+    return set(json.loads((cohort / "seed-0" / f"segment-0000{number}.json").read_text())["replay"])
+
+
+def test_replay_files_are_kept_as_long_as_a_generation_needs_them(whole):
+    assert needed(whole, 3) - needed(whole, 4) == {"1"}
+    kept = {str(int(path.stem.removeprefix("replay-"))) for path in (whole / "seed-0").glob("replay-*")}
+    assert kept == needed(whole, 3) | needed(whole, 4)
+    copy = Member(whole.parent / "one more", 0)
+    shutil.copytree(whole, copy.folder.parent)
+    row, record = make_row(SEGMENTS)
+    progress = copy.load()[1]
+    copy.save(row, Progress([*progress.records, record], [*progress.chain, fingerprint(progress.chain[-1], row, record)]))
+    assert not (copy.folder / "replay-00001.safetensors").exists() and not (copy.folder / "replay-00005.safetensors").exists()
+    assert len(copy.load()[1].chain) == SEGMENTS + 1
+
+
 def test_a_block_that_both_generations_need_is_an_error_too(whole, tmp_path, fault):
-    needed = json.loads((whole / "seed-0" / "segment-00003.json").read_text())["replay"]
-    shared = sorted(set(needed) - {"3"})
+    shared = sorted(set.intersection(*(needed(whole, number) for number in (3, 4))))
     for file in shared:
         copy = tmp_path / file
         shutil.copytree(whole, copy)

@@ -146,7 +146,8 @@ JSONS = {
     "../ in a block": (lambda c: c["blocks"].__setitem__(0, ["../x", "../x"]), "blocks: is no list"),
     "an absolute path in a block": (lambda c: c["blocks"][0].__setitem__(1, "/etc/passwd"), "blocks: is no list"),
     "a block of no file": (lambda c: c["blocks"][0].__setitem__(0, "0" * 64), "a block of the replay buffer is missing"),
-    "a million blocks": (lambda c: c.update(blocks=c["blocks"][:1] * 10**6), "MiB|bytes; at most|1000000 blocks"),
+    "far too many blocks": (lambda c: c.update(blocks=c["blocks"][:1] * 500_000), "500000 blocks of a replay buffer, which the learner"),
+    "a file of blocks only": (lambda c: c.update(blocks=c["blocks"][:1] * 1_000_000), "bytes; at most 67,108,864 are expected"),
     "no blocks": (lambda c: c.update(blocks=[]), "replay.action: nothing, the learner expects"),
     "blocks in another order": (lambda c: c["blocks"].reverse(), "the learner expects|not that of the hash chain"),
     "one record more": (lambda c: c["records"].append(c["records"][-1]), "records: are not 4"),
@@ -233,57 +234,6 @@ def test_links_in_a_run_folder_write_nowhere_else(tmp_path, monkeypatch, capsys,
     fault("malicious", "symlinks in place of lock, results and temporary files", "refused or replaced; their targets are untouched", 5)
 
 
-def test_a_folder_of_other_settings_or_code_is_refused(tmp_path, monkeypatch, capsys, fault):
-    """A folder that was renamed or copied by hand to where this version looks."""
-    monkeypatch.chdir(tmp_path)
-    write_small(tmp_path)
-    assert softbench(Path("out")) == 0
-    shutil.rmtree("out/small")
-    (identity,) = Path("out").rglob("identity.json")
-    content = json.loads(identity.read_text())
-    files = content["code.files"]
-    changes = {
-        r"code\.files\.algorithms/pairs/dqn\.py: was '0+": {"code.files": files | {"algorithms/pairs/dqn.py": "0" * 64}},
-        r"spec\.settings\.batch: was 16, is now 8": {"spec": content["spec"] | {"settings": content["spec"]["settings"] | {"batch": 16}}},
-        r"versions\.torch: was '0\.1'": {"versions": content["versions"] | {"torch": "0.1"}},
-        r"cpu\.capability: was 'AVX9'": {"cpu": content["cpu"] | {"capability": "AVX9"}},
-        r"checkpoints: was 1, is now 2": {"checkpoints": 1},
-    }
-    for message, change in changes.items():
-        identity.write_text(json.dumps(content | change))
-        assert softbench(Path("out")) == 2
-        assert re.search(f"checkpoints of another version: {message}.*move the folder away", capsys.readouterr().err)
-    for text in ("", "[]", "[" * 100_000, '"../.."'):
-        identity.write_text(text)
-        assert softbench(Path("out")) == 2
-        assert str(identity.parent) in capsys.readouterr().err
-    identity.unlink()
-    assert softbench(Path("out")) == 2 and "no identity.json" in capsys.readouterr().err
-    identity.write_text(json.dumps(content))
-    assert softbench(Path("out")) == 0
-    fault(
-        "other version",
-        "a cohort's folder of other code, settings, versions, or none, under our name",
-        "refused, exit code 2, the field is said",
-        10,
-    )
-
-
-def test_checkpoints_of_another_version_are_left_alone_and_said(tmp_path, monkeypatch, capsys, fault):
-    monkeypatch.chdir(tmp_path)
-    write_small(tmp_path)
-    assert softbench(Path("out")) == 0
-    shutil.rmtree("out/small")
-    changed = yaml.safe_load(Path("suites/small/suite.yaml").read_text())
-    changed["cells"]["dqn"]["CartPole-v1"]["batch"] = 16
-    Path("suites/small/suite.yaml").write_text(yaml.safe_dump(changed))
-    capsys.readouterr()
-    assert softbench(Path("out")) == 0
-    assert "checkpoints of another version are left alone: spec.settings.batch: was 8, is now 16" in capsys.readouterr().out
-    assert len(list(Path("out").rglob("identity.json"))) == 2
-    fault("other version", "checkpoints of other settings in a folder of their own", "left alone, the field is said")
-
-
 NAMES = "abcdefghijklmnopqrstuvwxyz"
 BOMB = "a: &a [x,x,x,x,x,x,x,x,x]\n" + "".join(f"{n}: &{n} [{','.join([f'*{p}'] * 9)}]\n" for p, n in pairwise(NAMES))
 YAMLS = {
@@ -332,8 +282,19 @@ def test_a_malicious_suite_is_refused_in_bounded_memory_and_time(tmp_path, monke
     assert time.monotonic() - before < 60
     assert ended.stdout.startswith("suites/small/suite.yaml"), ended.stderr[-2000:]
     assert ended.stdout.count("\n") == 1 and len(ended.stdout) < 600
+    assert ("aliases (*name) are not allowed" in ended.stdout) == (case in ("billion laughs", "merge keys that double"))
     assert not Path("unpickled").exists()
     fault("malicious", f"suite.yaml: {case}", "refused in one line, within 256 MiB")
+
+
+def test_a_suite_that_never_ends_is_refused(tmp_path, monkeypatch, fault):
+    monkeypatch.chdir(tmp_path)
+    path = Path("suites/small/suite.yaml")
+    path.parent.mkdir(parents=True)
+    path.symlink_to("/dev/zero")
+    with pytest.raises(InputError, match="has more than 1,048,576 characters"):
+        load_suite("small")
+    fault("malicious", "suite.yaml: a symlink to /dev/zero", "refused in one line")
 
 
 MANIFESTS = {
