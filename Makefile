@@ -34,4 +34,4 @@ $(VENV)/installed: pyproject.toml constraints.txt
 	touch $@
 
 clean:
-	rm -rf $(VENV) site results/smoke results/.runs
+	rm -rf $(VENV) site results/smoke results/theory results/.runs

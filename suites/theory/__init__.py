@@ -2,43 +2,12 @@
 
 from __future__ import annotations
 
-from suites.theory import (
-    s01_contraction,
-    s02_optimality,
-    s03_limit,
-    s04_policy_iteration,
-    s05_soft_policy_gradient,
-    s06_naive_and_proper,
-    s07_bandit,
-    s08_soft_q_gradient,
-    s09_damped_q,
-    s10_natural_gradient,
-    s11_trust_region,
-    s12_clipping,
-    s13_deterministic_gradient,
-    s14_reparametrized_gradient,
-    s15_traces,
-    s16_kl_and_entropy,
-    s17_svgd,
-)
+import importlib
+from pathlib import Path
 
-_MODULES = (
-    s01_contraction,
-    s02_optimality,
-    s03_limit,
-    s04_policy_iteration,
-    s05_soft_policy_gradient,
-    s06_naive_and_proper,
-    s07_bandit,
-    s08_soft_q_gradient,
-    s09_damped_q,
-    s10_natural_gradient,
-    s11_trust_region,
-    s12_clipping,
-    s13_deterministic_gradient,
-    s14_reparametrized_gradient,
-    s15_traces,
-    s16_kl_and_entropy,
-    s17_svgd,
-)
-STATEMENTS = {module.STATEMENT.number: module.STATEMENT for module in _MODULES}
+from suites.theory.statement import Statement
+
+_FILES = sorted(Path(__file__).parent.glob("s[0-9][0-9]_*.py"))
+_FOUND: list[Statement] = [importlib.import_module(f"{__name__}.{path.stem}").STATEMENT for path in _FILES]
+STATEMENTS = {statement.number: statement for statement in _FOUND}
+"""Number -> statement, in order."""

@@ -176,12 +176,12 @@ def test_exploration_falls_linearly_and_then_stays():
 
 @pytest.mark.parametrize("arm", list(VALUES))
 def test_behaviour_is_epsilon_greedy_in_every_arm(arm):
-    made = learner(arm, True, exploration_start=0.5, exploration_end=0.5)
+    made = learner(arm, True, exploration_start=0.2, exploration_end=0.2)
     noise = Streams([1], 1, torch.device("cpu")).uniform("action", (100_000, 2))
     made.layout.split = lambda _flat: {}
     act = made.behaviour({"parameters": torch.zeros(1, 1)})
     observation = torch.tensor([0.0, 1.0]).expand(1, 100_000, 2)
-    assert act(observation, noise, 0).float().mean().item() == pytest.approx(0.75, abs=0.006)
+    assert act(observation, noise, 0).float().mean().item() == pytest.approx(0.9, abs=0.005)
     assert (act(observation, torch.zeros_like(noise), 0) == 1).all()
 
 

@@ -141,8 +141,8 @@ MUTANTS = [
         "next_value = self.value(parameters, self.normalized(state, rollout.next_observation",
         "next_value = self.value(parameters, self.normalized(state, rollout.observation",
     ),
-    Mutant(A2C, "rollout.action.flatten(1), target - value.detach())", "rollout.action.flatten(1), value.detach() - target)"),
-    Mutant(A2C, "rollout.action.flatten(1), target - value.detach())", "rollout.action.flatten(1), target - value)"),
+    Mutant(A2C, "target - value.detach())", "value.detach() - target)"),
+    Mutant(A2C, "target - value.detach())", "target - value)"),
     Mutant(A2C, "policy_loss + s.value_coefficient * value_loss", "policy_loss + value_loss"),
     Mutant(A2C, "next_value = self.value(parameters, rollout.next_observation", "next_value = self.value(parameters, rollout.observation"),
     Mutant(DQN, 'self.target(self.layout.split(state["target"]), window)', 'self.target(self.layout.split(state["parameters"]), window)'),
@@ -193,11 +193,7 @@ def judge(mutant: Mutant, tree: Path, cases: int, both: bool) -> list[str]:
     """Who kills it, out of `statements` and `tests`."""
     path = tree / mutant.file
     original = path.read_text()
-    if original.count(mutant.old) != 1:
-        raise SystemExit(f"{mutant.file}: {original.count(mutant.old)} places hold {mutant.old!r}; a mutant needs exactly one")
-    changed = original.replace(mutant.old, mutant.new)
-    ast.parse(changed)
-    path.write_text(changed)
+    path.write_text(original.replace(mutant.old, mutant.new))
     killers = []
     try:
         if not passes(["-c", STATEMENTS, str(cases)], tree):
@@ -207,6 +203,15 @@ def judge(mutant: Mutant, tree: Path, cases: int, both: bool) -> list[str]:
     finally:
         path.write_text(original)
     return killers
+
+
+def refuse_misfits(mutants: list[Mutant]) -> None:
+    """Each `old` must stand in one place, and `new` must be Python."""
+    for mutant in mutants:
+        original = (ROOT / mutant.file).read_text()
+        if original.count(mutant.old) != 1:
+            raise SystemExit(f"{mutant.file}: {original.count(mutant.old)} places hold {mutant.old!r}; a mutant needs exactly one")
+        ast.parse(original.replace(mutant.old, mutant.new))
 
 
 def copied_tree(folder: Path) -> Path:
@@ -224,6 +229,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2)
     chosen = parser.parse_args()
     mutants = [mutant for mutant in MUTANTS if chosen.only in f"{mutant.file} {mutant.old} {mutant.new}"]
+    refuse_misfits(mutants)
     trees: queue.SimpleQueue[Path] = queue.SimpleQueue()
     with tempfile.TemporaryDirectory() as folder:
         for worker in range(chosen.workers):
