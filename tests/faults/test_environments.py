@@ -81,7 +81,7 @@ def test_every_broken_environment_fails_alone_in_one_line_and_the_report_shows_t
     assert re.search(r"broken_envs:Sound-v0, arm a2c-proper: all seeds missing", page)
     for kind in ("raises", "crashes (SIGSEGV, 3 attempts)", "returns the wrong shape"):
         fault("environment", kind, "its cohort fails in one line, the others finish, exit code 1, the report names what is missing")
-    fault("environment", "returns NaN", "both members diverged at the step, kept in the tables, the others finish")
+    fault("environment", "returns NaN", "both members diverged, kept in the tables, the others finish")
 
 
 def test_an_environment_that_hangs_is_killed_at_the_time_limit(fault):
