@@ -169,3 +169,46 @@ def diverging(arm: str, seed: int, segment: int) -> Edit:
         return curves
 
     return edit
+
+
+def theory_record(number: int = 8, **changes: object) -> dict[str, object]:
+    """One statement of theory.json, with one planted error caught and one missed."""
+    planted = {
+        "name": "wrong sign",
+        "where": "maxent.kl",
+        "printed": "Some print, Eq. 1: a",
+        "corrected": "-a",
+        "worst_error": 1e9,
+        "caught": True,
+    }
+    missed = {"name": "other", "where": "maxent.kl", "printed": "", "corrected": "", "worst_error": 0.0, "caught": False}
+    figure = {
+        "title": "A figure",
+        "caption": "How to read it.",
+        "x": "x",
+        "y": "y",
+        "series": [{"label": "a", "x": [1, 2], "y": [1, 10], "line": True}, {"label": "b", "x": [1], "y": [5], "line": False}],
+        "log_x": False,
+        "log_y": True,
+    }
+    made = {
+        "statement": number,
+        "name": "soft Q <b>",
+        "title": "One sentence.",
+        "formula": "V_λ^* ≤ frac{a}{b}",
+        "source": "Some paper",
+        "computed": "Something.",
+        "cases": 120,
+        "seed": 0,
+        "worst_error": 3e-14,
+        "tolerance": 1e-11,
+        "reason": "rounding",
+        "holds": True,
+        "parts": {"first part": 3e-14, "second part": 0.0},
+        "mutants": 2,
+        "mutants_caught": 1,
+        "planted": [planted, missed],
+        "code": "suites/theory/s08_soft_q_gradient.py:90",
+        "figure": figure,
+    }
+    return {**made, **changes}

@@ -9,54 +9,12 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
-from invented_results import Workspace
+from invented_results import Workspace, theory_record
 
 from harness.suite import InputError
 from reports.mathml import mathml
 from reports.site import build
 from reports.theory import read_theory
-
-
-def record(number: int = 8, **changes: object) -> dict[str, object]:
-    planted = {
-        "name": "wrong sign",
-        "where": "maxent.kl",
-        "printed": "Some print, Eq. 1: a",
-        "corrected": "-a",
-        "worst_error": 1e9,
-        "caught": True,
-    }
-    missed = {"name": "other", "where": "maxent.kl", "printed": "", "corrected": "", "worst_error": 0.0, "caught": False}
-    figure = {
-        "title": "A figure",
-        "caption": "How to read it.",
-        "x": "x",
-        "y": "y",
-        "series": [{"label": "a", "x": [1, 2], "y": [1, 10], "line": True}, {"label": "b", "x": [1], "y": [5], "line": False}],
-        "log_x": False,
-        "log_y": True,
-    }
-    made = {
-        "statement": number,
-        "name": "soft Q <b>",
-        "title": "One sentence.",
-        "formula": "V_λ^* ≤ frac{a}{b}",
-        "source": "Some paper",
-        "computed": "Something.",
-        "cases": 120,
-        "seed": 0,
-        "worst_error": 3e-14,
-        "tolerance": 1e-11,
-        "reason": "rounding",
-        "holds": True,
-        "parts": {"first part": 3e-14, "second part": 0.0},
-        "mutants": 2,
-        "mutants_caught": 1,
-        "planted": [planted, missed],
-        "code": "suites/theory/s08_soft_q_gradient.py:90",
-        "figure": figure,
-    }
-    return {**made, **changes}
 
 
 def write(workspace: Workspace, records: object) -> Path:
@@ -77,7 +35,7 @@ def pages(workspace: Workspace, records: object) -> tuple[str, str]:
 
 
 def test_the_page_shows_error_tolerance_formula_and_planted_errors(workspace: Workspace) -> None:
-    page, index = pages(workspace, [record(), record(9, holds=False, figure=None, worst_error=0.5)])
+    page, index = pages(workspace, [theory_record(), theory_record(9, holds=False, figure=None, worst_error=0.5)])
     assert "1 of 2 statements hold; 2 of 4 planted errors are caught." in page
     assert "1 of 2 theorems" in index and 'href="theory.html"' in index
     assert "worst error 3.0e-14, tolerance 1.0e-11; 1 of 2 planted errors caught" in page
@@ -92,7 +50,7 @@ def test_the_page_shows_error_tolerance_formula_and_planted_errors(workspace: Wo
 
 
 def test_equal_results_give_equal_pages(workspace: Workspace) -> None:
-    assert pages(workspace, [record()]) == pages(workspace, [record()])
+    assert pages(workspace, [theory_record()]) == pages(workspace, [theory_record()])
 
 
 def test_without_results_there_is_no_page(workspace: Workspace) -> None:
@@ -100,7 +58,8 @@ def test_without_results_there_is_no_page(workspace: Workspace) -> None:
 
 
 @pytest.mark.parametrize(
-    "content", ["", "{", "[]", "[{}]", '[{"statement": 1}]', json.dumps([record(tolerance="x")]), json.dumps([record(planted=[{}])])]
+    "content",
+    ["", "{", "[]", "[{}]", '[{"statement": 1}]', json.dumps([theory_record(tolerance="x")]), json.dumps([theory_record(planted=[{}])])],
 )
 def test_damaged_results_are_one_line(workspace: Workspace, content: str) -> None:
     write(workspace, content)
