@@ -136,8 +136,12 @@ def _checkpoints(cell: Cell, arm: str) -> Path | None:
     """The folder of a cohort's checkpoints: that of the same settings and code."""
     runs = cell.path.parents[2] / ".runs" / cell.path.parents[1].name / cell.path.parents[0].name / cell.path.name / arm
     for path in runs.glob("*/identity.json"):
-        identity = json.loads(path.read_text())
-        if identity["spec"] == spec_of(cell, arm).to_json() and identity["code"] == cell.manifest["code"]["hash"]:
+        try:
+            identity = json.loads(path.read_text())
+            same = identity["spec"] == spec_of(cell, arm).to_json() and identity["code"] == cell.manifest["code"]["hash"]
+        except (OSError, ValueError, KeyError, TypeError):
+            continue  # no checkpoints of ours, or damaged ones
+        if same:
             return path.parent
     return None
 

@@ -302,9 +302,11 @@ def audits(study: Study) -> Table:
         elif made.get("seal") != cell.manifest.get("seal"):
             rows.append([task, "audited before the results were made anew", NONE, NONE, NONE, made.get("time", NONE)])
         else:
-            drawn = "; ".join(f"{found['arm']} {found['seed']} ({found['first']}–{found['last']})" for found in made["recomputed"])
-            differ = "; ".join(made["problems"] + made["differences"]) or "none"
-            rows.append([task, made["verdict"], drawn or "nothing", f"{made['steps']:,}", differ, made["time"]])
+            names = ("arm", "seed", "first", "last")
+            drawn = "; ".join("{} {} ({}–{})".format(*(found.get(name, NONE) for name in names)) for found in made.get("recomputed", []))
+            differ = "; ".join(map(str, [*made.get("problems", []), *made.get("differences", [])])) or "none"
+            verdict, steps, when = (str(made.get(name, NONE)) for name in ("verdict", "steps", "time"))
+            rows.append([task, verdict, drawn or "nothing", steps, differ, when])
     return Table(
         f"{study.pair}-audits",
         "Audits",
