@@ -38,7 +38,8 @@ class Watched(gymnasium.Wrapper[Any, Any, Any, Any]):
 
 class GymnasiumEnvironments:
     def __init__(self, task: str, count: int) -> None:
-        if "mujoco" in str(gymnasium.spec(task).entry_point):
+        known = gymnasium.registry.get(task)  # None for `module:Task-v0`, whose module is imported below
+        if known is not None and "mujoco" in str(known.entry_point):
             import mujoco
 
             mujoco.set_mju_user_warning(_warn)
