@@ -46,7 +46,7 @@ def softbench(*words):
 def job_of(kind, **choices):
     suite_of(kind, **choices)
     (plan,) = training.make_plans(load_suite("small"), Path("out"), "cpu", arms=["a2c-naive"])
-    (job,) = training._jobs(plan, "a2c-naive")
+    (job,) = training._jobs(plan, "a2c-naive", lambda event: None)
     return job
 
 
