@@ -20,7 +20,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from reports import statistics
+from reports import bootstrap, statistics
 from reports.scores import Study
 from reports.statistics import Array, Estimate
 
@@ -127,7 +127,7 @@ def intervals(study: Study, found: dict[str, dict[str, Estimate]], command: str)
 
     def draw(figure: Figure) -> None:
         panels = figure.subplots(2, 2, sharey=True)
-        for axes, name in zip(panels.flat, statistics.AGGREGATES, strict=True):
+        for axes, name in zip(panels.flat, bootstrap.AGGREGATES, strict=True):
             for row, arm in enumerate(study.arms):
                 _interval(axes, found[arm][name], -row, *look(study, arm))
             axes.set_title(name, fontsize=9)
@@ -183,7 +183,7 @@ def profiles(study: Study, matrices: dict[str, Array], command: str) -> Picture:
         axes = figure.add_subplot()
         for arm, scores in matrices.items():
             color, marker = look(study, arm)
-            share, low, high = statistics.profile(scores, thresholds)
+            share, low, high = bootstrap.profile(scores, thresholds)
             axes.fill_between(thresholds, low, high, color=color, alpha=0.13, linewidth=0)
             axes.plot(thresholds, share, color=color, marker=marker, markevery=20, markersize=4, linewidth=1.4, label=_short(arm))
         axes.set(xlabel="normalized score τ", ylabel="share of runs above τ", ylim=(-0.02, 1.02))

@@ -14,7 +14,7 @@ from markupsafe import Markup
 
 from harness.results import damages
 from harness.suite import InputError, Suite, load_suite, suite_names
-from reports import figures, statistics, tables
+from reports import bootstrap, figures, tables
 from reports.figures import Picture
 from reports.mathml import mathml
 from reports.scores import Study, read_studies
@@ -139,8 +139,8 @@ def _section(study: Study) -> Section:
     shown: list[Table] = []
     if study.seeds:
         matrices = {arm: study.matrix(arm) for arm in study.arms}
-        found = {arm: statistics.aggregates(scores) for arm, scores in matrices.items()}
-        better = {soft: statistics.improvement(matrices[soft], matrices[hard]) for soft, hard in study.comparisons}
+        found = {arm: bootstrap.aggregates(scores) for arm, scores in matrices.items()}
+        better = {soft: bootstrap.improvement(matrices[soft], matrices[hard]) for soft, hard in study.comparisons}
         main += [figures.intervals(study, found, command), figures.profiles(study, matrices, command)]
         main += [figures.improvements(study, better, command)] if better else []
         shown += [tables.aggregates(study, found), tables.improvements(study, better)]

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from harness.suite import Suite
-from reports import statistics
+from reports import bootstrap, statistics
 from reports.scores import MODES, Study
 from reports.statistics import Array, Estimate
 
@@ -131,9 +131,9 @@ def aggregates(study: Study, found: dict[str, dict[str, Estimate]]) -> Table:
         f"{study.pair}-aggregates",
         "Aggregate scores",
         f"Over {len(study.seeds)} seeds and {len(study.tasks)} tasks; points as in rliable, intervals from a stratified "
-        f"bootstrap ({statistics.RESAMPLES} resamples, fixed key). "
+        f"bootstrap ({bootstrap.RESAMPLES} resamples, fixed key). "
         "Descriptive: such intervals cover about 85 % at n = 5 and 90 % at n = 10, not 95 %.",
-        ["arm", *statistics.AGGREGATES],
+        ["arm", *bootstrap.AGGREGATES],
         [[arm, *estimates.values()] for arm, estimates in found.items()],
     )
 

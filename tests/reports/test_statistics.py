@@ -7,7 +7,7 @@ import pytest
 from rliable import library, metrics
 from scipy import stats
 
-from reports import statistics
+from reports import bootstrap, statistics
 from reports.statistics import NO_VARIANCE, TOO_FEW, Array
 
 
@@ -24,14 +24,14 @@ def test_points_equal_rliable(n: int, tasks: int) -> None:
         metrics.aggregate_mean(matrix),
         metrics.aggregate_optimality_gap(matrix),
     ]
-    assert [each.value for each in statistics.aggregates(matrix).values()] == pytest.approx(theirs, rel=1e-13)
+    assert [each.value for each in bootstrap.aggregates(matrix).values()] == pytest.approx(theirs, rel=1e-13)
     chance = metrics.probability_of_improvement(matrix, other)
-    assert statistics.improvement(matrix, other).value == pytest.approx(chance, rel=1e-13)
+    assert bootstrap.improvement(matrix, other).value == pytest.approx(chance, rel=1e-13)
 
 
 def test_ties_count_one_half_as_in_rliable() -> None:
     soft, hard = np.array([[1.0], [1.0], [0.5]]), np.array([[1.0], [0.0]])
-    assert statistics.improvement(soft, hard).value == pytest.approx(metrics.probability_of_improvement(soft, hard)) == pytest.approx(4 / 6)
+    assert bootstrap.improvement(soft, hard).value == pytest.approx(metrics.probability_of_improvement(soft, hard)) == pytest.approx(4 / 6)
 
 
 def test_bootstrap_intervals_agree_with_rliable() -> None:
@@ -44,14 +44,14 @@ def test_bootstrap_intervals_agree_with_rliable() -> None:
 
     np.random.seed(0)
     _, theirs = library.get_interval_estimates({"arm": matrix}, all_four, reps=5000)
-    ours = [[each.low, each.high] for each in statistics.aggregates(matrix).values()]
+    ours = [[each.low, each.high] for each in bootstrap.aggregates(matrix).values()]
     width = theirs["arm"][1] - theirs["arm"][0]
     assert np.abs(np.array(ours, float).T - theirs["arm"]).max() < 0.05 * width.max()
 
     _, chance = library.get_interval_estimates(
         {"pair": [matrix, other]}, lambda x, y: np.array([metrics.probability_of_improvement(x, y)]), reps=1000
     )
-    found = statistics.improvement(matrix, other)
+    found = bootstrap.improvement(matrix, other)
     assert [found.low, found.high] == pytest.approx(chance["pair"][:, 0].tolist(), abs=0.03)
 
 
@@ -59,14 +59,14 @@ def test_profile_agrees_with_rliable() -> None:
     matrix, thresholds = scores(3), np.linspace(0, 1, 11)
     np.random.seed(0)
     shares, bands = library.create_performance_profile({"arm": matrix}, thresholds, reps=2000)
-    share, low, high = statistics.profile(matrix, thresholds)
+    share, low, high = bootstrap.profile(matrix, thresholds)
     assert share == pytest.approx(shares["arm"])
     assert np.abs(np.stack([low, high]) - bands["arm"]).mean() < 0.007
 
 
 def test_bootstrap_is_keyed_by_the_scores() -> None:
-    assert statistics.aggregates(scores(1)) == statistics.aggregates(scores(1))
-    assert statistics.aggregates(scores(1))["Mean"] != statistics.aggregates(scores(1) + 1e-9)["Mean"]
+    assert bootstrap.aggregates(scores(1)) == bootstrap.aggregates(scores(1))
+    assert bootstrap.aggregates(scores(1))["Mean"] != bootstrap.aggregates(scores(1) + 1e-9)["Mean"]
 
 
 def test_difference_on_one_task_is_welch() -> None:
@@ -102,9 +102,9 @@ def test_undefined_intervals_are_named() -> None:
     assert statistics.difference(one, scores(1, 5, 2)).why == TOO_FEW
     assert statistics.mean_interval(same[:, 0]).why == NO_VARIANCE
     assert statistics.mean_interval(one[:, 0]).why == TOO_FEW
-    assert {each.why for each in statistics.aggregates(same).values()} == {NO_VARIANCE}
-    assert {each.why for each in statistics.aggregates(one).values()} == {TOO_FEW}
-    assert statistics.improvement(one, same).why == TOO_FEW
+    assert {each.why for each in bootstrap.aggregates(same).values()} == {NO_VARIANCE}
+    assert {each.why for each in bootstrap.aggregates(one).values()} == {TOO_FEW}
+    assert bootstrap.improvement(one, same).why == TOO_FEW
     assert statistics.difference(same, scores(1, 5, 2)).low is not None
     with pytest.raises(ValueError, match="no values"):
         statistics.mean_interval(np.zeros(0))
