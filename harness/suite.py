@@ -16,7 +16,7 @@ from harness.errors import suggestion
 SUITES = Path("suites")
 MOST_STEPS, MOST_SEEDS = 10**12, 10_000
 MOST_TEXT = 2**20
-"""Characters of a suite.yaml."""
+"""Characters of a YAML file."""
 
 
 def parse_seeds(text: Any) -> list[int]:
@@ -121,18 +121,7 @@ def load_suite(name: str) -> Suite:
     if not re.fullmatch(r"[\w-]+", name) or not path.exists():
         where = "" if suite_names() else f"; this folder has no {SUITES}/<name>/suite.yaml: change to a checkout or to a folder of your own"
         raise InputError(f"unknown suite {name!r}{where or suggestion(name, suite_names())}")
-    try:
-        with path.open(encoding="utf-8") as file:
-            text = file.read(MOST_TEXT + 1)
-        if len(text) > MOST_TEXT:
-            raise ValueError(f"it has more than {MOST_TEXT:,} characters")
-        content = yaml.load(text, Loader)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        raise InputError(f"{path}{where}: not valid YAML: {getattr(error, 'problem', None) or error}") from error
-    except (OSError, ValueError, RecursionError) as error:  # ValueError: not UTF-8, or no number of Python's
-        raise InputError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
+    content = read_yaml(path)
     try:
         suite = Suite.model_validate(content)
     except ValidationError as error:
@@ -152,6 +141,22 @@ def load_suite(name: str) -> Suite:
         if reference.low == reference.high:
             raise InputError(f"{path}: references.{task}: low and high must differ")
     return suite
+
+
+def read_yaml(path: Path) -> Any:
+    """The content of a YAML file, with safe tags only and bounded in size. Raises InputError naming file, line and column."""
+    try:
+        with path.open(encoding="utf-8") as file:
+            text = file.read(MOST_TEXT + 1)
+        if len(text) > MOST_TEXT:
+            raise ValueError(f"it has more than {MOST_TEXT:,} characters")
+        return yaml.load(text, Loader)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        raise InputError(f"{path}{where}: not valid YAML: {getattr(error, 'problem', None) or error}") from error
+    except (OSError, ValueError, RecursionError) as error:  # ValueError: not UTF-8, or no number of Python's
+        raise InputError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
 
 
 def first_problem(error: ValidationError) -> str:
