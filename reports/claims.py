@@ -5,15 +5,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, ValidationError
 
-from harness.cohort import learner_class, pair_names
 from harness.errors import InputError, suggestion
-from harness.registration import CLAIMS
-from harness.suite import SUITES, Strict, Suite, first_problem, read_yaml
+from harness.suite import CLAIMS, SUITES, Strict, Suite, first_problem, read_yaml
 from reports.inference import smallest_p
 
 Metric = Literal["final", "area", "last-tenth", "spread", "entropy"]
@@ -105,11 +102,6 @@ def _check(suite: Suite, claim: Claim, level: float, where: str) -> None:
     """Raises InputError where a claim does not fit its suite, or its test makes no sense."""
     if claim.pair not in suite.cells:
         raise InputError(f"{where}: pair: {claim.pair!r} is not in suite {suite.name!r}{suggestion(claim.pair, suite.cells)}")
-    if claim.pair in pair_names():
-        arms = learner_class(claim.pair).arms
-        for field, arm in (("arm", claim.arm), ("against", claim.against)):
-            if arm not in arms:
-                raise InputError(f"{where}: {field}: {arm!r} is no arm of {claim.pair}{suggestion(arm, arms)}")
     if claim.arm == claim.against:
         raise InputError(f"{where}: against: is {claim.arm!r} as well; a claim compares two arms")
     for task in claim.tasks:
@@ -161,7 +153,3 @@ def changes(claim: Claim, level: float, manifest: dict[str, Any]) -> list[str]:
     found = [f"{name}: was {then[name]!r}, is now {now[name]!r}" for name in now if then[name] != now[name]]
     was = registered.get("level", Ledger.model_fields["level"].default)
     return found + ([f"level: was {was!r}, is now {level!r}"] if was != level else [])
-
-
-def ledger_path(suite: Suite) -> Path:
-    return SUITES / suite.name / CLAIMS
