@@ -9,12 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 from scipy.optimize import brentq
-from scipy.special import chdtri, nctdtr, ndtr, stdtr, stdtrit
+from scipy.special import chdtri, ndtr, stdtr, stdtrit
 
 from harness.errors import InputError
 from reports.statistics import NO_VARIANCE, TOO_FEW, Array, standard_error, stream
@@ -117,7 +116,7 @@ def power(
 ) -> float | None:
     """Probability that the claim is supported if the true difference is `effect` and the spread is the observed one.
 
-    With `seeds` an arm (None: as many as there are). Noncentral t (equivalence: its two-sided form, Phillips 1990), for `sign-flip`
+    With `seeds` an arm (None: as many as there are). Noncentral t (equivalence: its two-sided form, Phillips 1990); for `sign-flip`
     that of the paired t test, or 0 where the level cannot be reached. None where the spread is undefined.
     """
     _check(claimed, against, test, method, margin, level)
@@ -161,31 +160,30 @@ def seeds_needed(
     At the observed spread. None where that is undefined, or where more than `most` would be needed.
     """
     _check(claimed, against, test, method, margin, level)
-    found = partial(_power_at, claimed, against, test, method, margin, effect, level)
-    if not found(most) >= power:
+    samples = _samples(claimed, against, method)
+
+    def enough(seeds: int) -> bool:
+        error, df, why = standard_error(samples, seeds)
+        reachable = not why and smallest_p(method, seeds, claimed.shape[1]) <= level
+        return reachable and _power(test, margin / error, effect / error, df, level) >= power
+
+    if not enough(most):
         return None
     low, high = 1, most
     while high - low > 1:
         middle = (low + high) // 2
-        low, high = (low, middle) if found(middle) >= power else (middle, high)
+        low, high = (low, middle) if enough(middle) else (middle, high)
     return high
-
-
-def _power_at(claimed: Array, against: Array, test: str, method: str, margin: float, effect: float, level: float, seeds: int) -> float:
-    found = power(claimed, against, test, method, margin, effect, level, seeds)
-    return float("nan") if found is None else found
 
 
 def _power(test: str, margin: float, effect: float, df: float, level: float) -> float:
     """Power with `margin` and `effect` in standard errors of the difference."""
-    critical = float(stdtrit(df, 1 - level))
-    if test != "equivalence":
-        beyond = effect - margin if test == "superiority" else effect + margin
-        return float(1 - nctdtr(df, beyond, critical))
+    low = margin if test == "superiority" else -margin
+    high = margin if test == "equivalence" else np.inf
     # Given the ratio of estimated to true standard error, the estimate must fall between two limits: the average over that ratio.
-    ratio = np.sqrt(chdtri(df, (np.arange(1000) + 0.5) / 1000) / df)
-    between = ndtr(margin - effect - critical * ratio) - ndtr(-margin - effect + critical * ratio)
-    return float(np.maximum(between, 0).mean())
+    # (scipy.special.nctdtr is the same without `high`, and NaN for some arguments.)
+    critical = float(stdtrit(df, 1 - level)) * np.sqrt(chdtri(df, (np.arange(1000) + 0.5) / 1000) / df)
+    return float(np.maximum(ndtr(high - effect - critical) - ndtr(low - effect + critical), 0).mean())
 
 
 def _samples(claimed: Array, against: Array, method: str) -> list[Array]:
