@@ -86,13 +86,9 @@ def test_the_sign_flip_interval_inverts_the_test(seeds: int) -> None:
     found = inference.test(claimed, against, "superiority", "sign-flip", 0.0, LEVEL)
     assert found.low is not None and found.high is not None
 
-    def p(center: float, side: str) -> float:
-        # The same patterns for every center: shift the scores, not the key.
-        flips = inference._Flips.of(claimed - against, inference.stream(claimed, against))
-        return flips.above(center) if side == "above" else flips.below(center)
-
-    assert p(found.low - 1e-6, "above") <= LEVEL < p(found.low + 1e-6, "above")
-    assert p(found.high + 1e-6, "below") <= LEVEL < p(found.high - 1e-6, "below")
+    flips = inference.SignFlips.of(claimed, against)
+    assert flips.above(found.low - 1e-6) <= LEVEL < flips.above(found.low + 1e-6)
+    assert flips.below(found.high + 1e-6) <= LEVEL < flips.below(found.high - 1e-6)
 
 
 def test_random_sign_flips_come_near_the_t_test_and_repeat() -> None:
