@@ -186,8 +186,8 @@ def gate(
 )
 def decide(
     claim: Annotated[str, typer.Argument(help="id of a claim, or suite/id, see `softbench judge`")],
-    max_seeds: Annotated[int, typer.Option(min=2, max=1000, help="most seeds of each arm")] = 40,
-    block: Annotated[int, typer.Option(min=1, max=1000, help="seeds of each arm that are added before each look")] = 5,
+    max_seeds: Annotated[int, typer.Option(min=5, max=1000, help="most seeds of each arm")] = 40,
+    block: Annotated[int, typer.Option(min=5, max=1000, help="seeds of each arm that are added before each look")] = 5,
     workers: Annotated[int, typer.Option(min=1, max=1024, help="worker processes, one core each")] = os.cpu_count() or 1,
     results: Annotated[Path, typer.Option(help="folder of the results (and checkpoints, in .runs)")] = Path("results"),
 ) -> None:
@@ -202,6 +202,8 @@ def decide(
         with Display(Console()) as display:
             return training.run(plans, workers, display)
 
+    if max_seeds < block:
+        raise InputError(f"--max-seeds: {max_seeds} is below --block, {block}; the first look alone takes a block")
     looks = sequential.blocks(block, block, max_seeds)
     verdict, path = deciding.decide(claim, looks, results, train, lambda look: print(deciding.line(look)))
     if verdict is None:

@@ -94,9 +94,10 @@ def test_words_for_people(judged: Workspace, softbench: Command) -> None:
         (("judge", "bare"), "suite 'bare' has no ledger: write its claims to suites/bare/claims.yaml"),
         (("gate", "classic"), "suites/classic/baseline.json: there is no baseline"),
         (("gate", "classic", "--write", "--baseline", "suites"), "--baseline suites: cannot be written"),
-        (("gate",), "Missing argument 'SUITE'"),
-        (("decide", "C99"), "CLAIM: 'C99' is in no ledger; did you mean"),
-        (("decide", "C4", "--max-seeds", "1"), "--max-seeds"),
+        (("gate",), "issing"),
+        (("decide", "C99"), "CLAIM: 'C99' is in no ledger. Known: C4, C5"),
+        (("decide", "C4", "--max-seeds", "1"), "Invalid value for '--max-seeds'"),
+        (("decide", "C4", "--max-seeds", "6", "--block", "7"), "--max-seeds: 6 is below --block, 7"),
     ],
 )
 def test_wrong_input_is_one_line(judged: Workspace, softbench: Command, words: tuple[str, ...], message: str) -> None:
