@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, ValidationError
 
 from harness.errors import InputError, suggestion
-from harness.suite import CLAIMS, SUITES, Strict, Suite, first_problem, read_yaml
+from harness.suite import CLAIMS, SUITES, UNTESTABLE, Strict, Suite, first_problem, read_yaml
 from reports.inference import smallest_p
 
 Metric = Literal["final", "area", "last-tenth", "spread", "entropy"]
@@ -130,13 +130,12 @@ def tasks_of(claim: Claim, suite: Suite) -> list[str]:
 
 def untestable() -> list[Untestable]:
     """The sources' claims that no suite judges yet. Raises InputError naming file and field; [] where the file is not there."""
-    path = SUITES / "untestable.yaml"
-    if not path.exists():
+    if not UNTESTABLE.exists():
         return []
     try:
-        return UntestableList.model_validate(read_yaml(path)).claims
+        return UntestableList.model_validate(read_yaml(UNTESTABLE)).claims
     except ValidationError as error:
-        raise InputError(f"{path}: {first_problem(error)}") from error
+        raise InputError(f"{UNTESTABLE}: {first_problem(error)}") from error
 
 
 def changes(claim: Claim, level: float, manifest: dict[str, Any]) -> list[str]:
