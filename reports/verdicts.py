@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 
 from harness.errors import InputError, suggestion
-from harness.results import damages
 from harness.suite import Suite
 from reports.claims import Claim, Ledger, changes, load_ledger, tasks_of
 from reports.inference import Outcome, detectable, holm, seeds_needed, test
@@ -153,7 +152,7 @@ def measure(claim: Claim, level: float, suite: Suite, study: Study | None, mode:
     if study is None or absent:
         return Verdict(claim, level, NOT_MEASURED, f"There are no results yet for {', '.join(absent)}.", 0, registered)
     changed = tuple(dict.fromkeys(line for task in tasks for line in changes(claim, level, study.cells[task].manifest)))
-    altered = [line for task in tasks for line in damages(study.cells[task])]
+    altered = [line for task in tasks for line in study.altered[task]]
     if altered:
         return Verdict(
             claim, level, INVALID, f"The results were altered after they were written: {altered[0]}.", 0, registered, changed=changed
