@@ -105,7 +105,7 @@ def _t_intervals(claimed: Array, against: Array) -> Iterator[dict[str, Any]]:
     """The t intervals of replications `[R, n, T]`: of one arm's mean, and of the difference of two."""
     variance, df = squared_error([claimed])
     estimate, half = claimed.mean(axis=(1, 2)), stdtrit(df, 1 - ONE_SIDED) * np.sqrt(variance)
-    yield _covered("test", "t of a mean", estimate - half, estimate + half, 0.8)
+    yield _covered("test", "Student t of a mean", estimate - half, estimate + half, 0.8)
     for method, name in (("welch", "Welch t of a difference"), ("paired", "paired t of a difference")):
         student = StudentT.of(claimed, against, method)
         half = student.half(ONE_SIDED)
@@ -207,8 +207,8 @@ def findings(record: dict[str, Any]) -> list[str]:
         worst_rate = max(records, key=lambda each: max(each["supported"], each["refuted"]))
         rate = max(worst_rate["supported"], worst_rate["refuted"])
         lines.append(
-            f"False verdicts of {method} tests at a level of {ONE_SIDED}: at most {rate:.3f} (± {worst_rate['error']:.3f}), found for "
-            f"{worst_rate['test']} with {worst_rate['n']} seeds and {worst_rate['distribution']} scores."
+            f"False verdicts of {method} tests at a level of {ONE_SIDED}: at most {rate:.3f} (± {worst_rate['error']:.3f}; the "
+            f"largest of {2 * len(records)} simulated), found for {worst_rate['test']} with {worst_rate['n']} seeds and {worst_rate['distribution']} scores."
         )
     looks = [each for each in record["sequential"] if _on_margin(each)]
     worst_rate = max(looks, key=lambda each: max(each["supported"], each["refuted"]))
