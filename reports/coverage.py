@@ -203,19 +203,22 @@ def findings(record: dict[str, Any]) -> list[str]:
         absent = [each["n"] for each in records if each["defined"] == 0]
         if absent:
             lines.append(f"{subject}: with {' or '.join(map(str, dict.fromkeys(absent)))} seeds there is no interval at this level.")
+
+    def false(rate: dict[str, Any]) -> float:
+        return float(max(rate["supported"], rate["refuted"]))
+
     for method, records in _by([each for each in record["rates"] if _on_margin(each)], "method").items():
-        worst_rate = max(records, key=lambda each: max(each["supported"], each["refuted"]))
-        rate = max(worst_rate["supported"], worst_rate["refuted"])
+        worst_rate = max(records, key=false)
         lines.append(
-            f"False verdicts of {method} tests at a level of {ONE_SIDED}: at most {rate:.3f} (± {worst_rate['error']:.3f}; the "
-            f"largest of {2 * len(records)} simulated), found for {worst_rate['test']} with {worst_rate['n']} seeds and {worst_rate['distribution']} scores."
+            f"False verdicts of {method} tests at a level of {ONE_SIDED}: at most {false(worst_rate):.3f} (± {worst_rate['error']:.3f}; the "
+            f"largest of {2 * len(records)} simulated), found for {worst_rate['test']} with {worst_rate['n']} seeds and "
+            f"{worst_rate['distribution']} scores."
         )
     looks = [each for each in record["sequential"] if _on_margin(each)]
-    worst_rate = max(looks, key=lambda each: max(each["supported"], each["refuted"]))
+    at_end = max(max(each["supported_at_end"], each["refuted_at_end"]) for each in looks)
     lines.append(
-        f"Looks after {', '.join(map(str, worst_rate['looks']))} seeds: false verdicts of either kind at most "
-        f"{max(worst_rate['supported'], worst_rate['refuted']):.3f}, of one test at the end "
-        f"{max(max(each['supported_at_end'], each['refuted_at_end']) for each in looks):.3f} (± {worst_rate['error']:.3f})."
+        f"Looks after {', '.join(map(str, LOOKS))} seeds: false verdicts at most {max(map(false, looks)):.3f} (± {looks[0]['error']:.3f}; "
+        f"the largest of {2 * len(looks)} simulated), with one test at the end {at_end:.3f}."
     )
     return lines
 
