@@ -52,7 +52,7 @@ def test_decisions_are_those_of_the_tests_at_the_looks() -> None:
     levels = sequential.plan(looks, LEVEL)
     for method in ("welch", "paired"):
         for test in inference.TESTS:
-            verdicts, seeds = sequential.decisions(claimed, against, test, method, 0.6, looks, LEVEL)
+            verdicts, seeds = sequential.decisions(claimed, against, test, method, 0.6, looks, levels)
             for study in range(60):
                 expected = (0, 12)
                 for look, level in zip(looks, levels, strict=True):
@@ -74,9 +74,9 @@ def test_false_verdicts_stay_at_the_level_and_seeds_are_saved(kind: str, method:
         "bimodal": lambda: 0.5 * generator.integers(2, size=shape) + generator.normal(0, 0.05, shape),
     }[kind]
     claimed, against = draw(), draw()
-    verdicts, _ = sequential.decisions(claimed, against, "superiority", method, 0.0, looks, LEVEL)
+    verdicts, _ = sequential.decisions(claimed, against, "superiority", method, 0.0, looks, sequential.plan(looks, LEVEL))
     assert max((verdicts == 1).mean(), (verdicts == -1).mean()) < LEVEL * 1.1 + 3 * (LEVEL / 8000) ** 0.5
-    verdicts, seeds = sequential.decisions(claimed + 0.25, against, "superiority", method, 0.0, looks, LEVEL)
+    verdicts, seeds = sequential.decisions(claimed + 0.25, against, "superiority", method, 0.0, looks, sequential.plan(looks, LEVEL))
     assert (verdicts == 1).mean() > 0.95 and seeds.mean() < 30
 
 
