@@ -110,7 +110,7 @@ def train(
     loaded = load_suite(suite)
     if loaded.imported is not None:
         raise InputError(
-            f"suite {suite!r} was imported: there is nothing to train; read its runs again: softbench import {loaded.imported}"
+            f"suite {suite!r} is imported, so nothing can be trained; to read its logs again: softbench import {loaded.imported}"
         )
     if ray is None:
         engine: training.Engine = partial(Pool, timeout=timeout)

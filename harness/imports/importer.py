@@ -58,7 +58,10 @@ def read_runs(config: Import, folder: Path) -> list[Run]:
     for number, entry in enumerate(config.runs):
         for paths, found in _files(entry, folder, number):
             files = {str(path.relative_to(folder)): _sha256(path) for path in paths}
-            for inner, steps, returns in read(entry, paths, {*found}):
+            logged = list(read(entry, paths, {*found}))
+            if not logged:
+                raise InputError(f"{paths[0]}: holds no run")
+            for inner, steps, returns in logged:
                 run = _run(config, entry, files, paths[0], {**inner, **found}, steps, returns)
                 key = (run.arm, run.task, run.seed)
                 if key in runs:
@@ -153,20 +156,23 @@ def curve(run: Run, grid: Grid) -> tuple[Array, Array]:
 def overview(config: Import, runs: list[Run]) -> Table:
     """What was understood: one row an arm and task."""
     table = Table("task", "arm", "kind", "seeds", "first step", "last step", "points", "diverged", "left out", title=config.title)
+    table.columns[0].no_wrap = table.columns[1].no_wrap = True
     for task in config.tasks:
         for arm, definition in config.arms.items():
             its = [run for run in runs if (run.task, run.arm) == (task, arm)]
             used = [run for run in its if not run.why]
             cells = ["none"] * 4
             if its:
-                points = sorted({len(run.steps) for run in its})
-                cells = [", ".join(str(run.seed) for run in used) or "none"]
-                cells += [f"{min(run.steps[0] for run in its):,.0f} to {max(run.steps[0] for run in its):,.0f}"]
-                cells += [f"{min(run.last for run in its):,} to {max(run.last for run in its):,}"]
-                cells += [f"{points[0]:,} to {points[-1]:,}"]
+                numbers = [[int(run.steps[0]) for run in its], [run.last for run in its], [len(run.steps) for run in its]]
+                cells = [",".join(str(run.seed) for run in used) or "none", *map(_span, numbers)]
             diverged = sum(not np.isfinite(run.returns[-1]) for run in used)
             table.add_row(task, arm, "soft" if definition.soft else "hard", *cells, str(diverged), str(len(its) - len(used)))
     return table
+
+
+def _span(numbers: list[int]) -> str:
+    low, high = min(numbers), max(numbers)
+    return f"{low:,}" if low == high else f"{low:,} to {high:,}"
 
 
 def left_out(runs: list[Run]) -> list[str]:
@@ -195,9 +201,12 @@ def write(config: Import, runs: list[Run], path: Path, results: Path) -> list[Pa
             temporary.write_text(_suite(config, seeds, path))
         for task in config.tasks:
             of_task = [run for run in runs if run.task == task]
+            folder = results / config.name / config.name / folder_name(task)
             if any(not run.why for run in of_task):
-                written.append(results / config.name / config.name / folder_name(task))
-                write_cell(written[-1], _curves(config, of_task), _manifest(config, task, of_task, path), {}, {})
+                written.append(folder)
+                write_cell(folder, _curves(config, of_task), _manifest(config, task, of_task, path), {}, {})
+            else:
+                (folder / "manifest.json").unlink(missing_ok=True)  # of an earlier import: without it there is no cell
     except OSError as error:
         raise InputError(f"{written[-1]}: cannot be written: {error.strerror or error}") from error
     return written

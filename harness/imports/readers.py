@@ -20,6 +20,7 @@ import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pyarrow import csv
 
 from harness.errors import InputError, suggestion
 from harness.imports.schema import IDENTITY, WILD, Entry, Evaluations, Monitor, TensorBoard, Tidy, WandbLong, WandbWide
@@ -93,7 +94,7 @@ def _tensorboard(entry: TensorBoard, paths: list[Path]) -> tuple[Array, Array]:
                         steps.append(event.step)
                         values.append(_scalar(value))
         except (DecodeError, MemoryError, OverflowError, ValueError, OSError) as error:
-            raise InputError(f"{path}: is no event file, or damaged after {whole:,} bytes: {error or type(error).__name__}") from error
+            raise InputError(f"{path}: is no event file, or damaged after {whole:,} bytes: {_short(error)}") from error
         if whole < path.stat().st_size or not whole:
             raise InputError(f"{path}: is truncated or damaged after {whole:,} of {path.stat().st_size:,} bytes")
     if not values:
@@ -116,17 +117,14 @@ def _monitor(paths: list[Path]) -> tuple[Array, Array]:
     time, as in its `load_results`; the step is the sum of all lengths so far."""
     tables = []
     for path in paths:
-        text = path.read_bytes()
-        first, _, rest = text.partition(b"\n")
+        first, _, rest = path.read_bytes().partition(b"\n")
         try:
             start = float(json.loads(first.removeprefix(b"#"))["t_start"]) if first.startswith(b"#") else math.nan
         except (ValueError, KeyError, TypeError, RecursionError):
             start = math.nan
         if not math.isfinite(start):
             raise InputError(f'{path}: line 1 is not Monitor\'s: must be #{{"t_start": ..., "env_id": ...}}')
-        if not rest.endswith(b"\n"):
-            raise InputError(f"{path}: is truncated: its last line has no end")
-        table = _frame(path, BytesIO(rest), ["r", "l", "t"])
+        table = _csv(path, rest, ["r", "l", "t"])
         table = pd.DataFrame({name: _numbers(path, table, name) for name in ("r", "l", "t")})
         if not (table["l"] >= 1).all():
             raise InputError(f"{path}: l: the length of an episode must be at least 1")
@@ -159,7 +157,7 @@ def _npz(path: Path, name: str, axes: int) -> Array:
     except (ValueError, OSError, EOFError, RuntimeError, MemoryError, zipfile.BadZipFile, zlib.error) as error:
         if isinstance(error, InputError):
             raise
-        raise InputError(f"{path}: is no .npz file, or damaged: {error or type(error).__name__}") from error
+        raise InputError(f"{path}: is no .npz file, or damaged: {_short(error)}") from error
     if dtype.kind not in "iuf":
         why = "Python objects (evaluations of unequal numbers of episodes?)" if dtype.hasobject else str(dtype)
         raise InputError(f"{path}: {name}: holds {why}, must be numbers")
@@ -192,11 +190,12 @@ def _wandb_long(entry: WandbLong, path: Path, known: set[str]) -> Read:
 def _wandb_wide(entry: WandbWide, path: Path) -> Read:
     """An export of a chart: a step column and one `RUN - TAG` column a run (its __MIN and __MAX are left out)."""
     end = f" - {entry.tag}"
-    header = _frame(path, path, None, rows=0).columns
-    names = [name for name in header if name.endswith(end)]
+    table = _csv(path, path.read_bytes())
+    columns = [str(name) for name in table]
+    _require(path, [entry.step], columns)
+    names = [name for name in columns if name.endswith(end)]
     if not names:
-        raise InputError(f"{path}: tag: there is no column `RUN - {entry.tag}`; it has: {_list(header)}")
-    table = _frame(path, path, [entry.step, *names])
+        raise InputError(f"{path}: tag: there is no column `RUN - {entry.tag}`; it has: {_list(columns)}")
     steps = _numbers(path, table, entry.step)
     for name in names:
         there = (table[name] != "").to_numpy()
@@ -227,7 +226,7 @@ def _columns(path: Path, names: dict[str, str]) -> pd.DataFrame:
     if len(set(names.values())) < len(names):
         raise InputError(f"{path}: columns: two of {_list(names)} are the same column")
     wanted = list(names.values())
-    table = _parquet(path, wanted) if path.suffix == ".parquet" else _frame(path, path, wanted)
+    table = _parquet(path, wanted) if path.suffix == ".parquet" else _csv(path, path.read_bytes(), wanted)
     return table[wanted].set_axis(list(names), axis="columns")
 
 
@@ -243,30 +242,31 @@ def _parquet(path: Path, names: list[str]) -> pd.DataFrame:
     except (pa.ArrowException, OSError, ValueError, MemoryError) as error:
         if isinstance(error, InputError):
             raise
-        raise InputError(f"{path}: is no Parquet file, or damaged: {error}") from error
+        raise InputError(f"{path}: is no Parquet file, or damaged: {_short(error)}") from error
     for name in names:
         table[name] = table[name].astype(object).where(table[name].notna(), "").astype(str)
     return table
 
 
-def _frame(path: Path, source: Path | BytesIO, names: list[str] | None, rows: int | None = None) -> pd.DataFrame:
-    """Columns of a CSV file, every cell as text; all of them for None."""
+def _csv(path: Path, data: bytes, names: list[str] | None = None) -> pd.DataFrame:
+    """Columns of a CSV file, every cell as text; all columns for None. Every line must have all cells, the last one its end."""
+    if not data.endswith(b"\n"):
+        raise InputError(f"{path}: is truncated: its last line has no end")
+    reading = csv.ReadOptions(use_threads=False, block_size=len(data) + 1)
+    parsing = csv.ParseOptions(newlines_in_values=True)
     try:
-        header = pd.read_csv(source, nrows=0, dtype=str, encoding="utf-8").columns
-        if isinstance(source, BytesIO):
-            source.seek(0)
-        if names is not None:
-            _require(path, names, list(header))
-        most = MOST_VALUES // max(1, len(header if names is None else names))
-        limit = most + 1 if rows is None else rows
-        table = pd.read_csv(source, usecols=names, nrows=limit, dtype=str, keep_default_na=False, encoding="utf-8")
-    except (ValueError, OSError, MemoryError) as error:  # pandas' own errors and UnicodeDecodeError are ValueErrors
-        if isinstance(error, InputError):
-            raise
-        raise InputError(f"{path}: is no CSV file, or damaged: {error}") from error
-    if len(table) > most:
-        raise InputError(f"{path}: has more than {most:,} rows; that is too much for one file")
-    return table.fillna("")  # a short row's missing cells
+        header = csv.open_csv(pa.BufferReader(data), reading, parsing).schema.names
+        wanted = list(dict.fromkeys(header)) if names is None else names
+        _require(path, wanted, header)
+        types = dict.fromkeys(wanted, pa.string())
+        text = csv.ConvertOptions(include_columns=wanted, column_types=types, strings_can_be_null=False)
+        table = csv.read_csv(pa.BufferReader(data), reading, parsing, text)
+    except (pa.ArrowException, MemoryError) as error:
+        raise InputError(f"{path}: is no CSV file, or damaged: {_short(error)}") from error
+    if table.num_rows * len(wanted) > MOST_VALUES:
+        raise InputError(f"{path}: has {table.num_rows:,} rows; that is too much for one file")
+    frame: pd.DataFrame = table.to_pandas()
+    return frame
 
 
 def _require(path: Path, names: list[str], there: list[str]) -> None:
@@ -286,6 +286,11 @@ def _numbers(path: Path, table: pd.DataFrame, name: str, empty_is_nan: bool = Fa
         return texts.to_numpy(dtype=object).astype(np.float64)
     except ValueError as error:
         raise InputError(f"{path}: {name}: {str(error)[:100]}") from error
+
+
+def _short(error: BaseException) -> str:
+    """A library's message, in one short line."""
+    return " ".join(str(error).split())[:120] or type(error).__name__
 
 
 def _list(names: Any) -> str:
