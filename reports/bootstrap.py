@@ -6,12 +6,11 @@ themselves, so that equal results give equal reports.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 
 import numpy as np
 
-from reports.statistics import LEVEL, NO_VARIANCE, TOO_FEW, Array, Estimate
+from reports.statistics import LEVEL, NO_VARIANCE, TOO_FEW, Array, Estimate, stream
 
 RESAMPLES = 5000
 
@@ -45,7 +44,7 @@ AGGREGATES: dict[str, Callable[[Array], Array]] = {"IQM": iqm, "Median": median,
 
 def aggregates(scores: Array) -> dict[str, Estimate]:
     """The four aggregates of `scores [n, T]` with stratified bootstrap percentile intervals."""
-    resampled = _resample(scores, _generator(scores))
+    resampled = _resample(scores, stream(scores))
     return {name: _percentile(float(of(scores)), of(resampled), [scores]) for name, of in AGGREGATES.items()}
 
 
@@ -54,7 +53,7 @@ def improvement(soft: Array, hard: Array) -> Estimate:
 
     Agarwal et al. 2021, `rliable.metrics.probability_of_improvement`; both arms are resampled, independently.
     """
-    generator = _generator(soft, hard)
+    generator = stream(soft, hard)
     many = _improvement(_resample(soft, generator), _resample(hard, generator))
     return _percentile(float(_improvement(soft[None], hard[None])[0]), many, [soft, hard])
 
@@ -73,18 +72,10 @@ def profile(scores: Array, thresholds: Array) -> tuple[Array, Array, Array]:
 
     The score distribution of Agarwal et al. 2021 (`rliable.library.create_performance_profile`).
     """
-    flat = _resample(scores, _generator(scores)).reshape(RESAMPLES, -1)
+    flat = _resample(scores, stream(scores)).reshape(RESAMPLES, -1)
     many = np.stack([(flat > threshold).mean(axis=1) for threshold in thresholds], axis=1)
     low, high = np.quantile(many, [0.5 - LEVEL / 2, 0.5 + LEVEL / 2], axis=0)
     return (scores.reshape(-1, 1) > thresholds).mean(axis=0), low, high
-
-
-def _generator(*scores: Array) -> np.random.Generator:
-    """A Philox stream keyed by the scores' shapes and bytes: equal scores, equal draws, whatever else the report holds."""
-    digest = hashlib.sha256()
-    for array in scores:
-        digest.update(repr(array.shape).encode() + np.ascontiguousarray(array, dtype="<f8").tobytes())
-    return np.random.Generator(np.random.Philox(np.random.SeedSequence(int.from_bytes(digest.digest(), "big"))))
 
 
 def _resample(scores: Array, generator: np.random.Generator) -> Array:

@@ -12,8 +12,8 @@ from pydantic import BeforeValidator, Field, ValidationError
 
 from harness.cohort import learner_class, pair_names
 from harness.errors import InputError, suggestion
-from harness.registration import CLAIMS, read_yaml
-from harness.suite import SUITES, Strict, Suite, first_problem
+from harness.registration import CLAIMS
+from harness.suite import SUITES, Strict, Suite, first_problem, read_yaml
 from reports.inference import smallest_p
 
 Metric = Literal["final", "area", "last-tenth", "spread", "entropy"]

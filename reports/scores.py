@@ -27,7 +27,8 @@ class Curves:
     """Evaluations of one arm on one task: seeds are rows, segments columns.
 
     `steps [S]` in environment steps of a member; `returns[mode] [n, S]` undiscounted, with a diverged member's at the floor;
-    `diverged [n, S]`; `training [n]` the mean return of the training episodes that ended in the last segment (NaN: none ended).
+    `diverged [n, S]`; `training [n]` the mean return of the training episodes that ended in the last segment (NaN: none ended);
+    `entropy [n, S]` of the behaviour policy in nats, 0 from a divergence on (NaN: not recorded).
     """
 
     seeds: list[int]
@@ -35,6 +36,7 @@ class Curves:
     returns: dict[str, Array]
     diverged: npt.NDArray[np.bool_]
     training: Array
+    entropy: Array
 
 
 @dataclass(frozen=True)
@@ -191,7 +193,7 @@ def _curves(suite: Suite, cell: Cell, arm: str) -> Curves:
     segments = range(1, int(cell.manifest["segments"]) + 1)
     if not seeds:
         empty = np.zeros((0, len(segments)))
-        return Curves([], np.zeros(0, np.int64), dict.fromkeys(suite.modes, empty), empty.astype(bool), empty[:, -1])
+        return Curves([], np.zeros(0, np.int64), dict.fromkeys(suite.modes, empty), empty.astype(bool), empty[:, -1], empty)
     if len(rows) != len(seeds) * len(segments) or rows.duplicated(["seed", "segment"]).any():
         raise ResultsError(f"{cell.path / 'curves.parquet'}: arm {arm!r} does not have one row for every seed and segment")
 
@@ -204,7 +206,8 @@ def _curves(suite: Suite, cell: Cell, arm: str) -> Curves:
     floor = suite.references[cell.task].low
     returns = {mode: np.where(diverged, floor, values) for mode, values in measured.items()}
     training = np.where(diverged[:, -1], floor, grid("train_return").to_numpy(np.float64)[:, -1])
-    return Curves(seeds, grid("step").to_numpy(np.int64)[0], returns, diverged, training)
+    entropy = np.where(diverged, 0.0, grid("entropy").to_numpy(np.float64))
+    return Curves(seeds, grid("step").to_numpy(np.int64)[0], returns, diverged, training, entropy)
 
 
 def _ranges(seeds: list[int]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,7 @@ def test_a_later_change_does_not_reach_the_manifest(folder: Path) -> None:
     train_here(OUT, seeds=[0])
     assert registered(folder) == {"level": 0.01, "claims": {"C4": CLAIM}}
     write_claims(folder, {"claims": [{**CLAIM, "margin": 0.5}]})
+    shutil.rmtree(OUT / ".runs")
     train_here(OUT, seeds=[0, 1, 2])
     assert registered(folder) == {"level": 0.01, "claims": {"C4": CLAIM}}
 
