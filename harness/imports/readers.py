@@ -152,11 +152,11 @@ def _npz(path: Path, name: str, axes: int) -> Array:
         version = np.lib.format.read_magic(data)
         header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
         shape, fortran, dtype = header(data)
+    except InputError:
+        raise
     except KeyError as error:
         raise InputError(f"{path}: {name}: is missing") from error
     except (ValueError, OSError, EOFError, RuntimeError, MemoryError, zipfile.BadZipFile, zlib.error) as error:
-        if isinstance(error, InputError):
-            raise
         raise InputError(f"{path}: is no .npz file, or damaged: {_short(error)}") from error
     if dtype.kind not in "iuf":
         why = "Python objects (evaluations of unequal numbers of episodes?)" if dtype.hasobject else str(dtype)
@@ -239,9 +239,9 @@ def _parquet(path: Path, names: list[str]) -> pd.DataFrame:
         if size > MOST_BYTES or file.metadata.num_rows * len(names) > MOST_VALUES:
             raise InputError(f"{path}: has {file.metadata.num_rows:,} rows and unpacks to {size:,} bytes; that is too much for one file")
         table: pd.DataFrame = file.read(columns=names).to_pandas()
+    except InputError:
+        raise
     except (pa.ArrowException, OSError, ValueError, MemoryError) as error:
-        if isinstance(error, InputError):
-            raise
         raise InputError(f"{path}: is no Parquet file, or damaged: {_short(error)}") from error
     for name in names:
         table[name] = table[name].astype(object).where(table[name].notna(), "").astype(str)
@@ -261,7 +261,9 @@ def _csv(path: Path, data: bytes, names: list[str] | None = None) -> pd.DataFram
         types = dict.fromkeys(wanted, pa.string())
         text = csv.ConvertOptions(include_columns=wanted, column_types=types, strings_can_be_null=False)
         table = csv.read_csv(pa.BufferReader(data), reading, parsing, text)
-    except (pa.ArrowException, MemoryError) as error:
+    except InputError:
+        raise
+    except (pa.ArrowException, ValueError, MemoryError) as error:
         raise InputError(f"{path}: is no CSV file, or damaged: {_short(error)}") from error
     if table.num_rows * len(wanted) > MOST_VALUES:
         raise InputError(f"{path}: has {table.num_rows:,} rows; that is too much for one file")

@@ -9,6 +9,10 @@ import pandas as pd
 import pytest
 import yaml
 
+from harness.errors import InputError
+from harness.imports import importer
+from harness.imports.schema import load_import
+
 ARMS, SEEDS, STEP = ("ppo", "a2c"), (1, 2, 3), 100
 TAG = "charts/episodic_return"
 IMPORT = {
@@ -29,6 +33,28 @@ def write_import(folder: Path, **changes) -> Path:
     path = folder / "import.yaml"
     path.write_text(yaml.safe_dump(content, sort_keys=False))
     return path
+
+
+def runs_of(path: Path):
+    return importer.read_runs(load_import(path), path.parent)
+
+
+def table(rows, names=("arm", "task", "seed", "step", "return"), path="table.csv") -> Path:
+    """A tidy table in the current folder, and an import file of it with the grid 0, 10, 20."""
+    pd.DataFrame(rows, columns=list(names)).to_csv(path, index=False)
+    return write_import(Path(), grid={"first": 0, "last": 20, "points": 3}, smooth=None)
+
+
+def rows(arm="ppo", seed=0, steps=(0, 10, 20), returns=(1.0, 2.0, 3.0), task="CartPole-v1"):
+    return [[arm, task, seed, step, value] for step, value in zip(steps, returns, strict=True)]
+
+
+def one_line(path: Path) -> str:
+    """The message with which an import file is refused."""
+    with pytest.raises(InputError) as refused:
+        runs_of(path)
+    assert "\n" not in str(refused.value) and len(str(refused.value)) < 400
+    return str(refused.value)
 
 
 def episodes(arm: str, seed: int) -> tuple[np.ndarray, np.ndarray]:

@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-import io
 import re
-import struct
 import sys
-import zipfile
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from imported_logs import ARMS, SEEDS, TAG, episodes, write_all, write_import, write_monitor, write_tensorboard
+from imported_logs import ARMS, SEEDS, TAG, episodes, rows, runs_of, table, write_all, write_import, write_monitor, write_tensorboard
 from small_suite import write_suite
 
 from harness import cli, pipeline
-from harness.errors import InputError
-from harness.imports import importer, readers
+from harness.imports import importer
 from harness.imports.schema import load_import
 from harness.results import damages, read_cell
 from harness.suite import load_suite
 from reports.scores import read_studies
 from reports.site import build
+from reports.verdicts import judge
 
 pytestmark = pytest.mark.usefixtures("no_sync")
 CELL = Path("results/cartpole/cartpole/CartPole-v1")
@@ -32,28 +29,6 @@ CELL = Path("results/cartpole/cartpole/CartPole-v1")
 @pytest.fixture(autouse=True)
 def _own_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-
-
-def runs_of(path: Path):
-    return importer.read_runs(load_import(path), path.parent)
-
-
-def table(rows, names=("arm", "task", "seed", "step", "return"), path="table.csv") -> Path:
-    """A tidy table in the current folder, and an import file of it with the grid 0, 10, 20."""
-    pd.DataFrame(rows, columns=list(names)).to_csv(path, index=False)
-    return write_import(Path(), grid={"first": 0, "last": 20, "points": 3}, smooth=None)
-
-
-def rows(arm="ppo", seed=0, steps=(0, 10, 20), returns=(1.0, 2.0, 3.0), task="CartPole-v1"):
-    return [[arm, task, seed, step, value] for step, value in zip(steps, returns, strict=True)]
-
-
-def one_line(path: Path) -> str:
-    """The message with which an import file is refused."""
-    with pytest.raises(InputError) as refused:
-        runs_of(path)
-    assert "\n" not in str(refused.value) and len(str(refused.value)) < 400
-    return str(refused.value)
 
 
 # --- the formats -------------------------------------------------------------------------------------------------------------------
@@ -228,193 +203,6 @@ def test_smoothing_is_the_mean_of_the_last_values_and_stops_at_a_divergence():
     assert run.returns[:3].tolist() == [2, 3, 4] and np.isnan(run.returns[3:]).all()
 
 
-# --- what is refused ---------------------------------------------------------------------------------------------------------------
-
-WRONG_TABLES = [
-    (rows("dqn"), r"table\.csv: unknown arm 'dqn'.* Known: a2c, ppo"),
-    (rows(task="CartPole-v0"), r"table\.csv: unknown task 'CartPole-v0'; did you mean 'CartPole-v1'\?"),
-    (rows(seed="one"), r"table\.csv: seed: 'one' is no integer"),
-    (rows(seed=-1), r"table\.csv: seed: '-1' is no integer"),
-    (rows(seed="1.5"), r"table\.csv: seed: '1\.5' is no integer"),
-    (rows(seed=""), r"table\.csv: seed: is empty in a row"),
-    (rows(steps=(0, 10, 9)), r"table\.csv: arm ppo, task CartPole-v1, seed 0: step: 9 comes after 10; steps must rise"),
-    (rows() + rows(), r"seed 0: step: 0 comes after 20"),
-    (rows(steps=(0, 10, 10)), "step: 10 comes after 10"),
-    (rows(steps=(0, "x", 10)), r"table\.csv: step: could not convert .* 'x'"),
-    (rows(steps=(0, np.inf, 10)), "step: a step is no number from 0"),
-    (rows(steps=(-1, 0, 10)), "step: a step is no number from 0"),
-    (rows(returns=(1, "much", 2)), r"table\.csv: return: could not convert .* 'much'"),
-]
-
-
-@pytest.mark.parametrize(("logs", "message"), WRONG_TABLES, ids=[message[-30:] for _, message in WRONG_TABLES])
-def test_a_wrong_table_gets_one_line(logs, message):
-    assert re.search(message, one_line(table(logs)))
-
-
-def test_the_same_run_in_two_files_is_refused():
-    table(rows(), path="b.csv")
-    table(rows(), path="a.csv")
-    message = one_line(write_import(Path(), runs=[{"format": "tidy", "files": "*.csv"}], smooth=None))
-    assert message == "b.csv: arm ppo, task CartPole-v1, seed 0 appears twice; the other is in a.csv"
-
-
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        (b"arm,task,seed,step\nppo,CartPole-v1,0,1\n", r"table\.csv: column 'return' is missing; it has: arm, task, seed, step"),
-        (b"", r"table\.csv: is truncated: its last line has no end"),
-        (b"arm,task,seed,step,return\nppo,\xff,0,1,2\n", r"table\.csv: is no CSV file, or damaged: .*UTF8"),
-        (b"\n", r"table\.csv: is no CSV file, or damaged: .*Empty CSV"),
-        (b"arm,task,seed,step,return\nppo,CartPole-v1,0,1,2\nppo,CartPole-v1,0,2\n", r"table\.csv: .*Row #3: Expected 5 columns, got 4"),
-        (b"arm,task,seed,step,return\nppo,CartPole-v1,0,1,2\nppo,CartPole-v1,0,20", r"table\.csv: is truncated: its last line has no end"),
-        (b"arm,task,seed,step,return,step\nppo,CartPole-v1,0,1,2,3\n", r"table\.csv: column 'step' is there twice"),
-        (b"arm,task,seed,step,return\nppo,CartPole-v1,0,1,2,3,4,5\n", r"table\.csv: .*Expected 5 columns, got 8"),
-        (b"arm,task,seed,step,return\n", r"table\.csv: holds no run"),
-    ],
-)
-def test_a_file_that_is_no_table_gets_one_line(content, message):
-    path = table(rows())
-    Path("table.csv").write_bytes(content)
-    assert re.search(message, one_line(path))
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"actions": None}, "actions: Field required"),
-        ({"runs": [{"format": "sb3", "files": "*"}]}, r"runs\.0: .*'sb3'.*'sb3-monitor'"),
-        ({"runs": [{"format": "tidy", "files": "../*.csv"}]}, r"runs\.0\.tidy\.files: must be a path below the folder"),
-        ({"runs": [{"format": "tidy", "files": "/etc/passwd"}]}, r"files: must be a path below the folder"),
-        ({"runs": [{"format": "tidy", "files": "{arms}.csv"}]}, r"files: \{arms\} is no placeholder; allowed: \{arm\}"),
-        ({"runs": [{"format": "tidy", "files": "{arm}{seed}.csv"}]}, "files: placeholders and stars must have something between"),
-        ({"runs": [{"format": "tidy", "files": "none.csv"}]}, r"runs\.0\.files: 'none\.csv' matches no file in"),
-        ({"runs": [{"format": "tidy", "files": "*", "rename": {"x": "dqn"}}]}, r"runs\.0\.rename\.x: unknown arm or task 'dqn'"),
-        ({"runs": [{"format": "sb3-monitor", "files": "*"}], "smooth": None}, r"smooth: is missing: sb3-monitor holds single episodes"),
-        ({"grid": {"first": 0, "last": 1, "points": 3}}, r"grid: last must be at least first \+ points - 1 = 2"),
-        ({"arms": {"a": {"soft": True}}}, "arms: at least one must be hard"),
-        ({"arms": {"a": {"soft": False}, "b": {"soft": True, "hard": "c"}}}, r"arms\.b\.hard: 'c' is no hard arm\. Known: a"),
-        ({"arms": {"../a": {"soft": False}}}, r"arms\.\.\./a\.\[key\]: "),
-        ({"tasks": {"T": {"low": 1, "high": 1, "source": ""}}}, r"tasks\.T: low and high must differ"),
-        (
-            {"tasks": {task: {"low": 0, "high": 1, "source": ""} for task in ("A/B", "A_B")}},
-            r"tasks\.A/B: another task has the same folder",
-        ),
-        ({"name": "../x"}, "name: String should match"),
-        ({"colour": 1}, "colour: unknown field"),
-    ],
-)
-def test_a_wrong_import_file_gets_one_line(changes, message):
-    table(rows())
-    said = one_line(write_import(Path(), **changes))
-    assert re.search(message, said) and (said.startswith("import.yaml: ") or "matches no file" in said), said
-
-
-def test_yaml_aliases_are_refused():
-    Path("import.yaml").write_text("name: &a x\ntitle: *a\n")
-    assert "aliases (*name) are not allowed" in one_line(Path("import.yaml"))
-
-
-def test_damaged_event_files():
-    write_tensorboard(Path("runs/1"), range(0, 100, 10), range(10))
-    (path,) = Path("runs/1").iterdir()
-    whole = path.read_bytes()
-    config = write_import(Path(), arms={"ppo": {"soft": False}}, runs=[{"format": "tensorboard", "files": "runs/{seed}/events*"}])
-    assert len(runs_of(config)[0].steps) == 10
-    flipped = bytearray(whole)
-    flipped[len(whole) // 2] ^= 1
-    huge = bytearray(whole)
-    huge[:8] = struct.pack("<Q", 2**62)
-    for content in (whole[:-1], whole[:-20], bytes(flipped), bytes(huge), b"", b"no events at all, but text"):
-        path.write_bytes(content)
-        assert re.search(rf"{path.name}: is truncated or damaged after [0-9,]+ of {len(content):,} bytes", one_line(config))
-    path.write_bytes(whole)
-    other = [{"format": "tensorboard", "files": "runs/{seed}/events*", "tag": "charts/episodic_returns"}]
-    message = one_line(write_import(Path(), arms={"ppo": {"soft": False}}, runs=other))
-    assert "tag: 'charts/episodic_returns' is missing; did you mean 'charts/episodic_return'?" in message
-
-
-def test_damaged_monitor_files():
-    path = Path("0.monitor.csv")
-    write_monitor(path, [10, 10], [1, 2])
-    whole = path.read_bytes()
-    config = write_import(Path(), arms={"ppo": {"soft": False}}, runs=[{"format": "sb3-monitor", "files": "{seed}.monitor.csv"}])
-    assert len(runs_of(config)[0].steps) == 2
-    for content, message in [
-        (whole[:-3], "is truncated: its last line has no end"),
-        (whole.replace(b"#", b""), "line 1 is not Monitor's"),
-        (whole.replace(b"r,l,t", b"r,n,t"), "column 'l' is missing; it has: r, n, t"),
-        (whole.replace(b",10,", b",-5,"), "l: the length of an episode must be at least 1"),
-        (whole.replace(b",10,", b",ten,"), "l: could not convert"),
-        (b"", "line 1 is not Monitor's"),
-    ]:
-        path.write_bytes(content)
-        assert f"0.monitor.csv: {message}" in one_line(config)
-
-
-def npz(**arrays) -> bytes:
-    file = io.BytesIO()
-    np.savez(file, **arrays)
-    return file.getvalue()
-
-
-class Boom:
-    """Runs code when it is unpickled."""
-
-    def __reduce__(self):
-        return (Path("executed").touch, ())
-
-
-def test_hostile_and_damaged_npz_files():
-    path = Path("0.npz")
-    config = write_import(Path(), arms={"ppo": {"soft": False}}, runs=[{"format": "sb3-evaluations", "files": "{seed}.npz"}])
-    good = npz(timesteps=[1, 2], results=[[1.0, 2.0], [3.0, 4.0]])
-    lying = io.BytesIO()
-    with zipfile.ZipFile(lying, "w") as archive:
-        header = io.BytesIO()
-        np.lib.format.write_array_header_1_0(header, {"descr": "<f8", "fortran_order": False, "shape": (10**12,)})
-        archive.writestr("timesteps.npy", header.getvalue())
-        archive.writestr("results.npy", b"")
-    bomb = io.BytesIO()
-    with zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("timesteps.npy", bytes(readers.MOST_BYTES + 1))
-    ragged = np.array([[1.0], [1.0, 2.0]], dtype=object)
-    for content, message in [
-        (npz(timesteps=[1, 2], results=ragged), "results: holds Python objects"),
-        (npz(timesteps=np.array([Boom()], dtype=object), results=[[1.0]]), "timesteps: holds Python objects"),
-        (npz(timesteps=[1, 2]), "results: is missing"),
-        (npz(timesteps=[1, 2], results=[[1.0]]), r"results: has the shape [1, 1], must be [2, episodes]"),
-        (npz(timesteps=["a", "b"], results=[[1.0], [2.0]]), "timesteps: holds <U1, must be numbers"),
-        (lying.getvalue(), "timesteps: has the shape [1000000000000] and 0 bytes"),
-        (bomb.getvalue(), "timesteps: unpacks to 268,435,457 bytes; at most 268,435,456 are read"),
-        (good[:-30], "is no .npz file, or damaged: "),
-        (b"text", "is no .npz file, or damaged: "),
-    ]:
-        path.write_bytes(content)
-        assert f"0.npz: {message}" in one_line(config)
-    assert not Path("executed").exists()
-    path.write_bytes(good)
-    assert runs_of(config)[0].returns.tolist() == [1.5, 3.5]
-
-
-def test_big_files_parquet_bombs_and_links_out_of_the_folder():
-    path = table(rows())
-    with open("table.csv", "r+b") as file:
-        file.truncate(readers.MOST_BYTES + 1)
-    assert "table.csv: has 268,435,457 bytes; at most 268,435,456 are read" in one_line(path)
-    many = pd.DataFrame({"arm": "ppo", "task": "CartPole-v1", "seed": 0, "step": np.zeros(3_000_000), "return": 0.0})
-    many.to_parquet("table.parquet")
-    assert Path("table.parquet").stat().st_size < 100_000
-    parquet = write_import(Path(), runs=[{"format": "tidy", "files": "*.parquet"}], smooth=None)
-    assert re.search(r"table\.parquet: has 3,000,000 rows .* too much for one file", one_line(parquet))
-    Path("table.parquet").write_bytes(b"PAR1 no")
-    assert "table.parquet: is no Parquet file, or damaged: " in one_line(parquet)
-    Path("inner").mkdir()
-    Path("inner/out.csv").symlink_to(Path("table.csv").resolve())
-    inner = write_import(Path("inner"), runs=[{"format": "tidy", "files": "*.csv"}], smooth=None)
-    assert one_line(inner) == "inner/out.csv: leads out of the folder inner"
-
-
 # --- the command -------------------------------------------------------------------------------------------------------------------
 
 
@@ -474,6 +262,17 @@ def test_an_imported_suite_is_reported_like_our_own_and_not_trained(softbench):
     assert Path("site/cartpole/evidence.csv").read_text().splitlines()[1].startswith("a2c,ppo,not separable at n = 2,0.150,")
     origins = pd.read_csv("site/cartpole/cartpole-origins.csv")
     assert len(origins) == 4 and set(origins["file"]) == {"table.csv"} and set(origins["SHA-256"].str.len()) == {64}
+
+
+def test_claims_about_imported_arms_are_judged_and_called_unregistered(softbench):
+    table([row for seed in range(5) for row in rows("ppo", seed, returns=(1, 2, 3 + seed)) + rows("a2c", seed, returns=(1, 2, 53 + seed))])
+    assert softbench("import", "import.yaml")[0] == 0
+    claim = {"id": "X1", "statement": "A2C beats PPO.", "source": "a blog", "pair": "cartpole", "arm": "a2c", "against": "ppo"}
+    claim |= {"test": "superiority", "margin": 0, "effect": 0.05, "reason": "a twentieth of the range"}
+    Path("suites/cartpole/claims.yaml").write_text(yaml.safe_dump({"claims": [claim]}))
+    (verdict,) = judge(load_suite("cartpole"), Path("results"))
+    assert verdict.verdict == "supported" and verdict.outcome is not None and verdict.outcome.estimate == pytest.approx(0.1)
+    assert verdict.modes == {"sampled": "supported"} and verdict.changed == ("was not registered when the runs began",)
 
 
 def test_greedy_imports_have_no_sampled_returns(softbench):
