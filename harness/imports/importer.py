@@ -19,6 +19,7 @@ import numpy as np
 import pandas as pd
 import yaml
 from rich.table import Table
+from rich.text import Text
 
 from harness.errors import InputError, suggestion
 from harness.imports.readers import Array, matching, read
@@ -55,10 +56,11 @@ class Run:
 def read_runs(config: Import, folder: Path) -> list[Run]:
     """All runs of an import file that lies in `folder`, sorted by task, arm and seed. Raises InputError naming file and field."""
     runs: dict[tuple[str, str, int], Run] = {}
+    only = {name for name, declared in (("arm", config.arms), ("task", config.tasks)) if len(declared) == 1}
     for number, entry in enumerate(config.runs):
         for paths, found in _files(entry, folder, number):
             files = {str(path.relative_to(folder)): _sha256(path) for path in paths}
-            logged = list(read(entry, paths, {*found}))
+            logged = list(read(entry, paths, {*found}, only))
             if not logged:
                 raise InputError(f"{paths[0]}: holds no run")
             for inner, steps, returns in logged:
@@ -81,6 +83,8 @@ def _files(entry: Entry, folder: Path, number: int) -> list[tuple[list[Path], di
         said = matching(entry.files, path.relative_to(folder).as_posix())
         if said is None or not path.is_file():
             continue
+        if not path.as_posix().isprintable():
+            raise InputError(f"{path.as_posix()!r}: a file's name must be printable")
         if not path.resolve().is_relative_to(root):
             raise InputError(f"{path}: leads out of the folder {folder}")
         found.append((path, said))
@@ -155,7 +159,7 @@ def curve(run: Run, grid: Grid) -> tuple[Array, Array]:
 
 def overview(config: Import, runs: list[Run]) -> Table:
     """What was understood: one row an arm and task."""
-    table = Table("task", "arm", "kind", "seeds", "first step", "last step", "points", "diverged", "left out", title=config.title)
+    table = Table("task", "arm", "kind", "seeds", "first step", "last step", "points", "diverged", "left out", title=Text(config.title))
     table.columns[0].no_wrap = table.columns[1].no_wrap = True
     for task in config.tasks:
         for arm, definition in config.arms.items():

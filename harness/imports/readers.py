@@ -10,7 +10,7 @@ import math
 import re
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -48,10 +48,11 @@ def matching(pattern: str, text: str) -> dict[str, str] | None:
     return None
 
 
-def read(entry: Entry, paths: list[Path], known: set[str]) -> Read:
+def read(entry: Entry, paths: list[Path], known: set[str], only: set[str]) -> Read:
     """The runs in `paths`: the files of one run (TensorBoard, Monitor), or one file of one or more runs.
 
-    `known`: what of arm, task and seed need not be in the files. Raises InputError naming file and field.
+    `known`: what of arm, task and seed the paths say; `only`: of what a single one is declared, so that the files may leave it out.
+    Raises InputError naming file and field.
     """
     for path in paths:
         if path.stat().st_size > MOST_BYTES:
@@ -64,9 +65,9 @@ def read(entry: Entry, paths: list[Path], known: set[str]) -> Read:
         case Evaluations():
             yield {}, *_evaluations(paths[0])
         case Tidy():
-            yield from _tidy(entry, paths[0], known)
+            yield from _tidy(entry, paths[0], known, only)
         case WandbLong():
-            yield from _wandb_long(entry, paths[0], known)
+            yield from _wandb_long(entry, paths[0], {*known, *only})
         case WandbWide():
             yield from _wandb_wide(entry, paths[0])
 
@@ -167,12 +168,12 @@ def _npz(path: Path, name: str, axes: int) -> Array:
     return np.frombuffer(numbers, dtype).reshape(shape, order="F" if fortran else "C").astype(np.float64)
 
 
-def _tidy(entry: Tidy, path: Path, known: set[str]) -> Read:
+def _tidy(entry: Tidy, path: Path, known: set[str], only: set[str]) -> Read:
     """A table of one row a point: arm, task, seed, step, return, under these names or those of `columns`."""
     given = entry.columns.model_dump(by_alias=True, exclude_none=True)
     names = {name: given.get(name, name) for name in (*IDENTITY, "step", "return") if name in given or name not in known}
-    table = _columns(path, names)
-    yield from _grouped(path, table, [name for name in IDENTITY if name in names])
+    table = _columns(path, names, {name for name in only if name not in given})
+    yield from _grouped(path, table, [name for name in IDENTITY if name in table])
 
 
 def _wandb_long(entry: WandbLong, path: Path, known: set[str]) -> Read:
@@ -180,7 +181,7 @@ def _wandb_long(entry: WandbLong, path: Path, known: set[str]) -> Read:
     given = {"step": "global_step", "return": "charts/episodic_return", **entry.columns.model_dump(by_alias=True, exclude_none=True)}
     if not {*given, *known} >= set(IDENTITY):
         given.setdefault("run", "run")
-    table = _columns(path, given)
+    table = _columns(path, given, set())
     table = table[table["return"] != ""]
     for found, steps, returns in _grouped(path, table, [name for name in ("run", *IDENTITY) if name in given]):
         named = _run_name(path, entry.run, found.pop("run")) if "run" in found else {}
@@ -221,19 +222,20 @@ def _grouped(path: Path, table: pd.DataFrame, keys: list[str]) -> Read:
         yield dict(zip(keys, map(str, values), strict=True)), steps[rows], returns[rows]
 
 
-def _columns(path: Path, names: dict[str, str]) -> pd.DataFrame:
-    """Columns of a CSV or Parquet file as text, renamed from `names[ours]` to ours."""
+def _columns(path: Path, names: dict[str, str], optional: set[str]) -> pd.DataFrame:
+    """Columns of a CSV or Parquet file as text, renamed from `names[ours]` to ours; `optional` ones may be absent."""
     if len(set(names.values())) < len(names):
         raise InputError(f"{path}: columns: two of {_list(names)} are the same column")
     wanted = list(names.values())
-    table = _parquet(path, wanted) if path.suffix == ".parquet" else _csv(path, path.read_bytes(), wanted)
-    return table[wanted].set_axis(list(names), axis="columns")
+    table = _parquet(path, wanted, optional) if path.suffix == ".parquet" else _csv(path, path.read_bytes(), wanted, optional)
+    there = {ours: theirs for ours, theirs in names.items() if theirs in table}
+    return table[list(there.values())].set_axis(list(there), axis="columns")
 
 
-def _parquet(path: Path, names: list[str]) -> pd.DataFrame:
+def _parquet(path: Path, names: list[str], optional: set[str]) -> pd.DataFrame:
     try:
-        file = pq.ParquetFile(path, read_dictionary=names)
-        _require(path, names, file.schema_arrow.names)
+        names = _require(path, names, pq.ParquetFile(path).schema_arrow.names, optional)
+        file = pq.ParquetFile(path, read_dictionary=names)  # texts that repeat are kept once
         groups = [file.metadata.row_group(number) for number in range(file.metadata.num_row_groups)]
         size = sum(group.column(column).total_uncompressed_size for group in groups for column in range(group.num_columns))
         if size > MOST_BYTES or file.metadata.num_rows * len(names) > MOST_VALUES:
@@ -248,7 +250,7 @@ def _parquet(path: Path, names: list[str]) -> pd.DataFrame:
     return table
 
 
-def _csv(path: Path, data: bytes, names: list[str] | None = None) -> pd.DataFrame:
+def _csv(path: Path, data: bytes, names: list[str] | None = None, optional: Collection[str] = ()) -> pd.DataFrame:
     """Columns of a CSV file, every cell as text; all columns for None. Every line must have all cells, the last one its end."""
     if not data.endswith(b"\n"):
         raise InputError(f"{path}: is truncated: its last line has no end")
@@ -256,8 +258,7 @@ def _csv(path: Path, data: bytes, names: list[str] | None = None) -> pd.DataFram
     parsing = csv.ParseOptions(newlines_in_values=True)
     try:
         header = csv.open_csv(pa.BufferReader(data), reading, parsing).schema.names
-        wanted = list(dict.fromkeys(header)) if names is None else names
-        _require(path, wanted, header)
+        wanted = _require(path, list(dict.fromkeys(header)) if names is None else names, header, optional)
         types = dict.fromkeys(wanted, pa.string())
         text = csv.ConvertOptions(include_columns=wanted, column_types=types, strings_can_be_null=False)
         table = csv.read_csv(pa.BufferReader(data), reading, parsing, text)
@@ -271,12 +272,14 @@ def _csv(path: Path, data: bytes, names: list[str] | None = None) -> pd.DataFram
     return frame
 
 
-def _require(path: Path, names: list[str], there: list[str]) -> None:
+def _require(path: Path, names: list[str], there: list[str], optional: Collection[str] = ()) -> list[str]:
+    """Those of `names` that are there. Raises InputError where another than an optional one is not, or one is there twice."""
     for name in names:
-        if name not in there:
+        if name not in there and name not in optional:
             raise InputError(f"{path}: column {name!r} is missing; it has: {_list(there)}")
         if there.count(name) > 1:
             raise InputError(f"{path}: column {name!r} is there twice")
+    return [name for name in names if name in there]
 
 
 def _numbers(path: Path, table: pd.DataFrame, name: str, empty_is_nan: bool = False) -> Array:
@@ -296,5 +299,5 @@ def _short(error: BaseException) -> str:
 
 
 def _list(names: Any) -> str:
-    shown = [str(name)[:40] for name in names]
+    shown = [str(name)[:40] if str(name).isprintable() else repr(name)[:40] for name in names]
     return ", ".join(shown[:12]) + (" ..." if len(shown) > 12 else "")

@@ -205,6 +205,8 @@ def test_big_files_parquet_bombs_and_links_out_of_the_folder():
     Path("inner/out.csv").symlink_to(Path("table.csv").resolve())
     inner = write_import(Path("inner"), runs=[{"format": "tidy", "files": "*.csv"}], smooth=None)
     assert one_line(inner) == "inner/out.csv: leads out of the folder inner"
+    Path("inner/out.csv").rename("inner/\n.csv")
+    assert one_line(inner) == "'inner/\\n.csv': a file's name must be printable"
 
 
 @pytest.mark.parametrize(

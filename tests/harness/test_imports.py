@@ -14,7 +14,8 @@ from imported_logs import ARMS, SEEDS, TAG, episodes, rows, runs_of, table, writ
 from small_suite import write_suite
 
 from harness import cli, pipeline
-from harness.imports import importer
+from harness.errors import InputError
+from harness.imports import importer, readers
 from harness.imports.schema import load_import
 from harness.results import damages, read_cell
 from harness.suite import load_suite
@@ -93,12 +94,12 @@ def test_monitor_files_of_several_environments_are_merged_as_their_library_does(
 
     folder = Path("logs/ppo/seed0")
     write_monitor(folder / "0.monitor.csv", [10, 20, 30], [1, 2, 3], seconds=[1, 4, 5], start=100.0)
-    write_monitor(folder / "1.monitor.csv", [15, 25], [4, 5], seconds=[1, 2], start=101.0)
+    write_monitor(folder / "1.monitor.csv", [15, 25], [4, 5], seconds=[1, 2], start=103.5)
     (run,) = runs_of(write_import(Path(), runs=[{"format": "sb3-monitor", "files": "logs/{arm}/seed{seed}/*.monitor.csv"}]))
     steps, returns = results_plotter.ts2xy(load_results(str(folder)), "timesteps")
     np.testing.assert_array_equal(run.steps, steps)
     np.testing.assert_array_equal(run.returns, returns)
-    assert run.steps.tolist() == [10, 25, 50, 70, 100]
+    assert run.steps.tolist() == [10, 30, 45, 75, 100]
 
 
 def test_evaluations_and_monitors_of_real_training():
@@ -151,6 +152,24 @@ def test_wandb_exports_with_gaps_companions_and_columns():
     long = {"format": "wandb-long", "files": "long.csv", "columns": columns, "rename": {"PPO": "ppo", "CartPole": "CartPole-v1"}}
     ppo, a2c = runs_of(write_import(Path(), runs=[long]))
     assert ppo.steps.tolist() == [5, 6] and ppo.returns.tolist() == [2, 4] and a2c.returns.tolist() == [9]
+
+
+def test_what_a_path_or_a_name_says():
+    assert readers.matching("{arm}_{seed}/*.csv", "a_b_3/x.csv") == {"arm": "a_b", "seed": "3"}
+    assert readers.matching("{arm}_{seed}/*.csv", "a_b/x.csv") == {"arm": "a", "seed": "b"}
+    assert readers.matching("{arm}_{seed}/*.csv", "a_3/b/x.csv") is None
+    assert readers.matching("{task}.x/{seed}", "ax.x/1") == {"task": "ax", "seed": "1"}
+    assert readers.matching("{task}.x/{seed}", "aax/1") is None
+
+
+def test_a_table_may_leave_out_what_is_declared_once():
+    for write in (pd.DataFrame.to_csv, pd.DataFrame.to_parquet):
+        write(pd.DataFrame({"seed": [7, 7], "step": [0, 20], "return": [1.0, 3.0]}), "table.csv".replace("csv", write.__name__[3:]))
+        tidy = [{"format": "tidy", "files": "table." + write.__name__[3:]}]
+        (run,) = runs_of(write_import(Path(), arms={"ppo": {"soft": False}}, runs=tidy))
+        assert (run.arm, run.task, run.seed, run.returns.tolist()) == ("ppo", "CartPole-v1", 7, [1, 3])
+    with pytest.raises(InputError, match="column 'arm' is missing"):
+        runs_of(write_import(Path(), runs=tidy))
 
 
 def test_csv_and_parquet_tables_are_read_alike():
@@ -228,6 +247,7 @@ def files_below(*folders: str) -> dict[str, bytes]:
 
 def test_check_shows_what_was_understood_and_writes_nothing(softbench):
     table(rows("ppo", 0) + rows("ppo", 1, steps=(0, 5, 10)) + rows("a2c", 0, returns=(1, np.nan, 1)))
+    write_import(Path(), grid={"first": 0, "last": 20, "points": 3}, title="[/]CartPole[red]")
     before = files_below(".")
     code, out, errors = softbench("import", "import.yaml", "--check")
     assert (code, errors, files_below(".")) == (0, "", before)
