@@ -108,10 +108,6 @@ def train(
         raise InputError(f"--out: {str(out)!r} is no folder of its own; write for example --out results")
     chosen_arms = None if arms is None else [arm.strip() for arm in arms.split(",")]
     loaded = load_suite(suite)
-    if loaded.imported is not None:
-        raise InputError(
-            f"suite {suite!r} is imported, so nothing can be trained; to read its logs again: softbench import {loaded.imported}"
-        )
     if ray is None:
         engine: training.Engine = partial(Pool, timeout=timeout)
     else:
@@ -159,6 +155,90 @@ def report(
 
     for path in build(suites or [], out, results):
         print(path)
+
+
+@app.command(
+    epilog="\b\nExamples:\n  softbench judge\n  softbench judge classic --json\n  softbench judge smoke --fail-on invalid,not-measured\n\n"
+    "Exit code 0: nothing that --fail-on names; 4: a claim is refuted; 5: not measured; 6: invalid; 7: inconclusive."
+)
+def judge(
+    suites: Annotated[list[str] | None, typer.Argument(help="suites to judge; all that have a ledger where none is given")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="print a list of objects")] = False,
+    fail_on: Annotated[
+        str, typer.Option(help="verdicts that end in an exit code other than 0, comma-separated, or none")
+    ] = "refuted,not-measured,invalid",
+    results: Annotated[Path, typer.Option(help="folder of the results")] = Path("results"),
+) -> None:
+    """Judge the claims of the suites' ledgers by the tests fixed there. Trains nothing."""
+    from harness import judging
+
+    failing = judging.parse_fail_on(fail_on)
+    found = judging.judge_suites(suites or [], results)
+    verdicts = [verdict for of_suite in found.values() for verdict in of_suite]
+    if as_json:
+        print(json.dumps([{"suite": name, **verdict.to_json()} for name, each in found.items() for verdict in each], indent=1))
+    else:
+        print("\n\n".join("\n".join(judging.lines(name, each)) for name, each in found.items()))
+    code = judging.exit_code(verdicts, failing)
+    if code:
+        raise typer.Exit(code)
+
+
+@app.command(
+    epilog="\b\nExamples:\n  softbench gate smoke --write\n  softbench gate smoke\n\n"
+    "Exit code 0: no supported loss; 4: a supported loss; 5: something of the baseline was not measured."
+)
+def gate(
+    suite: Annotated[str, typer.Argument(help="name of a suite that has results")],
+    baseline: Annotated[Path | None, typer.Option(help="the baseline's file; suites/<suite>/baseline.json where none is given")] = None,
+    write: Annotated[bool, typer.Option("--write", help="make these results the baseline")] = False,
+    results: Annotated[Path, typer.Option(help="folder of the results")] = Path("results"),
+) -> None:
+    """Compare these results with the last release's. Fails on a statistically supported loss alone, not on noise."""
+    from harness import gate as gating
+
+    if write:
+        print(gating.write_baseline(suite, results, baseline))
+        return
+    changes = gating.compare_baseline(suite, results, baseline)
+    print("\n".join(gating.lines(suite, changes)))
+    code = gating.gate_code(changes)
+    if code:
+        raise typer.Exit(code)
+
+
+@app.command(
+    epilog="\b\nExamples:\n  softbench decide C1-38\n  softbench decide classic/C5 --max-seeds 20\n\n"
+    "Exit code 0: supported; 4: refuted; 7: not decided by the most seeds."
+)
+def decide(
+    claim: Annotated[str, typer.Argument(help="id of a claim, or suite/id, see `softbench judge`")],
+    max_seeds: Annotated[int, typer.Option(min=5, max=1000, help="most seeds of each arm")] = 40,
+    block: Annotated[int, typer.Option(min=5, max=1000, help="seeds of each arm that are added before each look")] = 5,
+    workers: Annotated[int, typer.Option(min=1, max=1024, help="worker processes, one core each")] = os.cpu_count() or 1,
+    results: Annotated[Path, typer.Option(help="folder of the results (and checkpoints, in .runs)")] = Path("results"),
+) -> None:
+    """Add seeds in blocks until a group-sequential test decides a claim, with the error rates of a single test."""
+    from harness import decide as deciding
+    from harness import training
+    from harness.judging import EXITS
+    from harness.progress import Display
+    from reports import sequential
+
+    def train(plans: list[training.Plan]) -> bool:
+        with Display(Console()) as display:
+            return training.run(plans, workers, display)
+
+    if max_seeds < block:
+        raise InputError(f"--max-seeds: {max_seeds} is below --block, {block}; the first look alone takes a block")
+    looks = sequential.blocks(block, block, max_seeds)
+    verdict, path = deciding.decide(claim, looks, results, train, lambda look: print(deciding.line(look)))
+    if verdict is None:
+        print("softbench: incomplete: some cohorts failed (above); the same command tries them again", file=sys.stderr)
+        raise typer.Exit(EXIT_INCOMPLETE)
+    print(f"{verdict}: {path}")
+    if verdict in EXITS:
+        raise typer.Exit(EXITS[verdict])
 
 
 @app.command(

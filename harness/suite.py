@@ -14,6 +14,10 @@ from harness.errors import InputError as InputError
 from harness.errors import suggestion
 
 SUITES = Path("suites")
+CLAIMS = "claims.yaml"
+"""The file of a suite's ledger, beside its suite.yaml."""
+UNTESTABLE = SUITES / "untestable.yaml"
+"""The sources' claims that no suite judges yet."""
 MODES = ("sampled", "greedy")
 MOST_STEPS, MOST_SEEDS = 10**12, 10_000
 MOST_TEXT = 2**20

@@ -10,6 +10,7 @@ Two rules live here and nowhere else:
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from harness.results import Cell, ResultsError, read_suite
+from harness.results import Cell, ResultsError, damages, read_suite
 from harness.suite import InputError, Suite
 from reports.statistics import Array
 
@@ -96,6 +97,11 @@ class Study:
                     named = "all seeds" if len(missing) == len(self.suite.seeds) else f"seed{'s' * (len(missing) > 1)} " + _ranges(missing)
                     lines.append(f"{self.pair} on {task}, arm {arm}: {named} missing")
         return lines
+
+    @cached_property
+    def altered(self) -> dict[str, list[str]]:
+        """task -> where its files contradict each other, one line each (`harness.results.damages`)."""
+        return {task: damages(cell) for task, cell in self.cells.items()}
 
     @property
     def diverged(self) -> list[str]:

@@ -12,7 +12,6 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from harness.results import damages
 from harness.suite import InputError, Suite, load_suite, suite_names
 from reports import bootstrap, figures, tables
 from reports.figures import Picture
@@ -126,7 +125,7 @@ def _page(suite: Suite, results: Path) -> Page:
         sections=[_section(study) for study in studies],
         holes=absent + [line for study in studies for line in study.holes],
         diverged=[line for study in studies for line in study.diverged],
-        altered=[f"{cell.pair}/{cell.task}: {line}" for study in studies for cell in study.cells.values() for line in damages(cell)],
+        altered=[f"{study.pair}/{task}: {line}" for study in studies for task, lines in study.altered.items() for line in lines],
         command=command,
     )
 
