@@ -45,7 +45,13 @@ def list_command() -> None:
         suite = load_suite(name)
         for pair, tasks in suite.cells.items():
             steps = sorted({suite.tasks[task].steps for task in tasks})
-            suites.add_row(name, pair, ", ".join(tasks), str(len(suite.seeds)), ", ".join(f"{count:,}" for count in steps))
+            suites.add_row(
+                name,
+                pair if suite.imported is None else f"{pair} (imported)",
+                ", ".join(tasks),
+                str(len(suite.seeds)),
+                ", ".join(f"{count:,}" for count in steps),
+            )
     arms = Table("pair", "arm", "soft", "what it is", title="Pairs", title_justify="left")
     for pair in pair_names():
         for arm, definition in learner_class(pair).arms.items():
@@ -115,6 +121,27 @@ def train(
     if not complete:
         print("softbench: incomplete: some cohorts failed (above); the same command tries them again", file=sys.stderr)
         raise typer.Exit(EXIT_INCOMPLETE)
+
+
+@app.command("import", epilog="\b\nExamples:\n  softbench import runs/sb3.yaml --check\n  softbench import runs/sb3.yaml")
+def import_command(
+    file: Annotated[Path, typer.Argument(help="import file (YAML): which log files hold which runs; see docs/import.md")],
+    results: Annotated[Path, typer.Option(help="folder for the results")] = Path("results"),
+    check: Annotated[bool, typer.Option("--check", help="only show what was understood; write nothing")] = False,
+) -> None:
+    """Read runs of CleanRL, Stable-Baselines3, Weights & Biases or a table, show what was understood, write a suite and its results."""
+    from harness.imports import importer
+    from harness.imports.schema import load_import
+
+    config = load_import(file)
+    runs = importer.read_runs(config, file.parent)
+    console = Console()
+    console.print(importer.overview(config, runs))
+    for line in importer.left_out(runs):
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+    if not check:
+        for path in importer.write(config, runs, file, results):
+            print(path)
 
 
 @app.command(epilog="\b\nExamples:\n  softbench report\n  softbench report smoke classic --out site")

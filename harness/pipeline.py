@@ -24,10 +24,15 @@ REPORT_CODE = ["reports", "harness/results.py", "harness/suite.py", "harness/err
 THEORY_FILE = "results/theory/theory.json"
 
 
+def trained() -> list[str]:
+    """The suites that are trained here: imported ones have no code and no command that makes their results."""
+    return [name for name in suite_names() if load_suite(name).imported is None]
+
+
 def pipelines() -> dict[Path, str]:
     """Path -> content of every dvc.yaml: the root's for the smoke suite, the exact statements and the site, one a larger suite."""
     files = {}
-    for name in suite_names():
+    for name in trained():
         suite = load_suite(name)
         path = Path("dvc.yaml") if name == ROOT_SUITE else SUITES / name / "dvc.yaml"
         root = "." if name == ROOT_SUITE else "../.."
@@ -83,10 +88,10 @@ def _theory() -> dict[str, Any]:
 
 def _site(suite: Suite) -> dict[str, Any]:
     cells = [f"results/{suite.name}/{pair}/{folder_name(task)}" for pair, tasks in suite.cells.items() for task in tasks]
-    locks = [str(SUITES / name / "dvc.lock") for name in suite_names() if name != ROOT_SUITE]
+    locks = [str(SUITES / name / "dvc.lock") for name in trained() if name != ROOT_SUITE]
     files = [f"{cell}/{name}" for cell in cells for name in ("curves.parquet", "manifest.json")]
     names = ("suite.yaml", CLAIMS, "baseline.json")
-    suites = [str(SUITES / name / file) for name in suite_names() for file in names if (SUITES / name / file).exists()]
+    suites = [str(SUITES / name / file) for name in trained() for file in names if (SUITES / name / file).exists()]
     suites.append(str(UNTESTABLE))
     locks = [lock for lock in locks if Path(lock).exists()]
     return {"cmd": "softbench report", "deps": [*REPORT_CODE, *suites, *files, *locks, THEORY_FILE], "outs": [{"site": {"cache": False}}]}

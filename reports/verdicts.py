@@ -18,7 +18,7 @@ from harness.errors import InputError, suggestion
 from harness.suite import Suite
 from reports.claims import Claim, Ledger, changes, load_ledger, tasks_of
 from reports.inference import Outcome, detectable, holm, seeds_needed, test
-from reports.scores import MODES, Curves, Study, read_studies
+from reports.scores import Curves, Study, read_studies
 from reports.statistics import Array
 
 SUPPORTED, REFUTED, INCONCLUSIVE, INVALID, NOT_MEASURED = "supported", "refuted", "inconclusive", "invalid", "not measured"
@@ -111,7 +111,7 @@ def judge(suite: Suite, results: Path) -> list[Verdict]:
 def verdicts(ledger: Ledger, suite: Suite, studies: list[Study]) -> list[Verdict]:
     """The verdicts of a ledger on what was read."""
     by_pair = {study.pair: study for study in studies}
-    found = {mode: [measure(claim, ledger.level, suite, by_pair.get(claim.pair), mode) for claim in ledger.claims] for mode in MODES}
+    found = {mode: [measure(claim, ledger.level, suite, by_pair.get(claim.pair), mode) for claim in ledger.claims] for mode in suite.modes}
     judged = {mode: _correct(ledger, measured) for mode, measured in found.items()}
     final = []
     for number, verdict in enumerate(judged[suite.evaluation.primary]):
