@@ -318,6 +318,19 @@ def theory(
         raise typer.Exit(EXIT_INCOMPLETE)
 
 
+@app.command(epilog="\b\nExamples:\n  softbench coverage\n  softbench coverage --out /tmp/coverage")
+def coverage(
+    out: Annotated[Path, typer.Option(help="folder to write coverage.json to, for the report's page")] = Path("results/coverage"),
+) -> None:
+    """Simulate how often the reports' intervals cover the truth and how often their verdicts are false. About a minute."""
+    from reports import coverage as simulation
+
+    path = simulation.write(out)
+    for line in simulation.findings(json.loads(path.read_text())):
+        print(line)
+    print(path)
+
+
 def main() -> None:
     """Run the command line. Wrong input is one line on stderr and exit code 2; Ctrl-C is 130, SIGTERM 143, SIGUSR1 138."""
     for number in SIGNALS:

@@ -210,8 +210,8 @@ def findings(record: dict[str, Any]) -> list[str]:
     for method, records in _by([each for each in record["rates"] if _on_margin(each)], "method").items():
         worst_rate = max(records, key=false)
         lines.append(
-            f"False verdicts of {method} tests at a level of {ONE_SIDED}: at most {false(worst_rate):.3f} (± {worst_rate['error']:.3f}; the "
-            f"largest of {2 * len(records)} simulated), found for {worst_rate['test']} with {worst_rate['n']} seeds and "
+            f"False verdicts of {method} tests at a level of {ONE_SIDED}: at most {false(worst_rate):.3f} (± {worst_rate['error']:.3f}; "
+            f"the largest of {2 * len(records)} simulated), found for {worst_rate['test']} with {worst_rate['n']} seeds and "
             f"{worst_rate['distribution']} scores."
         )
     looks = [each for each in record["sequential"] if _on_margin(each)]
