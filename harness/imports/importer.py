@@ -152,9 +152,8 @@ def _short(grid: Grid, steps: Array, returns: Array) -> str:
 
 def curve(run: Run, grid: Grid) -> tuple[Array, Array]:
     """`(returns [points], diverged [points])` at the grid's steps. A run that ended diverged is diverged to the last step."""
-    at = np.interp(grid.steps, run.steps, run.returns, right=np.nan)
-    diverged = np.logical_or.accumulate(~np.isfinite(at))
-    return np.where(diverged, np.nan, at), diverged
+    at = np.interp(grid.steps, run.steps, run.returns)  # after the last step its value, which is NaN where the run diverged
+    return at, ~np.isfinite(at)
 
 
 def overview(config: Import, runs: list[Run]) -> Table:

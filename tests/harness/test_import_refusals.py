@@ -46,6 +46,17 @@ def test_a_wrong_table_gets_one_line(logs, message):
     assert re.search(message, one_line(table(logs)))
 
 
+def test_steps_of_an_episodic_log_may_repeat_and_not_fall():
+    for last, message in [(6, None), (5, "long.csv: arm ppo, task T, seed 1: step: 5 comes after 6; steps must not fall")]:
+        Path("long.csv").write_text(f"run,global_step,charts/episodic_return\nT__ppo__1__1,6,1\nT__ppo__1__1,{last},2\n")
+        tasks = {"T": {"low": 0, "high": 1, "source": ""}}
+        config = write_import(Path(), tasks=tasks, runs=[{"format": "wandb-long", "files": "long.csv"}])
+        if message is None:
+            assert [run.returns.tolist() for run in runs_of(config)] == [[2.0]]
+        else:
+            assert one_line(config) == message
+
+
 def test_the_same_run_in_two_files_is_refused():
     table(rows(), path="b.csv")
     table(rows(), path="a.csv")
