@@ -42,7 +42,7 @@ class Draw:
 
 @dataclass
 class Finding:
-    """What came out of one draw. `differs_at`: the first segment whose link differs; `reason`: why it could not be recomputed."""
+    """What came out of one draw. `differs_at`: the first segment that differs, `differs_in`: in what; `reason`: why it has no outcome."""
 
     arm: str
     seed: int
@@ -50,9 +50,8 @@ class Finding:
     last: int
     steps: int
     differs_at: int | None = None
+    differs_in: str | None = None
     reason: str | None = None
-    published_return: float | None = None
-    recomputed_return: float | None = None
 
 
 def find_cells(run: Path) -> list[Cell]:
@@ -176,17 +175,31 @@ def recompute(cells: list[Cell], draws: list[Draw], workers: int, tell: Callable
 
 
 def _compare(cell: Cell, member: Member, found: Finding) -> None:
-    """Set the first segment that differs, and the last returns of both."""
-    _, progress = member.load(with_state=False)
-    published = cell.manifest["members"][found.arm][str(found.seed)]["chain"]
+    """Set the first segment that differs, and in what: a number of its row in the curves, or else its link of the chain."""
+    state, progress = member.load()
+    facts = cell.manifest["members"][found.arm][str(found.seed)]
+    rows = cell.curves[(cell.curves["arm"] == found.arm) & (cell.curves["seed"] == found.seed)].drop(columns=["arm", "seed"])
     for number in range(found.first, found.last + 1):
-        if published[number - 1 : number] != progress.chain[number - 1 : number]:
+        found.differs_in = _row_difference(rows[rows["segment"] == number].to_dict("records"), progress.records[number - 1])
+        if found.differs_in is None and facts["chain"][number - 1 : number] != progress.chain[number - 1 : number]:
+            found.differs_in = "the state, by its hash"
+        if found.differs_in:
             found.differs_at = number
-            break
-    curves = cell.curves
-    row = curves[(curves["arm"] == found.arm) & (curves["seed"] == found.seed) & (curves["segment"] == found.last)]
-    values = [*row["return_sampled"].tolist(), None][0], progress.records[-1]["return_sampled"]
-    found.published_return, found.recomputed_return = (None if value != value else value for value in values)
+            return
+    step = int(state["diverged_at"])
+    if found.last == cell.manifest["segments"] and facts["diverged_at"] != (None if step < 0 else step):
+        found.differs_at, found.differs_in = found.last, f"diverged_at {facts['diverged_at']} published, {step} here (-1: never)"
+
+
+def _row_difference(rows: list[dict[Any, Any]], record: dict[str, Any]) -> str | None:
+    """The first published column that differs from a recomputed record, bit for bit; None where all are equal."""
+    if len(rows) != 1:
+        return f"{len(rows)} rows in curves.parquet"
+    for name, value in rows[0].items():
+        here = record.get(name)
+        if value != here and (value == value or here == here):  # NaN is equal to NaN
+            return f"{name} {value!s:.40} published, {here!s:.40} here"
+    return None
 
 
 def differences_here(cell: Cell) -> list[str]:
@@ -204,7 +217,12 @@ def differences_here(cell: Cell) -> list[str]:
 
 
 def settings_problem(cell: Cell) -> str | None:
-    """The first setting in which a run differs from its suite in this checkout; None where they agree, or the suite is not here."""
+    """The first field in which a run differs from its pair or suite in this checkout; None where they agree, or the suite is not here."""
+    for arm in cell.manifest["members"]:
+        ours, theirs = learner_class(cell.pair).arms[arm], cell.manifest["arms"][arm]
+        for name, value in (("soft", ours.soft), ("hard", ours.hard), ("switches", dict(ours.switches))):
+            if theirs.get(name) != value:
+                return f"{arm}: {name}: {theirs.get(name)!r} in the run, {value!r} in the pair of this checkout"
     try:
         specs = cell_specs(load_suite(str(cell.manifest["suite"])), cell.pair, cell.task)
     except (InputError, KeyError):
@@ -212,8 +230,8 @@ def settings_problem(cell: Cell) -> str | None:
     for arm in cell.manifest["members"]:
         if arm not in specs:
             return f"arm {arm!r} is not in the suite of this checkout"
-        ours, theirs = specs[arm].to_json(), spec_of(cell, arm).to_json()
-        flat = [{**spec, **{f"settings.{name}": value for name, value in spec["settings"].items()}} for spec in (theirs, ours)]
+        both = (spec_of(cell, arm).to_json(), specs[arm].to_json())
+        flat = [{**spec, **{f"settings.{name}": value for name, value in spec["settings"].items()}} for spec in both]
         for name in sorted((set(flat[0]) | set(flat[1])) - {"settings"}):
             if flat[0].get(name) != flat[1].get(name):
                 return f"{arm}: {name}: {flat[0].get(name)!r} in the run, {flat[1].get(name)!r} in the suite of this checkout"
@@ -259,8 +277,7 @@ def lines(made: dict[str, Any]) -> list[str]:
         if found["reason"]:
             said.append(what + f"not recomputed: {found['reason']}")
         elif found["differs_at"]:
-            returns = f"{found['published_return']} published, {found['recomputed_return']} here"
-            said.append(what + f"differs from segment {found['differs_at']} on; last return {returns}")
+            said.append(what + f"differs from segment {found['differs_at']} on: {found['differs_in']}")
         else:
             said.append(what + "equal, bit for bit")
     said += [f"  difference of this machine or checkout: {line}" for line in made["differences"]]

@@ -17,7 +17,7 @@ import pandas as pd
 import torch
 
 from harness import checkpoints, provenance
-from harness.checkpoints import Member, locked
+from harness.checkpoints import Member, Progress, locked
 from harness.cohort import Spec, learner_class, make_learner
 from harness.environments import spaces
 from harness.errors import InputError, suggestion
@@ -270,7 +270,8 @@ def _write(plan: Plan, clock: Clock) -> bool:
     new = 0
     for arm in plan.arms:
         for seed in plan.wanted(arm):
-            _, progress = Member(plan.cohort_folder(arm), seed).load(with_state=False)
+            member = Member(plan.cohort_folder(arm), seed)
+            _, progress = member.load(with_state=False)
             if len(progress.chain) < plan.specs[arm].segments:
                 continue
             new += 1
@@ -278,16 +279,23 @@ def _write(plan: Plan, clock: Clock) -> bool:
             table.insert(0, "arm", arm)
             table.insert(1, "seed", seed)
             tables.append(table)
-            diverged = table.loc[table["diverged"], "step"]
-            members.setdefault(arm, {})[str(seed)] = {
-                "chain": progress.chain,
-                "diverged_at": None if diverged.empty else int(diverged.iloc[0]),
-            }
+            diverged_at = _diverged_at(member, progress) if table["diverged"].any() else None
+            members.setdefault(arm, {})[str(seed)] = {"chain": progress.chain, "diverged_at": diverged_at}
     if not new:
         return True
     curves = pd.concat(tables, ignore_index=True)
     write_cell(plan.folder, curves, _manifest(plan, members), learner_class(plan.pair).metrics, clock.timing())
     return False
+
+
+def _diverged_at(member: Member, progress: Progress) -> int:
+    """The step at which a finished member diverged: its state has it. Raises OSError where its last state is damaged."""
+    state, found = member.load()
+    if found.chain != progress.chain:
+        raise OSError(
+            f"{member.folder}: the last state is damaged, which tells when this member diverged; remove the folder to train it again"
+        )
+    return int(state["diverged_at"])
 
 
 def _manifest(plan: Plan, members: dict[str, Any]) -> dict[str, Any]:

@@ -72,7 +72,7 @@ def test_every_broken_environment_fails_alone_in_one_line_and_the_report_shows_t
     assert not sound.curves["diverged"].any() and sound.timing["attempts"] == {"a2c-naive": 1}
     broken = read_cell(Path("out/small/a2c/broken_envs:NotANumber-v0"))
     assert broken.curves["diverged"].all()
-    assert {member["diverged_at"] for member in broken.manifest["members"]["a2c-naive"].values()} == {40}  # the end of its segment
+    assert {member["diverged_at"] for member in broken.manifest["members"]["a2c-naive"].values()} == {20}  # the update with step 5
     reported = softbench("report", "small", "--results", "out", "--out", "site")
     assert reported.returncode == 0, reported.stderr
     page = "".join(path.read_text() for path in Path("site").rglob("*.html"))
