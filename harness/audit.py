@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from harness import environments, provenance
+from harness import environments, probe, provenance
 from harness.checkpoints import Member
 from harness.cohort import Spec, learner_class, make_learner
 from harness.errors import InputError, suggestion
@@ -87,7 +87,7 @@ def _check(cell: Cell) -> None:
         backend = cell.manifest["environment"]["backend"]
         if backend not in environments.BACKENDS:
             raise InputError(f"environment.backend: {backend!r} is unknown{suggestion(str(backend), environments.BACKENDS)}")
-        offered = environments.spaces(cell.task, backend)
+        offered = probe.offered(cell.task, backend)
         for arm, members in cell.manifest["members"].items():
             if arm not in learner_class(cell.pair).arms:
                 raise InputError(f"members: arm {arm!r} is unknown to this version")
@@ -206,9 +206,11 @@ def differences_here(cell: Cell) -> list[str]:
     """In what this machine and this checkout differ from those of the run: one line a field."""
     manifest = cell.manifest
     here = {"versions": {k: v for k, v in provenance.versions().items() if k != "softbench"}, "cpu": provenance.capability()}
-    here["code"] = provenance.code(cell.pair, manifest["environment"]["backend"])["files"]
+    made = provenance.code(cell.pair, manifest["environment"]["backend"], cell.task)
+    here["code"] = made["files"] | made.get("module", {})
+    code = manifest["code"]["files"] | manifest["code"].get("module", {})
     lines = []
-    for part, there in (("versions", manifest["versions"]), ("cpu", manifest["cpu"]), ("code", manifest["code"]["files"])):
+    for part, there in (("versions", manifest["versions"]), ("cpu", manifest["cpu"]), ("code", code)):
         for name in sorted(set(there) | set(here[part])):
             then, now = there.get(name), here[part].get(name)
             if then != now:

@@ -19,10 +19,10 @@ import torch
 from harness import checkpoints, provenance
 from harness.checkpoints import Member, Progress, locked
 from harness.cohort import Spec, learner_class, make_learner
-from harness.environments import spaces
 from harness.errors import InputError, suggestion
 from harness.grid import cell_specs
 from harness.identity import claim, difference, left_alone
+from harness.probe import offered
 from harness.results import FORMAT, Cell, ResultsError, digest, folder_name, make_folder, read_cell, replacing, write_cell
 from harness.suite import Suite
 from harness.workers import Pool
@@ -149,7 +149,7 @@ def make_plans(
             folder=out / suite.name / cell_pair / folder_name(cell_task),
             runs=out / ".runs" / suite.name / cell_pair / folder_name(cell_task),
             device=device,
-            code=provenance.code(cell_pair, next(iter(specs.values())).backend),
+            code=provenance.code(cell_pair, next(iter(specs.values())).backend, cell_task),
         )
         _read_existing(plan)
         if chosen:
@@ -215,12 +215,13 @@ def _jobs(plan: Plan, arm: str, tell: Callable[[Event], None]) -> list[dict[str,
     if not seeds:
         return []
     folder = plan.cohort_folder(arm)
-    identity = {"code.files": plan.code["files"], **plan.identity(arm)}  # a file says more than the hash of all
+    files = plan.code["files"] | plan.code.get("module", {})
+    identity = {"code.files": files, **plan.identity(arm)}  # a file says more than the hash of all
     if note := left_alone(folder, identity):
         tell({"event": "note", "cell": plan.name, "arm": arm, "text": note})
     claim(folder, identity)
     spec = plan.specs[arm].to_json()
-    job = {"cell": plan.name, "spec": spec, "seeds": seeds, "folder": str(folder), "device": plan.device, "identity": plan.identity(arm)}
+    job = {"cell": plan.name, "spec": spec, "seeds": seeds, "folder": str(folder), "device": plan.device, "identity": identity}
     return [job]
 
 
@@ -311,7 +312,7 @@ def _manifest(plan: Plan, members: dict[str, Any]) -> dict[str, Any]:
         }
         for name, arm in kind.arms.items()
     }
-    learner = make_learner(first, spaces(plan.task, first.backend))
+    learner = make_learner(first, offered(plan.task, first.backend))
     return {
         "format": FORMAT,
         "suite": plan.suite.name,

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 from small_suite import alive, children, command, wait_until, write_suite
 
-from harness import training
+from harness import probe, training
+from harness.errors import InputError
 from harness.results import read_cell
 from harness.suite import load_suite
 from harness.workers import Pool
@@ -143,10 +144,36 @@ def asleep_in_native_code(pid):
     return before > 50 and spent() == before
 
 
-def test_an_environment_that_cannot_be_made_is_refused_before_anything_is_trained(fault):
-    suite_of("Unmakeable", "Sound")
+WHEN_MADE = {
+    "Unmakeable": ("raises", "RuntimeError: no licence"),
+    "CrashesWhenMade": ("crashes", "the process that tried was killed by SIGSEGV"),
+    "ExitsWhenMade": ("ends the process", "the process that tried ended with code 0"),
+}
+
+
+@pytest.mark.parametrize("kind", WHEN_MADE)
+def test_an_environment_that_cannot_be_made_is_refused_before_anything_is_trained(fault, kind):
+    what, message = WHEN_MADE[kind]
+    suite_of("Sound", kind)
     ran = softbench("train", "small", "--out", "out")
     assert ran.returncode == 2 and len(ran.stderr.splitlines()) == 1
-    assert "task 'broken_envs:Unmakeable-v0' cannot be made: RuntimeError: no licence" in ran.stderr
+    assert f"task 'broken_envs:{kind}-v0' cannot be made: {message}" in ran.stderr
     assert not Path("out").exists()
-    fault("environment", "cannot be made", "refused in one line before anything is trained, exit code 2")
+    fault("environment", f"{what} when it is made", "refused in one line before anything is trained, exit code 2")
+
+
+def test_an_environment_that_hangs_when_it_is_made_is_refused(monkeypatch, fault):
+    monkeypatch.setattr(probe, "LIMIT", 6.0)
+    suite_of("HangsWhenMade")
+    with pytest.raises(InputError, match="task 'broken_envs:HangsWhenMade-v0' cannot be made: it took longer than 6 s"):
+        training.make_plans(load_suite("small"), Path("out"), "cpu")
+    assert children(os.getpid()) == []
+    fault("environment", "hangs when it is made, with Python's lock held", "killed at a time limit, refused in one line, exit code 2")
+
+
+def test_a_module_that_is_not_along_pythonpath_is_said():
+    write_suite(
+        Path.cwd(), tasks={"nowhere:A-v0": {"steps": 80}}, references={"nowhere:A-v0": REFERENCE}, cells={"a2c": {"nowhere:A-v0": {}}}
+    )
+    with pytest.raises(InputError, match="task 'nowhere:A-v0': there is no module 'nowhere' along PYTHONPATH"):
+        training.make_plans(load_suite("small"), Path("out"), "cpu")
