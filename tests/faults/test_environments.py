@@ -97,22 +97,23 @@ def test_an_environment_that_hangs_is_killed_at_the_time_limit(fault):
 @pytest.mark.slow
 def test_a_hanging_environment_takes_three_attempts_and_the_others_finish(fault):
     suite_of("Hangs", "Sound")
-    ran = softbench("train", "small", "--out", "out", "--workers", 2, "--arms", "a2c-naive", "--timeout", 10)
+    ran = softbench("train", "small", "--out", "out", "--workers", 2, "--arms", "a2c-naive", "--timeout", 20)
     assert ran.returncode == 1
-    assert ran.stdout.count("RETRY") == 4 and ran.stdout.count("FAILED") == 2  # the cohort was in two shards
-    assert "took no environment step for 10 s (--timeout) and was killed" in ran.stdout
+    assert ran.stdout.count("RETRY  a2c/broken_envs:Hangs-v0") == 2 == ran.stdout.count("RETRY")
+    assert ran.stdout.count("FAILED a2c/broken_envs:Hangs-v0") == 1 == ran.stdout.count("FAILED")
+    assert "took no environment step for 20 s (--timeout) and was killed" in ran.stdout
     assert "done   a2c/broken_envs:Sound-v0" in ran.stdout
-    fault("environment", "hangs, --timeout 10", "3 attempts a shard, then failed in one line; the others finish, exit code 1")
+    fault("environment", "hangs, --timeout 20", "3 attempts, then failed in one line; the others finish, exit code 1")
 
 
 @pytest.mark.slow
 def test_a_slow_environment_is_no_hang(fault):
-    """20 steps of 0.6 s, then the evaluation: far longer than the limit of 7 s without a single step."""
-    job = job_of("Slow", steps=80, segments=1)
-    with Pool(1, Path("log"), timeout=7, attempts=1) as pool:
+    """30 steps of 0.6 s, then the evaluation: longer than the limit of 15 s without a single step."""
+    job = job_of("Slow", steps=120, segments=1)
+    with Pool(1, Path("log"), timeout=15, attempts=1) as pool:
         events = list(pool.run([job]))
     assert [event["event"] for event in events] == ["segment", "done"]
-    assert events[0]["seconds"] > 8
+    assert events[0]["seconds"] > 17
     fault("environment", "slow: a segment longer than the time limit", "not taken for a hang")
 
 
@@ -125,11 +126,11 @@ def test_a_hanging_worker_does_not_outlive_its_killed_parent(fault):
         (helper,) = wait_until(lambda: children(process.pid) if list(Path("out").rglob("identity.json")) else None)
         wait_until(lambda: asleep_in_native_code(helper), 120)
         process.kill()
-        wait_until(lambda: not alive(helper), 3)
+        wait_until(lambda: not alive(helper), 15)
     finally:
         process.kill()
         process.wait()
-    fault("environment", "hangs with Python's lock held, parent killed -9", "the worker is gone within 3 s")
+    fault("environment", "hangs with Python's lock held, parent killed -9", "the worker is gone within seconds")
 
 
 def asleep_in_native_code(pid):
