@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pydantic import BaseModel, Field, ValidationError
 
 from harness import environments, probe, provenance
 from harness.checkpoints import Member
@@ -23,7 +24,7 @@ from harness.cohort import Spec, learner_class, make_learner
 from harness.errors import InputError, suggestion
 from harness.grid import cell_specs
 from harness.results import Cell, ResultsError, damages, read_cell, replacing
-from harness.suite import load_suite
+from harness.suite import MOST_STEPS, first_problem, load_suite
 from harness.workers import Pool
 
 EQUAL, DIFFERENT, IMPOSSIBLE = "equal", "different", "cannot be audited here"
@@ -54,11 +55,55 @@ class Finding:
     reason: str | None = None
 
 
+class Facts(BaseModel, strict=True):
+    chain: list[str]
+    diverged_at: int | None
+
+
+class Arm(BaseModel, strict=True):
+    settings: dict[str, Any]
+
+
+class Environment(BaseModel, strict=True):
+    backend: str
+    time_limit: str
+
+
+class Evaluation(BaseModel, strict=True):
+    episodes: int = Field(ge=1, le=1000)
+
+
+class Code(BaseModel, strict=True):
+    hash: str
+    files: dict[str, str]
+    module: dict[str, str] = {}
+
+
+class Manifest(BaseModel, strict=True):
+    """What an audit reads of a manifest, which anyone may have written."""
+
+    suite: str
+    pair: str
+    task: str
+    device: str
+    steps: int = Field(ge=1, le=MOST_STEPS)
+    segments: int = Field(ge=1, le=10_000)
+    environment: Environment
+    evaluation: Evaluation
+    arms: dict[str, Arm]
+    members: dict[str, dict[str, Facts]]
+    code: Code
+    versions: dict[str, str]
+    cpu: dict[str, str]
+
+
 def find_cells(run: Path) -> list[Cell]:
     """The finished cells at or below `run`. Raises InputError where there are none, or one cannot be read."""
     folders = [path.parent for path in sorted([*run.glob("manifest.json"), *run.glob("*/manifest.json"), *run.glob("*/*/manifest.json")])]
     if not folders:
-        raise InputError(f"{run}: no run is there; give a folder of results, such as results/smoke or results/smoke/ppo/CartPole-v1")
+        raise InputError(
+            f"{run}: no finished run is there; give a folder of results, such as results/smoke or results/smoke/ppo/CartPole-v1"
+        )
     try:
         return [read_cell(folder) for folder in folders]
     except ResultsError as error:
@@ -82,21 +127,24 @@ def spec_of(cell: Cell, arm: str) -> Spec:
 
 
 def _check(cell: Cell) -> None:
-    """Refuse a run that this version cannot even describe. Raises InputError naming the field."""
+    """Refuse a run of a GPU, or one that this version cannot even describe. Raises InputError naming the field."""
+    where = cell.path / "manifest.json"
     try:
-        backend = cell.manifest["environment"]["backend"]
+        manifest = Manifest.model_validate(cell.manifest)
+        if manifest.device != "cpu":
+            raise InputError(f"device: was computed on {manifest.device}; only results of the CPU can be audited")
+        backend = manifest.environment.backend
         if backend not in environments.BACKENDS:
-            raise InputError(f"environment.backend: {backend!r} is unknown{suggestion(str(backend), environments.BACKENDS)}")
+            raise InputError(f"environment.backend: {backend!r} is unknown{suggestion(backend, environments.BACKENDS)}")
         offered = probe.offered(cell.task, backend)
-        for arm, members in cell.manifest["members"].items():
-            if arm not in learner_class(cell.pair).arms:
+        for arm in manifest.members:
+            if arm not in learner_class(cell.pair).arms or arm not in manifest.arms:
                 raise InputError(f"members: arm {arm!r} is unknown to this version")
             make_learner(spec_of(cell, arm), offered)
-            if not all(seed.isdecimal() for seed in members):
-                raise InputError(f"members.{arm}: a seed is no number")
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
-        what = f"{error.args[0]} is missing" if isinstance(error, KeyError) else str(error)
-        raise InputError(f"{cell.path / 'manifest.json'}: {what}") from error
+    except ValidationError as error:
+        raise InputError(f"{where}: {first_problem(error)}") from error
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{where}: {error}") from error
 
 
 def draw_members(cells: list[Cell], count: int, seed: int) -> list[Draw]:
@@ -265,7 +313,7 @@ def certificate(cell: Cell, findings: list[Finding], seed: int) -> dict[str, Any
         "differences": here,
         "seed_of_draw": seed,
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": {"versions": provenance.versions(), "cpu": provenance.capability(), **provenance.machine()},
+        "machine": {"versions": provenance.versions(), **provenance.machine(), "cpu": provenance.capability()},
     }
 
 
@@ -293,8 +341,6 @@ def audit(run: Path, members: int | None, segments: int | None, seed: int, worke
     """
     cells = find_cells(run)
     for cell in cells:
-        if cell.manifest["device"] != "cpu":
-            raise InputError(f"{cell.path}: was computed on {cell.manifest['device']}; only results of the CPU can be audited")
         _check(cell)
     draws = draw_members(cells, members, seed) if members else []
     draws += draw_segments(cells, segments, seed) if segments else []

@@ -62,6 +62,7 @@ def test_members_trained_again_alone_are_equal(run, fault):
     assert len(made["recomputed"]) == 3 and made["steps"] == 3 * 320 and made["differences"] == made["problems"] == []
     assert all(found["differs_at"] is found["differs_in"] is found["reason"] is None for found in made["recomputed"])
     assert any("equal, bit for bit" in line for line in audit.lines(made))
+    assert made["machine"]["cpu"] == provenance.capability() and made["machine"]["versions"] == provenance.versions()
     fault("audit", "drawn members of a sound run", "equal, bit for bit, exit code 0", 3)
 
 
@@ -238,18 +239,30 @@ def test_a_code_that_changed_and_gives_the_same_bits_is_said_and_equal(run, faul
         (lambda manifest: manifest.__setitem__("device", "cuda (H200)"), "only results of the CPU can be audited"),
         (lambda manifest: manifest["members"].__setitem__("other", {}), "arm 'other' is unknown"),
         (lambda manifest: manifest["members"]["a2c-naive"].__setitem__("../0", {"chain": []}), "seed"),
-        (lambda manifest: manifest.pop("segments"), "segments"),
+        (lambda manifest: manifest.pop("segments"), "segments: Field required"),
+        (lambda manifest: manifest.__setitem__("steps", "320"), "steps: must be a valid integer"),
+        (lambda manifest: manifest.pop("versions"), "versions: Field required"),
+        (lambda manifest: manifest["code"].__setitem__("files", []), "code.files: must be a valid dictionary"),
+        (lambda manifest: manifest.pop("pair"), "pair: Field required"),
+        (lambda manifest: manifest["arms"].pop("a2c-naive"), "arm 'a2c-naive' is unknown"),
+        (lambda manifest: manifest["members"].__setitem__("a2c-naive", []), "members: must be a table of arms"),
+        (lambda manifest: manifest["members"]["a2c-naive"].__setitem__("1", None), "members: must be a table of arms"),
+        (
+            lambda manifest: manifest["members"]["a2c-naive"]["1"].__setitem__("chain", {}),
+            "members.a2c-naive.1.chain: must be a valid list",
+        ),
         (lambda manifest: manifest["arms"]["a2c-naive"]["settings"].__setitem__("hidden", 10**9 + 1), "hidden"),
         (lambda manifest: manifest.__setitem__("pair", "../../a2c"), "unknown pair"),
         (lambda manifest: manifest["environment"].__setitem__("backend", "os"), "backend"),
     ],
 )
-def test_what_cannot_be_audited_is_said_in_a_line(run, change, message):
+def test_what_cannot_be_audited_is_said_in_a_line(run, change, message, fault):
     forge(run, change)
     with pytest.raises(InputError, match=message):
         audited(run, members=1)
+    fault("malicious", "manifest.json under a forged seal, for the audit: fields missing or of another type", "refused, the field is said")
 
 
 def test_no_run_is_said(tmp_path):
-    with pytest.raises(InputError, match="no run is there"):
+    with pytest.raises(InputError, match="no finished run is there"):
         audit.audit(Path("nowhere"), 1, None, 0, 1, lambda event: None)
