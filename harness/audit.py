@@ -127,12 +127,12 @@ def spec_of(cell: Cell, arm: str) -> Spec:
 
 
 def _check(cell: Cell) -> None:
-    """Refuse a run of a GPU, or one that this version cannot even describe. Raises InputError naming the field."""
-    where = cell.path / "manifest.json"
+    """Refuse a run of a GPU or of others, or one that this version cannot even describe. Raises InputError naming the field."""
+    where, device = cell.path / "manifest.json", cell.manifest.get("device")
+    if isinstance(device, str) and device != "cpu":
+        raise InputError(f"{where}: device: was computed on {device}; only results of the CPU can be audited")
     try:
         manifest = Manifest.model_validate(cell.manifest)
-        if manifest.device != "cpu":
-            raise InputError(f"device: was computed on {manifest.device}; only results of the CPU can be audited")
         backend = manifest.environment.backend
         if backend not in environments.BACKENDS:
             raise InputError(f"environment.backend: {backend!r} is unknown{suggestion(backend, environments.BACKENDS)}")

@@ -134,16 +134,17 @@ def write_cell(
     table = pa.Table.from_pandas(curves, schema=pa.schema(fields), preserve_index=False).replace_schema_metadata({})
     with replacing(folder / "curves.parquet") as path:
         pq.write_table(table, path)
+    shown = "return_sampled" if curves["return_sampled"].notna().any() else "return_greedy"  # imported runs have one of the two
     final = curves[curves["segment"] == curves["segment"].max()]
     soft = final["arm"].map({arm: facts["soft"] for arm, facts in manifest["arms"].items()}).astype(bool)
     summary = {
-        "hard_return": _mean(final.loc[~soft, "return_sampled"]),
-        "soft_return": _mean(final.loc[soft, "return_sampled"]),
+        "hard_return": _mean(final.loc[~soft, shown]),
+        "soft_return": _mean(final.loc[soft, shown]),
         "seeds": int(final.groupby("arm")["seed"].nunique().min()),
         "diverged": int(final["diverged"].sum()),
     }
     with replacing(folder / "learning.csv") as path:
-        curves.pivot_table("return_sampled", index="step", columns="arm", dropna=False).to_csv(path)
+        curves.pivot_table(shown, index="step", columns="arm", dropna=False).to_csv(path)
     for name, content in (("timing.json", timing), ("summary.json", summary), ("manifest.json", manifest)):
         with replacing(folder / name) as path:
             path.write_text(json.dumps(content, indent=1, sort_keys=True, allow_nan=False) + "\n")

@@ -14,9 +14,14 @@ from harness.errors import InputError as InputError
 from harness.errors import suggestion
 
 SUITES = Path("suites")
+CLAIMS = "claims.yaml"
+"""The file of a suite's ledger, beside its suite.yaml."""
+UNTESTABLE = SUITES / "untestable.yaml"
+"""The sources' claims that no suite judges yet."""
+MODES = ("sampled", "greedy")
 MOST_STEPS, MOST_SEEDS = 10**12, 10_000
 MOST_TEXT = 2**20
-"""Characters of a suite.yaml."""
+"""Characters of a YAML file."""
 
 
 def parse_seeds(text: Any) -> list[int]:
@@ -92,6 +97,13 @@ class Suite(Strict):
     cells: dict[str, dict[str, dict[str, Any]]] = Field(min_length=1)
     """pair -> task -> settings that differ from the pair's defaults (for every arm of the pair alike)."""
     published: list[Published] = []
+    imported: str | None = None
+    """The import file, where the runs are not ours (`softbench import`); there is then one return series, of `evaluation.primary`."""
+
+    @property
+    def modes(self) -> tuple[str, ...]:
+        """The evaluation modes that its results have."""
+        return (self.evaluation.primary,) if self.imported is not None else MODES
 
 
 class Loader(yaml.SafeLoader):
@@ -121,18 +133,7 @@ def load_suite(name: str) -> Suite:
     if not re.fullmatch(r"[\w-]+", name) or not path.exists():
         where = "" if suite_names() else f"; this folder has no {SUITES}/<name>/suite.yaml: change to a checkout or to a folder of your own"
         raise InputError(f"unknown suite {name!r}{where or suggestion(name, suite_names())}")
-    try:
-        with path.open(encoding="utf-8") as file:
-            text = file.read(MOST_TEXT + 1)
-        if len(text) > MOST_TEXT:
-            raise ValueError(f"it has more than {MOST_TEXT:,} characters")
-        content = yaml.load(text, Loader)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        raise InputError(f"{path}{where}: not valid YAML: {getattr(error, 'problem', None) or error}") from error
-    except (OSError, ValueError, RecursionError) as error:  # ValueError: not UTF-8, or no number of Python's
-        raise InputError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
+    content = read_yaml(path)
     try:
         suite = Suite.model_validate(content)
     except ValidationError as error:
@@ -152,6 +153,22 @@ def load_suite(name: str) -> Suite:
         if reference.low == reference.high:
             raise InputError(f"{path}: references.{task}: low and high must differ")
     return suite
+
+
+def read_yaml(path: Path) -> Any:
+    """The content of a YAML file, with safe tags only and bounded in size. Raises InputError naming file, line and column."""
+    try:
+        with path.open(encoding="utf-8") as file:
+            text = file.read(MOST_TEXT + 1)
+        if len(text) > MOST_TEXT:
+            raise ValueError(f"it has more than {MOST_TEXT:,} characters")
+        return yaml.load(text, Loader)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        raise InputError(f"{path}{where}: not valid YAML: {getattr(error, 'problem', None) or error}") from error
+    except (OSError, ValueError, RecursionError) as error:  # ValueError: not UTF-8, or no number of Python's
+        raise InputError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
 
 
 def first_problem(error: ValidationError) -> str:

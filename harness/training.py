@@ -23,6 +23,7 @@ from harness.errors import InputError, suggestion
 from harness.grid import cell_specs
 from harness.identity import claim, difference, left_alone
 from harness.probe import offered
+from harness.registration import freeze
 from harness.results import FORMAT, Cell, ResultsError, digest, folder_name, make_folder, read_cell, replacing, write_cell
 from harness.suite import Suite
 from harness.workers import Pool
@@ -49,6 +50,8 @@ class Plan:
     code: dict[str, Any]
     existing: Cell | None = None
     failures: list[str] = field(default_factory=list)
+    claims: dict[str, Any] = field(default_factory=dict)
+    """The claims about this cell, as registered when its first member started."""
 
     @property
     def name(self) -> str:
@@ -73,6 +76,14 @@ class Plan:
             "cpu": provenance.capability(),
             "device": self.hardware,
         }
+
+    def register(self) -> None:
+        """Freeze the suite's claims, unless that was done when an earlier run of this version began."""
+        if self.existing:
+            self.claims = self.existing.manifest.get("claims", {})
+        else:
+            version = digest([self.identity(arm) for arm in self.specs])[:16]
+            self.claims = freeze(self.runs / f"claims-{version}.json", self.suite.name, self.pair)
 
     def wanted(self, arm: str) -> list[int]:
         """Seeds of the arm that are not in the results yet."""
@@ -121,6 +132,9 @@ def make_plans(
     steps: int | None = None,
 ) -> list[Plan]:
     """The cells of a suite that match, validated against what is in `out`. Raises InputError naming flag or field."""
+    if suite.imported is not None:
+        again = f"to read its logs again: softbench import {suite.imported}"
+        raise InputError(f"suite {suite.name!r} is imported, so nothing can be trained; {again}")
     if pair is not None and pair not in suite.cells:
         raise InputError(f"--pair: {pair!r} is not in suite {suite.name!r}{suggestion(pair, suite.cells)}")
     if task is not None and task not in suite.tasks:
@@ -177,6 +191,7 @@ def run(plans: list[Plan], workers: int, tell: Callable[[Event], None], engine: 
             stack.enter_context(locked(plan.runs))
             _read_existing(plan)  # again: another process may have finished it before the lock was free
             _check_space(plan)
+            plan.register()
             for arm in plan.arms:
                 jobs += _jobs(plan, arm, tell)
         jobs = _shards([job for job in jobs if _steps_left(job)], workers)
@@ -285,7 +300,8 @@ def _write(plan: Plan, clock: Clock) -> bool:
     if not new:
         return True
     curves = pd.concat(tables, ignore_index=True)
-    write_cell(plan.folder, curves, _manifest(plan, members), learner_class(plan.pair).metrics, clock.timing())
+    manifest = {**_manifest(plan, members), "claims": plan.claims}
+    write_cell(plan.folder, curves, manifest, learner_class(plan.pair).metrics, clock.timing())
     return False
 
 

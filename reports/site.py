@@ -12,7 +12,6 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from harness.results import damages
 from harness.suite import InputError, Suite, load_suite, suite_names
 from reports import bootstrap, figures, tables
 from reports.figures import Picture
@@ -112,10 +111,9 @@ def build(suites: list[str], out: Path, results: Path = Path("results")) -> list
 def _page(suite: Suite, results: Path) -> Page:
     studies = read_studies(suite, results)
     if not studies:
-        train = shlex.join(["softbench", "train", suite.name])
-        raise InputError(f"no results for suite {suite.name!r} in {results / suite.name}; train it first: {train}")
+        raise InputError(f"no results for suite {suite.name!r} in {results / suite.name}; make them first: {_making(suite)}")
     absent = [f"{pair}: no results yet" for pair in suite.cells if pair not in {study.pair for study in studies}]
-    command = _command(suite.name)
+    command = _command(suite)
     evidence = tables.evidence(studies)
     shown = [(str(pair), str(soft), str(hard), found) for soft, hard, _, found, *_, pair in evidence.rows if isinstance(found, Estimate)]
     return Page(
@@ -127,13 +125,13 @@ def _page(suite: Suite, results: Path) -> Page:
         sections=[_section(study) for study in studies],
         holes=absent + [line for study in studies for line in study.holes],
         diverged=[line for study in studies for line in study.diverged],
-        altered=[f"{cell.pair}/{cell.task}: {line}" for study in studies for cell in study.cells.values() for line in damages(cell)],
+        altered=[f"{study.pair}/{task}: {line}" for study in studies for task, lines in study.altered.items() for line in lines],
         command=command,
     )
 
 
 def _section(study: Study) -> Section:
-    suite, pair = study.suite.name, study.pair
+    suite, pair = study.suite, study.pair
     command = _command(suite, pair)
     main: list[Picture] = []
     shown: list[Table] = []
@@ -148,21 +146,31 @@ def _section(study: Study) -> Section:
     curves = [figures.learning(study, task, group, _command(suite, pair, task)) for task in study.cells for group in study.groups]
     manifests = [cell.manifest for cell in study.cells.values()]
     lines = [manifest.get("difference", {}) for manifest in manifests]
+    if suite.imported is None:
+        origins = [tables.settings(study), tables.provenance(study), tables.audits(study)]
+    else:
+        origins = [tables.origins(study)]
     return Section(
         study=study,
         main=main,
         curves=curves,
         tables=[table for table in shown if table.rows],
-        details=[tables.arms(study), tables.settings(study), tables.provenance(study), tables.audits(study), tables.members(study)],
+        details=[tables.arms(study), *origins, tables.members(study)],
         sources=list(dict.fromkeys(manifest["source"] for manifest in manifests)),
         differences=[each for at, each in enumerate(lines) if each and each not in lines[:at]],
     )
 
 
-def _command(suite: str, pair: str | None = None, task: str | None = None) -> str:
-    """The shell line that makes a figure from nothing."""
-    train = ["softbench", "train", suite, *(["--pair", pair] if pair else []), *(["--task", task] if task else [])]
-    return f"{shlex.join(train)} && {shlex.join(['softbench', 'report', suite])}"
+def _making(suite: Suite, pair: str | None = None, task: str | None = None) -> str:
+    """The shell line that makes results, from nothing or from the files that were imported."""
+    if suite.imported is not None:
+        return shlex.join(["softbench", "import", suite.imported])
+    return shlex.join(["softbench", "train", suite.name, *(["--pair", pair] if pair else []), *(["--task", task] if task else [])])
+
+
+def _command(suite: Suite, pair: str | None = None, task: str | None = None) -> str:
+    """The shell line that makes a figure."""
+    return f"{_making(suite, pair, task)} && {shlex.join(['softbench', 'report', suite.name])}"
 
 
 def _file(name: str) -> str:

@@ -6,6 +6,8 @@ The registered comparison is `difference` (Welch, Satterthwaite degrees of freed
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,39 +36,57 @@ def mean_interval(values: Array) -> Estimate:
     """Mean of `values [n]` with its Student t interval (n - 1 degrees of freedom). Raises ValueError where n = 0."""
     if not len(values):
         raise ValueError("no values")
-    return _t_interval(float(values.mean()), _squared_errors(values[:, None]), np.full(1, len(values) - 1.0))
+    return _t_interval(float(values.mean()), [values[:, None]])
 
 
 def difference(soft: Array, hard: Array) -> Estimate:
     """Mean score of `soft [n, T]` minus that of `hard [m, T]`, tasks weighted equally, with a stratified Welch interval.
 
-    The variance is the sum over arms and tasks of s^2 / (n T^2); degrees of freedom by Welch-Satterthwaite over these 2T terms
-    (Welch 1947; Satterthwaite 1946). With T = 1 this is `scipy.stats.ttest_ind(soft, hard, equal_var=False)`.
+    With T = 1 this is `scipy.stats.ttest_ind(soft, hard, equal_var=False)`.
     Raises ValueError where the task counts differ or an arm has no seeds.
     """
     if soft.shape[1] != hard.shape[1] or not len(soft) or not len(hard):
         raise ValueError(f"score matrices {soft.shape} and {hard.shape} cannot be compared")
-    tasks = soft.shape[1]
-    terms = np.concatenate([_squared_errors(soft), _squared_errors(hard)]) / tasks**2
-    freedom = np.repeat([len(soft) - 1.0, len(hard) - 1.0], tasks)
-    return _t_interval(float(soft.mean() - hard.mean()), terms, freedom)
+    return _t_interval(float(soft.mean() - hard.mean()), [soft, hard])
 
 
-def _squared_errors(scores: Array) -> Array:
-    """Squared standard error of each column's mean `[T]`; exactly 0 where all values are equal; NaN where n < 2."""
-    n = len(scores)
-    if n < 2:
-        return np.full(scores.shape[1], np.nan)
-    return np.where(np.ptp(scores, axis=0) == 0, 0.0, scores.var(axis=0, ddof=1) / n)
+def squared_error(samples: Sequence[Array], seeds: int | None = None) -> tuple[Array, Array]:
+    """Squared standard error `[...]` of the sum or difference of the means of `samples` ([..., n, T] each, tasks weighted equally), and
+    its degrees of freedom `[...]`.
+
+    The variance is the sum over samples and tasks of s^2 / (n T^2); degrees of freedom by Welch-Satterthwaite over these terms
+    (Welch 1947; Satterthwaite 1946); NaN where there is no variance. With `seeds`, as it would be with that many seeds of the same
+    spread in each sample. Every n must be at least 2.
+    """
+    tasks = samples[0].shape[-1]
+    rows = [seeds or sample.shape[-2] for sample in samples]
+    spread = [np.where(np.ptp(sample, axis=-2) == 0, 0.0, sample.var(axis=-2, ddof=1)) for sample in samples]
+    terms = np.concatenate([each / n for each, n in zip(spread, rows, strict=True)], axis=-1) / tasks**2
+    variance = terms.sum(axis=-1)
+    with np.errstate(invalid="ignore"):
+        shares = terms / variance[..., None]
+    return variance, 1.0 / (shares**2 / np.repeat(np.array(rows) - 1.0, tasks)).sum(axis=-1)
 
 
-def _t_interval(value: float, terms: Array, freedom: Array) -> Estimate:
-    """`value` with a t interval from squared standard errors `terms [k]` that have `freedom [k]` degrees of freedom each."""
-    if np.any(freedom < 1):
-        return Estimate(value, why=TOO_FEW)
-    variance = float(terms.sum())
-    if variance == 0:
-        return Estimate(value, why=NO_VARIANCE)
-    df = 1.0 / float(((terms / variance) ** 2 / freedom).sum())
-    half = float(stdtrit(df, 0.5 + LEVEL / 2)) * variance**0.5
+def standard_error(samples: Sequence[Array], seeds: int | None = None) -> tuple[float, float, str]:
+    """Root of `squared_error` of `samples` ([n, T] each), its degrees of freedom, and "" or why there is none (then both are NaN)."""
+    if min(map(len, samples)) < 2 or (seeds or 2) < 2:
+        return float("nan"), float("nan"), TOO_FEW
+    variance, df = squared_error(samples, seeds)
+    return (float(variance) ** 0.5, float(df), "") if variance else (float("nan"), float("nan"), NO_VARIANCE)
+
+
+def stream(*scores: Array) -> np.random.Generator:
+    """A Philox stream keyed by the scores' shapes and bytes: equal scores, equal draws, whatever else the report holds."""
+    digest = hashlib.sha256()
+    for array in scores:
+        digest.update(repr(array.shape).encode() + np.ascontiguousarray(array, dtype="<f8").tobytes())
+    return np.random.Generator(np.random.Philox(np.random.SeedSequence(int.from_bytes(digest.digest(), "big"))))
+
+
+def _t_interval(value: float, samples: Sequence[Array]) -> Estimate:
+    error, df, why = standard_error(samples)
+    if why:
+        return Estimate(value, why=why)
+    half = float(stdtrit(df, 0.5 + LEVEL / 2)) * error
     return Estimate(value, value - half, value + half, df=df)

@@ -14,7 +14,7 @@ import numpy as np
 
 from harness.suite import Suite
 from reports import bootstrap, statistics
-from reports.scores import MODES, Study
+from reports.scores import Study
 from reports.statistics import Array, Estimate
 
 Value = str | int | float | Estimate
@@ -156,14 +156,17 @@ def returns(study: Study) -> Table:
         for arm in study.arms:
             curves = study.curves[task, arm]
             seeds = share(len(curves.seeds), len(study.suite.seeds))
-            means: list[Value] = [_mean(curves.returns[mode][:, -1]) for mode in MODES]
+            means: list[Value] = [_mean(curves.returns[mode][:, -1]) for mode in study.suite.modes]
             rows.append([task, arm, seeds, int(curves.diverged[:, -1].sum()), *means])
+    if study.suite.imported is None:
+        measured = f"of the last evaluation ({study.suite.evaluation.episodes} episodes a seed)"
+    else:
+        measured = "at the last declared step"
     return Table(
         f"{study.pair}-returns",
         "Final returns on each task",
-        f"Mean undiscounted return of the last evaluation ({study.suite.evaluation.episodes} episodes a seed) with its 95 % t interval "
-        "over seeds; a diverged seed counts at the floor.",
-        ["task", "arm", "seeds", "diverged", *(f"{mode} actions" for mode in MODES)],
+        f"Mean undiscounted return {measured} with its 95 % t interval over seeds; a diverged seed counts at the floor.",
+        ["task", "arm", "seeds", "diverged", *(f"{mode} actions" for mode in study.suite.modes)],
         rows,
     )
 
@@ -205,11 +208,11 @@ def members(study: Study) -> Table:
             curves = study.curves[task, arm]
             for seed in study.suite.seeds:
                 if seed not in curves.seeds:
-                    rows.append([task, arm, seed, "missing", NONE, NONE, NONE, NONE])
+                    rows.append([task, arm, seed, "missing", *([NONE] * (2 + len(study.suite.modes)))])
                     continue
                 row = curves.seeds.index(seed)
                 fate = f"diverged at step {curves.steps[curves.diverged[row].argmax()]}" if curves.diverged[row, -1] else "finished"
-                finals = [f"{curves.returns[each][row, -1]:.2f}" for each in MODES]
+                finals = [f"{curves.returns[each][row, -1]:.2f}" for each in study.suite.modes]
                 score = f"{float(study.score(task, curves.returns[mode][row, -1])):.4f}"
                 chain = cell.manifest["members"][arm][str(seed)]["chain"]
                 rows.append([task, arm, seed, fate, *finals, score, chain[-1] if chain else NONE])
@@ -218,7 +221,7 @@ def members(study: Study) -> Table:
         "Every seed",
         "One row a training seed: what became of it, its final returns and score, and the hash of its final state "
         "(equal hashes mean bit-identical training).",
-        ["task", "arm", "seed", "status", "sampled return", "greedy return", "score", "final hash"],
+        ["task", "arm", "seed", "status", *(f"{each} return" for each in study.suite.modes), "score", "final hash"],
         rows,
     )
 
@@ -233,6 +236,8 @@ def arms(study: Study) -> Table:
         title = described[arm].get("title", "")
         rows.append([arm, "hard" if hard is None else "soft", hard or NONE, title, *(_plain(own.get(name)) for name in switches)])
     caption = "The last columns are the switches in which the arms differ; the lines that they act on are shown below."
+    if study.suite.imported is not None:
+        caption = "As the import file declares them; what the code of the arms is, and whether it differs in more, is not known here."
     return Table(f"{study.pair}-arms", "The arms", caption, ["arm", "kind", "compared with", "what it is", *switches], rows)
 
 
@@ -290,6 +295,34 @@ def provenance(study: Study) -> Table:
         "from a sidecar beside the results and are no part of them."
     )
     return Table(f"{study.pair}-provenance", "Versions and hardware", caption, columns, rows)
+
+
+def origins(study: Study) -> Table:
+    """Where imported runs come from: files with their SHA-256, what was logged, and the runs that were left out, with the reason."""
+    rows: list[list[Value]] = []
+    for task, cell in study.cells.items():
+        its = cell.manifest["imported"]
+        members = [(arm, int(seed), facts["imported"]) for arm, found in cell.manifest["members"].items() for seed, facts in found.items()]
+        for arm, seed, run in sorted(members, key=lambda member: (study.arms.index(member[0]), member[1])):
+            logged = f"{run['first']:,} to {run['last']:,}"
+            rows += [[task, arm, seed, "used", run["format"], logged, run["points"], *file] for file in sorted(run["files"].items())]
+        for run in its["left_out"]:
+            rows += [
+                [task, run["arm"], run["seed"], f"left out: {run['why']}", NONE, NONE, NONE, *file] for file in sorted(run["files"].items())
+            ]
+    first = next(iter(study.cells.values())).manifest["imported"]
+    smooth = (
+        "The values are used as they were logged" if first["smooth"] == 1 else f"A value is the mean of the last {first['smooth']} logged"
+    )
+    return Table(
+        f"{study.pair}-origins",
+        "Where the runs come from",
+        f"Read by `softbench import {study.suite.imported}` (SHA-256 of that file: {first['sha256']}). {smooth}; curves are interpolated "
+        "linearly at the declared steps, never beyond a run's own range. These runs were made elsewhere: nothing here retrained or "
+        "audited them.",
+        ["task", "arm", "seed", "status", "format", "steps logged", "points", "file", "SHA-256"],
+        rows,
+    )
 
 
 def audits(study: Study) -> Table:
