@@ -253,8 +253,9 @@ def _row_difference(rows: list[dict[Any, Any]], record: dict[str, Any]) -> str |
 def differences_here(cell: Cell) -> list[str]:
     """In what this machine and this checkout differ from those of the run: one line a field."""
     manifest = cell.manifest
-    here = {"versions": {k: v for k, v in provenance.versions().items() if k != "softbench"}, "cpu": provenance.capability()}
-    made = provenance.code(cell.pair, manifest["environment"]["backend"], cell.task)
+    backend = manifest["environment"]["backend"]
+    here = {"versions": provenance.versions(backend), "cpu": provenance.capability()}
+    made = provenance.code(cell.pair, backend, cell.task)
     here["code"] = made["files"] | made.get("module", {})
     code = manifest["code"]["files"] | manifest["code"].get("module", {})
     lines = []
@@ -313,7 +314,11 @@ def certificate(cell: Cell, findings: list[Finding], seed: int) -> dict[str, Any
         "differences": here,
         "seed_of_draw": seed,
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": {"versions": provenance.versions(), **provenance.machine(), "cpu": provenance.capability()},
+        "machine": {
+            "versions": provenance.versions(cell.manifest["environment"]["backend"]),
+            **provenance.machine(),
+            "cpu": provenance.capability(),
+        },
     }
 
 

@@ -91,9 +91,9 @@ def _sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def versions() -> dict[str, str]:
-    """Versions of everything that computes."""
-    packages = ("torch", "numpy", "gymnasium", "mujoco", "softbench")
+def versions(backend: str) -> dict[str, str]:
+    """Versions of everything that computes, but for our code (see `code`) and packages of a user's own task."""
+    packages = ["torch", "numpy", "gymnasium", "mujoco", *{"atari": ["ale-py"], "envpool": ["envpool"]}.get(backend, [])]
     return {"python": platform.python_version(), **{name: importlib.metadata.version(name) for name in packages}}
 
 

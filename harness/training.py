@@ -72,7 +72,7 @@ class Plan:
             "checkpoints": checkpoints.FORMAT,
             "spec": self.specs[arm].to_json(),
             "code": self.code["hash"],
-            "versions": {name: version for name, version in provenance.versions().items() if name != "softbench"},
+            "versions": provenance.versions(self.specs[arm].backend),
             "cpu": provenance.capability(),
             "device": self.hardware,
         }
@@ -349,7 +349,7 @@ def _manifest(plan: Plan, members: dict[str, Any]) -> dict[str, Any]:
         "evaluation": {"episodes": first.episodes, "primary": plan.suite.evaluation.primary},
         "device": plan.hardware,
         "code": plan.code,
-        "versions": {name: version for name, version in provenance.versions().items() if name != "softbench"},
+        "versions": provenance.versions(first.backend),
         "cpu": provenance.capability(),
         "members": members,
     }

@@ -68,8 +68,8 @@ def train(job: dict[str, Any], tell: Any) -> None:
 def _check_version(identity: dict[str, Any], spec: Spec) -> None:
     """Raises ValueError where this process has other code, packages or CPU than the run has been planned with."""
     made = provenance.code(spec.pair, spec.backend, spec.task)
-    here = {"code.files": made["files"] | made.get("module", {}), "versions": provenance.versions(), "cpu": provenance.capability()}
-    here["versions"].pop("softbench")
+    here = {"code.files": made["files"] | made.get("module", {}), "versions": provenance.versions(spec.backend)}
+    here["cpu"] = provenance.capability()
     for name, value in here.items():
         if name in identity and (found := difference(identity[name], value, name)):
             raise ValueError(f"{platform.node()} is not as the run began: {found}")

@@ -62,7 +62,7 @@ def test_members_trained_again_alone_are_equal(run, fault):
     assert len(made["recomputed"]) == 3 and made["steps"] == 3 * 320 and made["differences"] == made["problems"] == []
     assert all(found["differs_at"] is found["differs_in"] is found["reason"] is None for found in made["recomputed"])
     assert any("equal, bit for bit" in line for line in audit.lines(made))
-    assert made["machine"]["cpu"] == provenance.capability() and made["machine"]["versions"] == provenance.versions()
+    assert made["machine"]["cpu"] == provenance.capability() and made["machine"]["versions"] == provenance.versions("batched")
     fault("audit", "drawn members of a sound run", "equal, bit for bit, exit code 0", 3)
 
 

@@ -61,6 +61,7 @@ def test_every_broken_environment_fails_alone_in_one_line_and_the_report_shows_t
     }
     assert set(failed) == {"Raises", "Crashes", "WrongShape"}
     assert failed["Raises"].endswith("RuntimeError: the simulator is out of fuel")
+    assert "and says so in two lines" not in ran.stdout
     assert re.search(r"its worker was killed by SIGSEGV; see .*workers.log \(attempt 3\)$", failed["Crashes"])
     assert "ValueError" in failed["WrongShape"]
     assert len(re.findall(r"^RETRY  a2c/broken_envs:Crashes-v0 .* attempt [23] goes on from the last checkpoint$", ran.stdout, re.M)) == 2

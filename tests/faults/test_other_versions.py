@@ -93,6 +93,13 @@ def test_a_worker_of_another_version_refuses_its_job(tmp_path, monkeypatch, faul
     fault("other version", f"a worker of another version: {field}", "trains nothing, fails at once in one line that names the field")
 
 
+@pytest.mark.parametrize(("backend", "package"), [("batched", None), ("gymnasium", None), ("atari", "ale-py"), ("envpool", "envpool")])
+def test_the_package_of_a_backend_belongs_to_the_versions_of_its_cells_alone(monkeypatch, backend, package):
+    monkeypatch.setattr(provenance.importlib.metadata, "version", lambda name: f"version of {name}")
+    found = provenance.versions(backend)
+    assert set(found) - {"python", "torch", "numpy", "gymnasium", "mujoco"} == ({package} if package else set())
+
+
 MODULE = """
 import gymnasium
 from numpy import float32
