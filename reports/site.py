@@ -14,7 +14,7 @@ from markupsafe import Markup
 
 from harness.results import damages
 from harness.suite import InputError, Suite, load_suite, suite_names
-from reports import bootstrap, figures, tables
+from reports import bootstrap, curves, plots, tables
 from reports.figures import Picture
 from reports.mathml import mathml
 from reports.scores import Study, read_studies
@@ -122,7 +122,7 @@ def _page(suite: Suite, results: Path) -> Page:
         suite=suite,
         studies=studies,
         evidence=evidence,
-        forest=figures.forest(studies, shown, command) if shown else None,
+        forest=plots.forest(studies, shown, command) if shown else None,
         references=tables.references(suite),
         sections=[_section(study) for study in studies],
         holes=absent + [line for study in studies for line in study.holes],
@@ -141,17 +141,17 @@ def _section(study: Study) -> Section:
         matrices = {arm: study.matrix(arm) for arm in study.arms}
         found = {arm: bootstrap.aggregates(scores) for arm, scores in matrices.items()}
         better = {soft: bootstrap.improvement(matrices[soft], matrices[hard]) for soft, hard in study.comparisons}
-        main += [figures.intervals(study, found, command), figures.profiles(study, matrices, command)]
-        main += [figures.improvements(study, better, command)] if better else []
+        main += [plots.intervals(study, found, command), plots.profiles(study, matrices, command)]
+        main += [plots.improvements(study, better, command)] if better else []
         shown += [tables.aggregates(study, found), tables.improvements(study, better)]
     shown += [tables.differences(study), tables.returns(study), tables.published(study)]
-    curves = [figures.learning(study, task, group, _command(suite, pair, task)) for task in study.cells for group in study.groups]
+    learning = [curves.learning(study, task, group, _command(suite, pair, task)) for task in study.cells for group in study.groups]
     manifests = [cell.manifest for cell in study.cells.values()]
     lines = [manifest.get("difference", {}) for manifest in manifests]
     return Section(
         study=study,
         main=main,
-        curves=curves,
+        curves=learning,
         tables=[table for table in shown if table.rows],
         details=[tables.arms(study), tables.settings(study), tables.provenance(study), tables.audits(study), tables.members(study)],
         sources=list(dict.fromkeys(manifest["source"] for manifest in manifests)),

@@ -1,0 +1,122 @@
+"""matplotlib's SVG made small and fit for a page whose policy allows no style attributes.
+
+Styles become presentation attributes, what all children share moves to their group, and paths are relative with one decimal.
+Of the ids only those stay that something refers to; they are salted by the figure's name, so that figures can share a page.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from xml.etree import ElementTree
+
+from matplotlib.artist import Artist
+
+SPACE = "{http://www.w3.org/2000/svg}"
+LINK = "{http://www.w3.org/1999/xlink}href"
+INHERITED = re.compile(r"(stroke|fill|font|text)(-\w+)*")
+ElementTree.register_namespace("", SPACE[1:-1])
+
+
+def mark(artist: Artist, arm: str, seeds: list[int] | None = None) -> None:
+    """Name what an artist shows: `data-arm`, and of a collection the seed of each child, in order, as `data-seeds`."""
+    artist.set_gid(json.dumps({"data-arm": arm, **({} if seeds is None else {"data-seeds": " ".join(map(str, seeds))})}))
+
+
+def compact(text: str, alt: str) -> str:
+    """One `<svg>` element, with `alt` as its text alternative, from a file that matplotlib wrote."""
+    root = ElementTree.fromstring(text)
+    for parent in list(root.iter()):
+        for child in list(parent):
+            if child.tag.endswith("metadata") or child.tag == f"{SPACE}style" or _invisible(child):
+                parent.remove(child)
+    used = set(re.findall(r"#(\w+)", text))
+    for element in root.iter():
+        _attributes(element, used)
+    _shrink(root)
+    size = root.attrib["viewBox"]
+    root.attrib.clear()
+    root.attrib.update({"viewBox": size, "role": "img", "aria-label": alt, "stroke-linejoin": "round"})
+    return ElementTree.tostring(root, encoding="unicode")
+
+
+def _invisible(element: ElementTree.Element) -> bool:
+    """The transparent background of figure and axes."""
+    return element.tag == f"{SPACE}g" and len(element) == 1 and element[0].get("style") == "fill: none"
+
+
+def _attributes(element: ElementTree.Element, used: set[str]) -> None:
+    attributes = element.attrib
+    own = attributes.get("id", "")
+    if own not in used:
+        attributes.pop("id", None)
+    if own.startswith("{"):
+        attributes.update(json.loads(own))
+    for each in filter(None, attributes.pop("style", "").split(";")):
+        name, value = each.split(":")
+        attributes[name.strip()] = value.strip()
+    if LINK in attributes:
+        attributes["href"] = attributes.pop(LINK)
+    if attributes.get("transform", "").startswith("rotate(-0 "):
+        del attributes["transform"]
+    if "d" in attributes:
+        # A marker is drawn at its own small scale, a band or a line at the page's.
+        attributes["d"] = relative(attributes["d"], 1 if len(attributes["d"]) > 400 or "id" not in attributes else 2)
+    for name in ("x", "y"):
+        if name in attributes and element.tag != f"{SPACE}rect":
+            attributes[name] = _number(float(attributes[name]), 1)
+    element.tail = None
+    if element.text and not element.text.strip():
+        element.text = None
+
+
+def _shrink(element: ElementTree.Element) -> None:
+    """From the leaves up: a bare group around one element gives way to it, and what all children share moves to their group."""
+    for place, child in enumerate(list(element)):
+        _shrink(child)
+        if child.tag == f"{SPACE}g" and not child.attrib and len(child) == 1:
+            element[place] = child[0]
+    for child in [child for child in element if child.tag in (f"{SPACE}g", f"{SPACE}defs") and not len(child)]:
+        element.remove(child)
+    drawn = [child for child in element if child.tag != f"{SPACE}defs"]
+    if element.tag != f"{SPACE}g" or len(drawn) < 2:
+        return
+    for name, value in list(drawn[0].attrib.items()):
+        # Twice clipped by the same path is clipped once; but a transform moves the group's clip path, so those stay.
+        movable = INHERITED.fullmatch(name) or (name == "clip-path" and not any("transform" in child.attrib for child in drawn))
+        if movable and name not in element.attrib and all(child.get(name) == value for child in drawn):
+            element.attrib[name] = value
+            for child in drawn:
+                del child.attrib[name]
+
+
+def relative(path: str, digits: int) -> str:
+    """A path of matplotlib's (absolute M, L, Q, C, z) in relative commands; errors of rounding do not add up."""
+    parts: list[str] = []
+    x = y = start_x = start_y = 0.0
+    last = ""
+    for command, body in re.findall(r"([MLQCz])([^MLQCz]*)", path):
+        if command == "z":
+            parts.append("z")
+            x, y, last = start_x, start_y, "z"
+            continue
+        numbers = [round(float(each), digits) for each in body.split()]
+        letter = "M" if command == "M" else command.lower()
+        moved = numbers if command == "M" else [each - (x, y)[at % 2] for at, each in enumerate(numbers)]
+        shown = [_number(each, digits) for each in moved]
+        text = shown[0] + "".join(each if each.startswith("-") else f" {each}" for each in shown[1:])
+        if letter != last:
+            parts.append(letter + text)
+        else:
+            parts.append(text if text.startswith("-") else f" {text}")
+        last = letter
+        x, y = numbers[-2:]
+        if command == "M":
+            start_x, start_y = x, y
+    return "".join(parts)
+
+
+def _number(value: float, digits: int) -> str:
+    text = f"{value:.{digits}f}".rstrip("0").rstrip(".")
+    text = re.sub(r"^(-?)0\.", r"\1.", text)
+    return "0" if text in ("-0", "", "-") else text
