@@ -1,0 +1,161 @@
+"""What a suite's page says, gathered: verdicts, figures, tables, and what is missing."""
+
+from __future__ import annotations
+
+import shlex
+from concurrent.futures import Future
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from harness.results import damages
+from harness.suite import InputError, Suite
+from reports import bootstrap, cards, curves, plots, records, tables
+from reports.claims import load_ledger
+from reports.figures import Picture
+from reports.scores import Study, read_studies
+from reports.statistics import Estimate
+from reports.studio import Studio
+from reports.tables import Table
+from reports.verdicts import Verdict, verdicts
+
+Promise = Future[Picture]
+
+
+@dataclass(frozen=True)
+class Section:
+    """Everything that the page says about one pair."""
+
+    study: Study
+    main: list[Promise]
+    curves: list[Promise]
+    tables: list[Table]
+    details: list[Table]
+    sources: list[str]
+    differences: list[dict[str, Any]]
+
+    @property
+    def pictures(self) -> list[Picture]:
+        return [promise.result() for promise in self.main + self.curves]
+
+
+@dataclass(frozen=True)
+class Page:
+    """One suite's page before it is rendered. Its pictures are there once the studio has drawn."""
+
+    suite: Suite
+    studies: list[Study]
+    verdicts: list[Verdict]
+    ledger: cards.Ledger | None
+    evidence: Table
+    forest: Promise | None
+    references: Table
+    sections: list[Section]
+    holes: list[str]
+    diverged: list[str]
+    altered: list[str]
+    command: str
+
+    @property
+    def pictures(self) -> list[Picture]:
+        claims = [card.picture for card in self.ledger.cards] if self.ledger else []
+        alone = [promise.result() for promise in [*claims, self.forest] if promise]
+        return alone + [picture for section in self.sections for picture in section.pictures]
+
+    @property
+    def tables(self) -> list[Table]:
+        found = [self.evidence, self.references, *(self.ledger.tables if self.ledger else [])]
+        found += [table for section in self.sections for table in section.tables + section.details]
+        return found + [picture.data for picture in self.pictures if picture.data]
+
+    @property
+    def changed(self) -> int:
+        """Claims that were written or changed after the runs began."""
+        return sum(bool(verdict.changed) for verdict in self.verdicts)
+
+    @property
+    def effort(self) -> str:
+        """On how much all of it rests, in one sentence."""
+        runs = sum(len(each.seeds) for study in self.studies for each in study.curves.values())
+        steps = sum(len(each.seeds) * self.suite.tasks[task].steps for study in self.studies for (task, _), each in study.curves.items())
+        tasks = {task for study in self.studies for task in study.cells}
+        arms = sum(len(study.arms) for study in self.studies)
+        return (
+            f"{runs:,} training runs, {steps / 1e6:,.1f} million environment steps: {arms} arms of {count(len(self.studies), 'pair')} on "
+            f"{count(len(tasks), 'task')}, {count(len(self.suite.seeds), 'seed')} each."
+        )
+
+
+def count(number: int, what: str) -> str:
+    """`1 task`, `3 tasks`."""
+    return f"{number} {what}{'s' * (number != 1)}"
+
+
+def gather(suite: Suite, results: Path, studio: Studio) -> Page:
+    """Everything that a suite's page says. Raises InputError where the suite has no results, or damaged ones."""
+    studies = read_studies(suite, results)
+    if not studies:
+        train = shlex.join(["softbench", "train", suite.name])
+        raise InputError(f"no results for suite {suite.name!r} in {results / suite.name}; train it first: {train}")
+    ledger = load_ledger(suite)
+    judged = verdicts(ledger, suite, studies) if ledger else []
+    absent = [f"{pair}: no results yet" for pair in suite.cells if pair not in {study.pair for study in studies}]
+    command = remake(suite.name)
+    evidence = tables.evidence(studies)
+    shown = [(str(pair), str(soft), str(hard), found) for soft, hard, _, found, *_, pair in evidence.rows if isinstance(found, Estimate)]
+    return Page(
+        suite=suite,
+        studies=studies,
+        verdicts=judged,
+        ledger=cards.ledger(suite, judged, studio),
+        evidence=evidence,
+        forest=studio.order(plots.forest, [light(study) for study in studies], shown, command) if shown else None,
+        references=records.references(suite),
+        sections=[_section(study, studio) for study in studies],
+        holes=absent + [line for study in studies for line in study.holes],
+        diverged=[line for study in studies for line in study.diverged],
+        altered=[f"{cell.pair}/{cell.task}: {line}" for study in studies for cell in study.cells.values() for line in damages(cell)],
+        command=command,
+    )
+
+
+def light(study: Study, task: str | None = None) -> Study:
+    """The study without its cells' tables, and with the curves of `task` alone: little to send to another process."""
+    return replace(study, cells={}, curves={place: each for place, each in study.curves.items() if place[0] == task})
+
+
+def _section(study: Study, studio: Studio) -> Section:
+    suite, pair, bare = study.suite.name, study.pair, light(study)
+    command = remake(suite, pair)
+    main: list[Promise] = []
+    shown: list[Table] = []
+    if study.seeds:
+        matrices = {arm: study.matrix(arm) for arm in study.arms}
+        found = {arm: bootstrap.aggregates(scores) for arm, scores in matrices.items()}
+        better = {soft: bootstrap.improvement(matrices[soft], matrices[hard]) for soft, hard in study.comparisons}
+        main += [studio.order(plots.intervals, bare, found, command), studio.order(plots.profiles, bare, matrices, command)]
+        main += [studio.order(plots.improvements, bare, better, command)] if better else []
+        shown += [tables.aggregates(study, found), tables.improvements(study, better)]
+    shown += [tables.differences(study), tables.returns(study), tables.published(study)]
+    learning = [
+        studio.order(curves.learning, light(study, task), task, group, remake(suite, pair, task))
+        for task in study.cells
+        for group in study.groups
+    ]
+    manifests = [cell.manifest for cell in study.cells.values()]
+    lines = [manifest.get("difference", {}) for manifest in manifests]
+    return Section(
+        study=study,
+        main=main,
+        curves=learning,
+        tables=[table for table in shown if table.rows],
+        details=[records.arms(study), records.settings(study), records.provenance(study), records.audits(study), records.members(study)],
+        sources=list(dict.fromkeys(manifest["source"] for manifest in manifests)),
+        differences=[each for at, each in enumerate(lines) if each and each not in lines[:at]],
+    )
+
+
+def remake(suite: str, pair: str | None = None, task: str | None = None) -> str:
+    """The shell line that makes a figure from nothing."""
+    train = ["softbench", "train", suite, *(["--pair", pair] if pair else []), *(["--task", task] if task else [])]
+    return f"{shlex.join(train)} && {shlex.join(['softbench', 'report', suite])}"
