@@ -135,11 +135,11 @@ def _advice(suite: Suite, verdict: Verdict) -> tuple[str, str]:
         return "look at the data first, then train the cells again", train
     if verdict.verdict != INCONCLUSIVE:
         return "", ""
-    if verdict.seeds < verdict.registered and (verdict.seeds_needed or 0) <= verdict.registered:
-        return f"train the missing seeds: {verdict.seeds} of {verdict.registered} are complete", train
     needed = verdict.seeds_needed
     if needed is None:
-        return "no number of seeds up to 10,000 would do", ""
+        return "at this spread no number of seeds up to 10,000 would do", ""
+    if verdict.seeds < verdict.registered and needed <= verdict.registered:
+        return f"train the missing seeds: {verdict.seeds} of {verdict.registered} are complete", train
     if needed > verdict.seeds:
         return f"not enough seeds: you need {needed} an arm, there are {verdict.seeds}", f"{train} --seeds 0-{needed - 1}"
     claim = verdict.claim

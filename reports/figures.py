@@ -136,5 +136,6 @@ def picture(
         draw(figure)
         svg, pdf = io.StringIO(), io.BytesIO()
         figure.savefig(svg, format="svg", metadata={"Date": None})
+        figure.set_layout_engine("none")  # the layout is found; the PDF needs no second search
         figure.savefig(pdf, format="pdf", metadata={"CreationDate": None, "Creator": None, "Producer": None})
     return Picture(name, title, caption, alt, command, compact(svg.getvalue(), alt), pdf.getvalue(), data)

@@ -10,7 +10,7 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from reports.figures import Picture
 
 FEW = 24
-"""Figures that are drawn sooner than a pool of processes has started."""
+"""Figures for which a pool of processes is not worth its start."""
 
 
 class Studio:
@@ -31,9 +31,7 @@ class Studio:
             for promise, make, arguments in self._orders:
                 promise.set_result(make(*arguments))
             return
-        context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload(["reports.cards", "reports.curves", "reports.plots"])
-        with ProcessPoolExecutor(os.cpu_count(), mp_context=context) as pool:
+        with ProcessPoolExecutor(os.cpu_count(), mp_context=multiprocessing.get_context("fork")) as pool:
             running = [pool.submit(make, *arguments) for _, make, arguments in self._orders]
             for (promise, _, _), done in zip(self._orders, running, strict=True):
                 promise.set_result(done.result())

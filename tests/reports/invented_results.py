@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,7 @@ import numpy as np
 import pandas as pd
 import yaml
 
+from harness.registration import registered
 from harness.results import write_cell
 
 TASKS = {"CartPole-v1": (0.0, 500.0), "Acrobot-v1": (-500.0, 0.0), "MountainCar-v0": (-200.0, 0.0)}
@@ -29,6 +31,45 @@ ARMS: dict[str, dict[str, str | None]] = {
 PUBLISHED = [
     {"task": "CartPole-v1", "arm": "ppo", "mean": 490.0, "spread": 6.1, "seeds": 3, "source": "CleanRL, ppo.py"},
     {"task": "Acrobot-v1", "arm": "dqn", "mean": -91.5, "spread": 7.2, "seeds": 3, "source": "CleanRL, dqn.py"},
+]
+CLAIMS = [
+    {
+        "id": "better",
+        "statement": "Proper A2C is better than naive.",
+        "source": "Schulman, Chen, Abbeel 2017, Fig. 1",
+        "pair": "a2c",
+        "arm": "a2c-proper",
+        "against": "a2c-naive",
+        "test": "superiority",
+        "margin": 0.0,
+        "effect": 0.05,
+        "reason": "A twentieth of the scale.",
+    },
+    {
+        "id": "worse",
+        "statement": "Naive A2C is better than proper.",
+        "source": "nobody",
+        "pair": "a2c",
+        "arm": "a2c-naive",
+        "against": "a2c-proper",
+        "test": "superiority",
+        "margin": 0.0,
+        "effect": 0.05,
+        "reason": "The contrary.",
+    },
+    {
+        "id": "same",
+        "statement": "SPPO-38 is as good as SPPO-40.",
+        "source": "Liu, Gu, Liu 2020",
+        "pair": "ppo",
+        "arm": "sppo-38",
+        "against": "sppo-40",
+        "metric": "area",
+        "test": "equivalence",
+        "method": "paired",
+        "margin": 0.03,
+        "reason": "Nobody sees less.",
+    },
 ]
 SEGMENTS = 20
 STEPS = 500_000
@@ -136,15 +177,29 @@ class Workspace:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(yaml.safe_dump(content))
 
+    def claims(self, name: str, claims: list[dict[str, Any]], level: float = 0.025) -> None:
+        """Write a suite's ledger."""
+        (self.root / "suites" / name / "claims.yaml").write_text(yaml.safe_dump({"level": level, "claims": claims}))
+
     def cell(
         self, suite: str, pair: str, task: str, arms: dict[str, str | None] | None = None, seeds: int = 10, edit: Edit | None = None
     ) -> None:
         """Write one finished cell; `edit(curves, manifest)` may change both before they are written."""
         arms, numbers = arms or ARMS[pair], list(range(seeds))
         curves, manifest = invent(list(arms), task, numbers), describe(suite, pair, task, arms, numbers)
+        with contextlib.chdir(self.root):
+            manifest["claims"] = registered(suite, pair)
         if edit is not None:
             curves = edit(curves.reset_index(drop=True), manifest)
-        timing = {"cpu": "A processor", "cores": 2, "gpu": None, "workers": 2, "wall_seconds": 12.3, "steps_per_second": 71000.0}
+        timing = {
+            "arms": {arm: {"seconds": 20.0 + 4 * len(arm)} for arm in arms},
+            "cpu": "A processor",
+            "cores": 2,
+            "gpu": None,
+            "workers": 2,
+            "wall_seconds": 12.3,
+            "steps_per_second": 71000.0,
+        }
         write_cell(self.results / suite / pair / task, curves, manifest, {"loss_value": "squared return"}, timing)
 
 

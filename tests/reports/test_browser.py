@@ -42,8 +42,16 @@ def test_theory_page_in_the_browser(browser: Any, workspace: Workspace, width: i
     long = "V_λ^* (s) = λ log ‖ exp( frac{Q_λ^* (s,·)}{λ} ) ‖_1 = Q_λ^* (s,a) − λ log π_λ^* (a|s) ; max_a Q ≤ sum_{t≥0} γ^t r_t"
     results.write_text(json.dumps([theory_record(), theory_record(9, formula=long, figure=None)]))
     page = build(["classic"], workspace.root / "site")[-1]
-    heights = look(browser, page, width, "light", "[...document.querySelectorAll('math')].map(each => each.getBoundingClientRect().height)")
-    assert len(heights) == 2 and all(15 < height < 90 for height in heights), "drawn as formulas"
+    heights, line = look(
+        browser,
+        page,
+        width,
+        "light",
+        "[[...document.querySelectorAll('math')].map(each => each.getBoundingClientRect().height),"
+        " parseFloat(getComputedStyle(document.body).lineHeight)]",
+    )
+    # Laid out as formulas they are one to four lines of text high, whatever the fonts; taken apart into words it would be ten.
+    assert len(heights) == 2 and all(0.8 * line < height < 5 * line for height in heights), "drawn as formulas"
 
 
 def look(browser: Any, path: Path, width: int, scheme: str, question: str = "null") -> Any:
