@@ -15,12 +15,17 @@ from matplotlib.artist import Artist
 SPACE = "{http://www.w3.org/2000/svg}"
 LINK = "{http://www.w3.org/1999/xlink}href"
 INHERITED = re.compile(r"(stroke|fill|font|text)(-\w+)*")
+FONT = "'DejaVu Sans', sans-serif"
 ElementTree.register_namespace("", SPACE[1:-1])
 
 
-def mark(artist: Artist, arm: str, seeds: list[int] | None = None) -> None:
-    """Name what an artist shows: `data-arm`, and of a collection the seed of each child, in order, as `data-seeds`."""
-    artist.set_gid(json.dumps({"data-arm": arm, **({} if seeds is None else {"data-seeds": " ".join(map(str, seeds))})}))
+def mark(artist: Artist, arm: str, seeds: list[int] | None = None, copy: bool = False) -> None:
+    """Name what an artist shows: `data-arm`, and of a collection the seed of each child, in order, as `data-seeds`.
+
+    `copy`: the arm's lines are those of a collection marked before, on another scale of x and moved down; they are drawn by reference.
+    """
+    names = {"data-arm": arm, **({} if seeds is None else {"data-seeds": " ".join(map(str, seeds))})}
+    artist.set_gid(json.dumps({**names, **({"copy": True} if copy else {})}))
 
 
 def compact(text: str, alt: str) -> str:
@@ -31,13 +36,16 @@ def compact(text: str, alt: str) -> str:
             if child.tag.endswith("metadata") or child.tag == f"{SPACE}style" or _invisible(child):
                 parent.remove(child)
     used = set(re.findall(r"#(\w+)", text))
+    _by_reference(root, used)
     for element in root.iter():
         _attributes(element, used)
+        if element.tag == f"{SPACE}text" and element.attrib.pop("font-family", FONT) != FONT:
+            raise ValueError("a text in another font than the figure's")
     _shrink(root)
     size = root.attrib["viewBox"]
     root.attrib.clear()
-    root.attrib.update({"viewBox": size, "role": "img", "aria-label": alt, "stroke-linejoin": "round"})
-    return ElementTree.tostring(root, encoding="unicode")
+    root.attrib.update({"viewBox": size, "role": "img", "aria-label": alt, "font-family": FONT, "stroke-linejoin": "round"})
+    return ElementTree.tostring(root, encoding="unicode").replace(" />", "/>")
 
 
 def _invisible(element: ElementTree.Element) -> bool:
@@ -51,7 +59,9 @@ def _attributes(element: ElementTree.Element, used: set[str]) -> None:
     if own not in used:
         attributes.pop("id", None)
     if own.startswith("{"):
-        attributes.update(json.loads(own))
+        names = json.loads(own)
+        names.pop("copy", None)
+        attributes.update(names)
     for each in filter(None, attributes.pop("style", "").split(";")):
         name, value = each.split(":")
         attributes[name.strip()] = value.strip()
@@ -61,7 +71,8 @@ def _attributes(element: ElementTree.Element, used: set[str]) -> None:
         del attributes["transform"]
     if "d" in attributes:
         # A marker is drawn at its own small scale, a band or a line at the page's.
-        attributes["d"] = relative(attributes["d"], 1 if len(attributes["d"]) > 400 or "id" not in attributes else 2)
+        marker = "id" in attributes and len(attributes["d"]) <= 400
+        attributes["d"] = relative(attributes["d"], 2 if marker else int(attributes.pop("digits", "1")), 2 if marker else 1)
     for name in ("x", "y"):
         if name in attributes and element.tag != f"{SPACE}rect":
             attributes[name] = _number(float(attributes[name]), 1)
@@ -90,8 +101,42 @@ def _shrink(element: ElementTree.Element) -> None:
                 del child.attrib[name]
 
 
-def relative(path: str, digits: int) -> str:
+def _by_reference(root: ElementTree.Element, used: set[str]) -> None:
+    """Replace each collection marked as a copy by a reference to the one it copies, and let lines of seeds share whole x."""
+    first: dict[str, ElementTree.Element] = {}
+    for group in root.iter(f"{SPACE}g"):
+        own = group.get("id", "")
+        names = json.loads(own) if own.startswith("{") else {}
+        if "data-seeds" not in names or not len(group) or any(child.tag != f"{SPACE}path" for child in group):
+            continue
+        if not names.pop("copy", False):
+            first.setdefault(names["data-arm"], group)
+            for child in group:
+                child.set("digits", "0")
+            continue
+        source = first[names["data-arm"]]
+        (x, y), *_, (end, _) = _points(source[0])
+        (new_x, new_y), *_, (new_end, _) = _points(group[0])
+        scale = (new_end - new_x) / (end - x) if end != x else 1.0
+        clip = group[0].attrib["clip-path"]
+        name = f"{clip[5:-1]}-{list(first).index(names['data-arm'])}"
+        source.set("id", json.dumps({**json.loads(source.attrib["id"]), "id": name}))
+        used.add(name)
+        for child in list(group):
+            group.remove(child)
+        group.set("clip-path", clip)
+        matrix = f"matrix({scale:.5f} 0 0 1 {new_x - scale * x:.1f} {new_y - y:.1f})"
+        ElementTree.SubElement(group, f"{SPACE}use", {"href": f"#{name}", "transform": matrix})
+
+
+def _points(path: ElementTree.Element) -> list[tuple[float, float]]:
+    numbers = [float(each) for each in re.findall(r"-?[\d.]+", path.attrib["d"])]
+    return list(zip(numbers[::2], numbers[1::2], strict=True))
+
+
+def relative(path: str, digits_x: int, digits_y: int) -> str:
     """A path of matplotlib's (absolute M, L, Q, C, z) in relative commands; errors of rounding do not add up."""
+    digits = (digits_x, digits_y)
     parts: list[str] = []
     x = y = start_x = start_y = 0.0
     last = ""
@@ -100,10 +145,10 @@ def relative(path: str, digits: int) -> str:
             parts.append("z")
             x, y, last = start_x, start_y, "z"
             continue
-        numbers = [round(float(each), digits) for each in body.split()]
+        numbers = [round(float(each), digits[at % 2]) for at, each in enumerate(body.split())]
         letter = "M" if command == "M" else command.lower()
         moved = numbers if command == "M" else [each - (x, y)[at % 2] for at, each in enumerate(numbers)]
-        shown = [_number(each, digits) for each in moved]
+        shown = [_number(each, digits[at % 2]) for at, each in enumerate(moved)]
         text = shown[0] + "".join(each if each.startswith("-") else f" {each}" for each in shown[1:])
         if letter != last:
             parts.append(letter + text)

@@ -6,6 +6,7 @@ import csv
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import chain
 
 import numpy as np
@@ -39,7 +40,7 @@ class Table:
     columns: Sequence[str]
     rows: Sequence[Sequence[Value]]
 
-    @property
+    @cached_property
     def digits(self) -> int:
         """Decimals of all numbers of the table: 3 for scores, 1 for returns."""
         cells = [cell for row in self.rows for cell in row if isinstance(cell, float | Estimate)]
