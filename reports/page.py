@@ -119,9 +119,9 @@ def gather(suite: Suite, results: Path, studio: Studio) -> Page:
     )
 
 
-def light(study: Study, task: str | None = None) -> Study:
-    """The study without its cells' tables, and with the curves of `task` alone: little to send to another process."""
-    return replace(study, cells={}, curves={place: each for place, each in study.curves.items() if place[0] == task})
+def light(study: Study, *tasks: str) -> Study:
+    """The study without its cells' tables, and with the curves of `tasks` alone: little to send to another process."""
+    return replace(study, cells={}, curves={place: each for place, each in study.curves.items() if place[0] in tasks})
 
 
 def _section(study: Study, studio: Studio) -> Section:
@@ -135,7 +135,11 @@ def _section(study: Study, studio: Studio) -> Section:
         better = {soft: bootstrap.improvement(matrices[soft], matrices[hard]) for soft, hard in study.comparisons}
         main += [studio.order(plots.intervals, bare, found, command), studio.order(plots.profiles, bare, matrices, command)]
         main += [studio.order(plots.improvements, bare, better, command)] if better else []
+        if better:
+            main += [studio.order(plots.modes, bare, tables.modes(study), command)]
         shown += [tables.aggregates(study, found), tables.improvements(study, better)]
+    if study.comparisons:
+        main += [studio.order(plots.by_task, light(study, *study.cells), command)]
     shown += [tables.differences(study), tables.returns(study), tables.published(study)]
     learning = [
         studio.order(curves.learning, light(study, task), task, group, _seconds(study, task), remake(suite, pair, task))

@@ -164,6 +164,15 @@ def improvements(study: Study, found: dict[str, Estimate]) -> Table:
     )
 
 
+def modes(study: Study) -> list[tuple[str, str, str, Estimate]]:
+    """(soft arm, hard arm, evaluation mode, difference of the final scores over the complete block)."""
+    return [
+        (soft, hard, mode, statistics.difference(study.matrix(soft, mode), study.matrix(hard, mode)))
+        for soft, hard in study.comparisons
+        for mode in MODES
+    ]
+
+
 def returns(study: Study) -> Table:
     """Final mean return of every arm on every task, sampled and greedy."""
     rows: list[list[Value]] = []
