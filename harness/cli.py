@@ -45,7 +45,13 @@ def list_command() -> None:
         suite = load_suite(name)
         for pair, tasks in suite.cells.items():
             steps = sorted({suite.tasks[task].steps for task in tasks})
-            suites.add_row(name, pair, ", ".join(tasks), str(len(suite.seeds)), ", ".join(f"{count:,}" for count in steps))
+            suites.add_row(
+                name,
+                pair if suite.imported is None else f"{pair} (imported)",
+                ", ".join(tasks),
+                str(len(suite.seeds)),
+                ", ".join(f"{count:,}" for count in steps),
+            )
     arms = Table("pair", "arm", "soft", "what it is", title="Pairs", title_justify="left")
     for pair in pair_names():
         for arm, definition in learner_class(pair).arms.items():
@@ -117,6 +123,27 @@ def train(
         raise typer.Exit(EXIT_INCOMPLETE)
 
 
+@app.command("import", epilog="\b\nExamples:\n  softbench import runs/sb3.yaml --check\n  softbench import runs/sb3.yaml")
+def import_command(
+    file: Annotated[Path, typer.Argument(help="import file (YAML): which log files hold which runs; see docs/import.md")],
+    results: Annotated[Path, typer.Option(help="folder for the results")] = Path("results"),
+    check: Annotated[bool, typer.Option("--check", help="only show what was understood; write nothing")] = False,
+) -> None:
+    """Read runs of CleanRL, Stable-Baselines3, Weights & Biases or a table, show what was understood, write a suite and its results."""
+    from harness.imports import importer
+    from harness.imports.schema import load_import
+
+    config = load_import(file)
+    runs = importer.read_runs(config, file.parent)
+    console = Console()
+    console.print(importer.overview(config, runs))
+    for line in importer.left_out(runs):
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+    if not check:
+        for path in importer.write(config, runs, file, results):
+            print(path)
+
+
 @app.command(epilog="\b\nExamples:\n  softbench report\n  softbench report smoke classic --out site")
 def report(
     suites: Annotated[list[str] | None, typer.Argument(help="suites to report; all that have results where none is given")] = None,
@@ -128,6 +155,90 @@ def report(
 
     for path in build(suites or [], out, results):
         print(path)
+
+
+@app.command(
+    epilog="\b\nExamples:\n  softbench judge\n  softbench judge classic --json\n  softbench judge smoke --fail-on invalid,not-measured\n\n"
+    "Exit code 0: nothing that --fail-on names; 4: a claim is refuted; 5: not measured; 6: invalid; 7: inconclusive."
+)
+def judge(
+    suites: Annotated[list[str] | None, typer.Argument(help="suites to judge; all that have a ledger where none is given")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="print a list of objects")] = False,
+    fail_on: Annotated[
+        str, typer.Option(help="verdicts that end in an exit code other than 0, comma-separated, or none")
+    ] = "refuted,not-measured,invalid",
+    results: Annotated[Path, typer.Option(help="folder of the results")] = Path("results"),
+) -> None:
+    """Judge the claims of the suites' ledgers by the tests fixed there. Trains nothing."""
+    from harness import judging
+
+    failing = judging.parse_fail_on(fail_on)
+    found = judging.judge_suites(suites or [], results)
+    verdicts = [verdict for of_suite in found.values() for verdict in of_suite]
+    if as_json:
+        print(json.dumps([{"suite": name, **verdict.to_json()} for name, each in found.items() for verdict in each], indent=1))
+    else:
+        print("\n\n".join("\n".join(judging.lines(name, each)) for name, each in found.items()))
+    code = judging.exit_code(verdicts, failing)
+    if code:
+        raise typer.Exit(code)
+
+
+@app.command(
+    epilog="\b\nExamples:\n  softbench gate smoke --write\n  softbench gate smoke\n\n"
+    "Exit code 0: no supported loss; 4: a supported loss; 5: something of the baseline was not measured."
+)
+def gate(
+    suite: Annotated[str, typer.Argument(help="name of a suite that has results")],
+    baseline: Annotated[Path | None, typer.Option(help="the baseline's file; suites/<suite>/baseline.json where none is given")] = None,
+    write: Annotated[bool, typer.Option("--write", help="make these results the baseline")] = False,
+    results: Annotated[Path, typer.Option(help="folder of the results")] = Path("results"),
+) -> None:
+    """Compare these results with the last release's. Fails on a statistically supported loss alone, not on noise."""
+    from harness import gate as gating
+
+    if write:
+        print(gating.write_baseline(suite, results, baseline))
+        return
+    changes = gating.compare_baseline(suite, results, baseline)
+    print("\n".join(gating.lines(suite, changes)))
+    code = gating.gate_code(changes)
+    if code:
+        raise typer.Exit(code)
+
+
+@app.command(
+    epilog="\b\nExamples:\n  softbench decide C1-38\n  softbench decide classic/C5 --max-seeds 20\n\n"
+    "Exit code 0: supported; 4: refuted; 7: not decided by the most seeds."
+)
+def decide(
+    claim: Annotated[str, typer.Argument(help="id of a claim, or suite/id, see `softbench judge`")],
+    max_seeds: Annotated[int, typer.Option(min=5, max=1000, help="most seeds of each arm")] = 40,
+    block: Annotated[int, typer.Option(min=5, max=1000, help="seeds of each arm that are added before each look")] = 5,
+    workers: Annotated[int, typer.Option(min=1, max=1024, help="worker processes, one core each")] = os.cpu_count() or 1,
+    results: Annotated[Path, typer.Option(help="folder of the results (and checkpoints, in .runs)")] = Path("results"),
+) -> None:
+    """Add seeds in blocks until a group-sequential test decides a claim, with the error rates of a single test."""
+    from harness import decide as deciding
+    from harness import training
+    from harness.judging import EXITS
+    from harness.progress import Display
+    from reports import sequential
+
+    def train(plans: list[training.Plan]) -> bool:
+        with Display(Console()) as display:
+            return training.run(plans, workers, display)
+
+    if max_seeds < block:
+        raise InputError(f"--max-seeds: {max_seeds} is below --block, {block}; the first look alone takes a block")
+    looks = sequential.blocks(block, block, max_seeds)
+    verdict, path = deciding.decide(claim, looks, results, train, lambda look: print(deciding.line(look)))
+    if verdict is None:
+        print("softbench: incomplete: some cohorts failed (above); the same command tries them again", file=sys.stderr)
+        raise typer.Exit(EXIT_INCOMPLETE)
+    print(f"{verdict}: {path}")
+    if verdict in EXITS:
+        raise typer.Exit(EXITS[verdict])
 
 
 @app.command(
@@ -205,6 +316,19 @@ def theory(
     if wrong:
         print("\n".join(f"softbench: {line}" for line in wrong), file=sys.stderr)
         raise typer.Exit(EXIT_INCOMPLETE)
+
+
+@app.command(epilog="\b\nExamples:\n  softbench coverage\n  softbench coverage --out /tmp/coverage")
+def coverage(
+    out: Annotated[Path, typer.Option(help="folder to write coverage.json to, for the report's page")] = Path("results/coverage"),
+) -> None:
+    """Simulate how often the reports' intervals cover the truth and how often their verdicts are false. About a minute."""
+    from reports import coverage as simulation
+
+    path = simulation.write(out)
+    for line in simulation.findings(json.loads(path.read_text())):
+        print(line)
+    print(path)
 
 
 def main() -> None:

@@ -5,21 +5,21 @@ The harness reads the file only to freeze it; what a claim means, `reports.claim
 
 from __future__ import annotations
 
+import itertools
 import json
 from pathlib import Path
 from typing import Any
 
-from harness.errors import InputError
+from harness.cohort import learner_class
+from harness.errors import InputError, suggestion
 from harness.results import make_folder, replacing
-from harness.suite import SUITES, read_yaml
-
-CLAIMS = "claims.yaml"
+from harness.suite import CLAIMS, SUITES, read_yaml
 
 
 def registered(suite: str, pair: str) -> dict[str, Any]:
     """`{level, claims: {id: claim}}`: the claims about `pair` in the suite's file as it is now; {} where there is no file.
 
-    Raises InputError where the file cannot be read.
+    Raises InputError where the file cannot be read, or a claim is about an arm that the pair does not have.
     """
     path = SUITES / suite / CLAIMS
     if not path.exists():
@@ -28,8 +28,13 @@ def registered(suite: str, pair: str) -> dict[str, Any]:
     claims = content.get("claims") if isinstance(content, dict) else None
     if not isinstance(claims, list) or not all(isinstance(claim, dict) and isinstance(claim.get("id"), str) for claim in claims):
         raise InputError(f"{path}: claims: must be a list of claims, each with an id")
+    ours, arms = [claim for claim in claims if claim.get("pair") == pair], learner_class(pair).arms
+    for claim, field in itertools.product(ours, ("arm", "against")):
+        if field in claim and claim[field] not in arms:
+            unknown = f"{claim[field]!r} is no arm of {pair}{suggestion(str(claim[field]), arms)}"
+            raise InputError(f"{path}: {claim['id']}: {field}: {unknown}")
     level = {"level": content["level"]} if "level" in content else {}
-    return {**level, "claims": {claim["id"]: claim for claim in claims if claim.get("pair") == pair}}
+    return {**level, "claims": {claim["id"]: claim for claim in ours}}
 
 
 def freeze(path: Path, suite: str, pair: str) -> dict[str, Any]:

@@ -19,7 +19,6 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -72,22 +71,6 @@ class Cell:
             for name, known in sorted(files.items())
             if not (path := root / name).is_file() or hashlib.sha256(path.read_bytes()).hexdigest() != known
         ]
-
-    @cached_property
-    def damages(self) -> list[str]:
-        """See `damages`."""
-        found = []
-        if self.manifest.get("seal") != seal(self.manifest):
-            found.append("manifest.json: was altered: it does not match its seal")
-        digests = _records_digests(self.curves)
-        for arm, members in self.manifest["members"].items():
-            for seed, facts in members.items():
-                if facts.get("records") != (digests.get((arm, int(seed))) or records_digest(self.curves, arm, int(seed))):
-                    found.append(f"curves.parquet: {arm}, seed {seed}: was altered: it does not match the hash in manifest.json")
-        known = {(arm, int(seed)) for arm, members in self.manifest["members"].items() for seed in members}
-        for arm, seed in sorted(set(zip(self.curves["arm"], self.curves["seed"], strict=True)) - known):
-            found.append(f"curves.parquet: {arm}, seed {seed}: is not in manifest.json")
-        return found
 
     @property
     def pair(self) -> str:
@@ -144,16 +127,17 @@ def write_cell(
     table = pa.Table.from_pandas(curves, schema=pa.schema(fields), preserve_index=False).replace_schema_metadata({})
     with replacing(folder / "curves.parquet") as path:
         pq.write_table(table, path)
+    shown = "return_sampled" if curves["return_sampled"].notna().any() else "return_greedy"  # imported runs have one of the two
     final = curves[curves["segment"] == curves["segment"].max()]
     soft = final["arm"].map({arm: facts["soft"] for arm, facts in manifest["arms"].items()}).astype(bool)
     summary = {
-        "hard_return": _mean(final.loc[~soft, "return_sampled"]),
-        "soft_return": _mean(final.loc[soft, "return_sampled"]),
+        "hard_return": _mean(final.loc[~soft, shown]),
+        "soft_return": _mean(final.loc[soft, shown]),
         "seeds": int(final.groupby("arm")["seed"].nunique().min()),
         "diverged": int(final["diverged"].sum()),
     }
     with replacing(folder / "learning.csv") as path:
-        curves.pivot_table("return_sampled", index="step", columns="arm", dropna=False).to_csv(path)
+        curves.pivot_table(shown, index="step", columns="arm", dropna=False).to_csv(path)
     for name, content in (("timing.json", timing), ("summary.json", summary), ("manifest.json", manifest)):
         with replacing(folder / name) as path:
             path.write_text(json.dumps(content, indent=1, sort_keys=True, allow_nan=False) + "\n")
@@ -185,7 +169,18 @@ def _records_digests(curves: pd.DataFrame) -> dict[tuple[str, int], str]:
 
 def damages(cell: Cell) -> list[str]:
     """Where a cell's files contradict each other: altered after they were written. One line each; [] for a sound cell."""
-    return cell.damages
+    found = []
+    if cell.manifest.get("seal") != seal(cell.manifest):
+        found.append("manifest.json: was altered: it does not match its seal")
+    digests = _records_digests(cell.curves)
+    for arm, members in cell.manifest["members"].items():
+        for seed, facts in members.items():
+            if facts.get("records") != (digests.get((arm, int(seed))) or records_digest(cell.curves, arm, int(seed))):
+                found.append(f"curves.parquet: {arm}, seed {seed}: was altered: it does not match the hash in manifest.json")
+    known = {(arm, int(seed)) for arm, members in cell.manifest["members"].items() for seed in members}
+    for arm, seed in sorted(set(zip(cell.curves["arm"], cell.curves["seed"], strict=True)) - known):
+        found.append(f"curves.parquet: {arm}, seed {seed}: is not in manifest.json")
+    return found
 
 
 def digest(content: Any) -> str:

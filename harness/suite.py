@@ -14,6 +14,11 @@ from harness.errors import InputError as InputError
 from harness.errors import suggestion
 
 SUITES = Path("suites")
+CLAIMS = "claims.yaml"
+"""The file of a suite's ledger, beside its suite.yaml."""
+UNTESTABLE = SUITES / "untestable.yaml"
+"""The sources' claims that no suite judges yet."""
+MODES = ("sampled", "greedy")
 MOST_STEPS, MOST_SEEDS = 10**12, 10_000
 MOST_TEXT = 2**20
 """Characters of a YAML file."""
@@ -92,6 +97,13 @@ class Suite(Strict):
     cells: dict[str, dict[str, dict[str, Any]]] = Field(min_length=1)
     """pair -> task -> settings that differ from the pair's defaults (for every arm of the pair alike)."""
     published: list[Published] = []
+    imported: str | None = None
+    """The import file, where the runs are not ours (`softbench import`); there is then one return series, of `evaluation.primary`."""
+
+    @property
+    def modes(self) -> tuple[str, ...]:
+        """The evaluation modes that its results have."""
+        return (self.evaluation.primary,) if self.imported is not None else MODES
 
 
 class Loader(yaml.SafeLoader):

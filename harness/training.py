@@ -132,6 +132,9 @@ def make_plans(
     steps: int | None = None,
 ) -> list[Plan]:
     """The cells of a suite that match, validated against what is in `out`. Raises InputError naming flag or field."""
+    if suite.imported is not None:
+        again = f"to read its logs again: softbench import {suite.imported}"
+        raise InputError(f"suite {suite.name!r} is imported, so nothing can be trained; {again}")
     if pair is not None and pair not in suite.cells:
         raise InputError(f"--pair: {pair!r} is not in suite {suite.name!r}{suggestion(pair, suite.cells)}")
     if task is not None and task not in suite.tasks:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 
@@ -73,11 +73,11 @@ def counts(verdicts: Sequence[Verdict]) -> list[tuple[str, int]]:
     return [(name, found[name]) for name in VERDICTS if found[name]]
 
 
-def ledger(suite: Suite, verdicts: Sequence[Verdict], studio: Studio) -> Ledger | None:
-    """The cards of a suite's claims; None where it has no ledger."""
+def ledger(suite: Suite, verdicts: Sequence[Verdict], commands: Callable[[str], str], studio: Studio) -> Ledger | None:
+    """The cards of a suite's claims; None where it has no ledger. `commands` gives the line that remakes a pair's figures."""
     if not verdicts:
         return None
-    cards = [_card(suite, verdict, len(verdicts), studio) for verdict in verdicts]
+    cards = [_card(suite, verdict, len(verdicts), commands(verdict.claim.pair), studio) for verdict in verdicts]
     return Ledger(cards, claims([(suite, card) for card in cards], "claims"), verdicts[0].level)
 
 
@@ -111,15 +111,15 @@ def claims(cards: Sequence[tuple[Suite, Card]], name: str, suites: bool = False)
     )
 
 
-def _card(suite: Suite, verdict: Verdict, family: int, studio: Studio) -> Card:
-    advice, command = _advice(suite, verdict)
+def _card(suite: Suite, verdict: Verdict, family: int, command: str, studio: Studio) -> Card:
+    advice, next_step = _advice(suite, verdict)
     judged = verdict.data is not None and verdict.outcome is not None
     return Card(
         verdict=verdict,
         reading=_reading(verdict, family),
         advice=advice,
-        command=command,
-        picture=studio.order(_picture, suite, verdict) if judged else None,
+        command=next_step,
+        picture=studio.order(_picture, verdict, command) if judged else None,
         numbers=_numbers(verdict),
         tasks=_tasks(verdict),
         values=_values(verdict),
@@ -128,21 +128,27 @@ def _card(suite: Suite, verdict: Verdict, family: int, studio: Studio) -> Card:
 
 def _advice(suite: Suite, verdict: Verdict) -> tuple[str, str]:
     """What would decide the claim, and the command; two empty strings where it is decided."""
-    train = shlex.join(["softbench", "train", suite.name, "--pair", verdict.claim.pair])
+    claim, needed = verdict.claim, verdict.seeds_needed
+    if suite.imported is None:
+        make, more = "train", shlex.join(["softbench", "train", suite.name, "--pair", claim.pair])
+    else:
+        make, more = "import", shlex.join(["softbench", "import", suite.imported])
     if verdict.verdict == NOT_MEASURED:
-        return "train the pair, or wait until it is trained", train
+        return f"{make} the pair", more
     if verdict.verdict == INVALID:
-        return "look at the data first, then train the cells again", train
+        return f"look at the data first, then {make} the pair again", more
     if verdict.verdict != INCONCLUSIVE:
         return "", ""
-    needed = verdict.seeds_needed
     if needed is None:
         return "at this spread no number of seeds up to 10,000 would do", ""
     if verdict.seeds < verdict.registered and needed <= verdict.registered:
-        return f"train the missing seeds: {verdict.seeds} of {verdict.registered} are complete", train
+        return f"{make} the missing seeds: {verdict.seeds} of {verdict.registered} are complete", more
     if needed > verdict.seeds:
-        return f"not enough seeds: you need {needed} an arm, there are {verdict.seeds}", f"{train} --seeds 0-{needed - 1}"
-    claim = verdict.claim
+        decide = shlex.join(["softbench", "decide", f"{suite.name}/{claim.id}", "--max-seeds", str(needed)])
+        return (
+            f"not enough seeds: you need {needed} an arm, there are {verdict.seeds}",
+            decide if make == "train" and needed <= 1000 else "",
+        )
     return f"{verdict.seeds} seeds would usually show a difference of {claim.assumed:g}: expect a smaller one", ""
 
 
@@ -243,7 +249,7 @@ def _values(verdict: Verdict) -> Table | None:
     )
 
 
-def _picture(suite: Suite, verdict: Verdict) -> Picture:
+def _picture(verdict: Verdict, command: str) -> Picture:
     """Above: the mean over tasks of every seed of both arms; below: the difference's interval against what the claim needs."""
     claim, data, found = verdict.claim, verdict.data, verdict.outcome
     if data is None or found is None:
@@ -284,7 +290,7 @@ def _picture(suite: Suite, verdict: Verdict) -> Picture:
         f"{1 - 2 * verdict.level:.0%} {METHODS[claim.method]}.",
         f"Difference {say(estimate)}; the claim holds where it is {bar(claim)}. Mean of {claim.arm}: {data.arm.mean():.3f}, of "
         f"{claim.against}: {data.against.mean():.3f}; {verdict.seeds} seeds each.",
-        f"{shlex.join(['softbench', 'train', suite.name, '--pair', claim.pair])} && {shlex.join(['softbench', 'report', suite.name])}",
+        command,
         draw,
         2.7,
         Table(f"claim-{claim.id}-drawn", "Seeds drawn", "Mean over tasks of every seed.", ["seed", claim.arm, claim.against], rows),

@@ -5,15 +5,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, ValidationError
 
-from harness.cohort import learner_class, pair_names
 from harness.errors import InputError, suggestion
-from harness.registration import CLAIMS
-from harness.suite import SUITES, Strict, Suite, first_problem, read_yaml
+from harness.suite import CLAIMS, SUITES, UNTESTABLE, Strict, Suite, first_problem, read_yaml
 from reports.inference import smallest_p
 
 Metric = Literal["final", "area", "last-tenth", "spread", "entropy"]
@@ -105,11 +102,6 @@ def _check(suite: Suite, claim: Claim, level: float, where: str) -> None:
     """Raises InputError where a claim does not fit its suite, or its test makes no sense."""
     if claim.pair not in suite.cells:
         raise InputError(f"{where}: pair: {claim.pair!r} is not in suite {suite.name!r}{suggestion(claim.pair, suite.cells)}")
-    if claim.pair in pair_names():
-        arms = learner_class(claim.pair).arms
-        for field, arm in (("arm", claim.arm), ("against", claim.against)):
-            if arm not in arms:
-                raise InputError(f"{where}: {field}: {arm!r} is no arm of {claim.pair}{suggestion(arm, arms)}")
     if claim.arm == claim.against:
         raise InputError(f"{where}: against: is {claim.arm!r} as well; a claim compares two arms")
     for task in claim.tasks:
@@ -138,13 +130,12 @@ def tasks_of(claim: Claim, suite: Suite) -> list[str]:
 
 def untestable() -> list[Untestable]:
     """The sources' claims that no suite judges yet. Raises InputError naming file and field; [] where the file is not there."""
-    path = SUITES / "untestable.yaml"
-    if not path.exists():
+    if not UNTESTABLE.exists():
         return []
     try:
-        return UntestableList.model_validate(read_yaml(path)).claims
+        return UntestableList.model_validate(read_yaml(UNTESTABLE)).claims
     except ValidationError as error:
-        raise InputError(f"{path}: {first_problem(error)}") from error
+        raise InputError(f"{UNTESTABLE}: {first_problem(error)}") from error
 
 
 def changes(claim: Claim, level: float, manifest: dict[str, Any]) -> list[str]:
@@ -161,7 +152,3 @@ def changes(claim: Claim, level: float, manifest: dict[str, Any]) -> list[str]:
     found = [f"{name}: was {then[name]!r}, is now {now[name]!r}" for name in now if then[name] != now[name]]
     was = registered.get("level", Ledger.model_fields["level"].default)
     return found + ([f"level: was {was!r}, is now {level!r}"] if was != level else [])
-
-
-def ledger_path(suite: Suite) -> Path:
-    return SUITES / suite.name / CLAIMS

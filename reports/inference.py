@@ -9,15 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
+from typing import Protocol
 
 import numpy as np
-import numpy.typing as npt
 from scipy.optimize import brentq
-from scipy.special import chdtri, nctdtr, ndtr, stdtr, stdtrit
+from scipy.special import chdtri, ndtr, stdtr, stdtrit
 
 from harness.errors import InputError
-from reports.statistics import NO_VARIANCE, TOO_FEW, Array, standard_error, stream
+from reports.statistics import NO_VARIANCE, TOO_FEW, Array, squared_error, standard_error, stream
 
 TESTS = ("superiority", "non-inferiority", "equivalence")
 METHODS = ("welch", "paired", "sign-flip")
@@ -61,36 +60,110 @@ def test(claimed: Array, against: Array, test: str, method: str, margin: float, 
     Raises InputError where the method, test, margin, level or shapes are not allowed.
     """
     _check(claimed, against, test, method, margin, level)
-    samples = _samples(claimed, against, method)
     estimate = float(claimed.mean() - against.mean())
+    if len(claimed) < 2 or len(against) < 2:
+        return Outcome(estimate, None, None, None, None, None, TOO_FEW)
     if method == "sign-flip":
-        if len(claimed) < 2:
-            return Outcome(estimate, None, None, None, None, None, TOO_FEW)
-        flips = _Flips.of(samples[0], stream(claimed, against))
-        above, below = flips.above, flips.below
+        flips = SignFlips.of(claimed, against)
         low, high, why = flips.interval(level)
-        df = None
-    else:
-        error, freedom, why = standard_error(samples)
-        if why:
-            return Outcome(estimate, None, None, None, None, None, why)
-        df = freedom
-        half = float(stdtrit(df, 1 - level)) * error
-        low, high = estimate - half, estimate + half
+        p, p_against = p_values(flips, test, margin)
+        return Outcome(estimate, low, high, float(p), float(p_against), None, why)
+    student = StudentT.of(claimed, against, method)
+    if not student.error:
+        return Outcome(estimate, None, None, None, None, None, NO_VARIANCE)
+    half = float(student.half(level))
+    p, p_against = p_values(student, test, margin)
+    return Outcome(estimate, estimate - half, estimate + half, float(p), float(p_against), float(student.df), "")
 
-        def above(value: float) -> float:
-            return float(stdtr(freedom, (value - estimate) / error))
 
-        def below(value: float) -> float:
-            return float(stdtr(freedom, (estimate - value) / error))
+class Centre(Protocol):
+    """What is known of the centre of a difference: one-sided p values, for one comparison or an array `[...]` of them."""
 
+    def above(self, value: float) -> Array:
+        """p value of "the centre is above `value`"."""
+
+    def below(self, value: float) -> Array:
+        """p value of "the centre is below `value`"."""
+
+
+def p_values(centre: Centre, test: str, margin: float) -> tuple[Array, Array]:
+    """p value of the claim and of its refutation, for each comparison."""
     if test == "equivalence":
-        p = max(above(-margin), below(margin))
-        p_against = min(1.0, 2 * min(above(margin), below(-margin)))
-    else:
-        limit = margin if test == "superiority" else -margin
-        p, p_against = above(limit), below(limit)
-    return Outcome(estimate, low, high, p, p_against, df, why)
+        outside = np.minimum(centre.above(margin), centre.below(-margin))
+        return np.maximum(centre.above(-margin), centre.below(margin)), np.minimum(2 * outside, 1.0)
+    limit = margin if test == "superiority" else -margin
+    return centre.above(limit), centre.below(limit)
+
+
+@dataclass(frozen=True)
+class StudentT:
+    """t statistics of differences, `[...]` each: estimate, standard error (0 where there is no variance; p values are then NaN), df."""
+
+    estimate: Array
+    error: Array
+    df: Array
+
+    @classmethod
+    def of(cls, claimed: Array, against: Array, method: str) -> StudentT:
+        """Of `claimed [..., n, T]` and `against [..., m, T]` by "welch" or "paired"."""
+        variance, df = squared_error(_samples(claimed, against, method))
+        return cls(claimed.mean(axis=(-2, -1)) - against.mean(axis=(-2, -1)), np.sqrt(variance), df)
+
+    def above(self, value: float) -> Array:
+        return np.asarray(stdtr(self.df, (value - self.estimate) / self.error))
+
+    def below(self, value: float) -> Array:
+        return np.asarray(stdtr(self.df, (self.estimate - value) / self.error))
+
+    def half(self, level: float) -> Array:
+        """Half the width of the interval of confidence 1 - 2 `level`."""
+        return np.asarray(stdtrit(self.df, 1 - level) * self.error)
+
+
+@dataclass(frozen=True)
+class SignFlips:
+    """Sign patterns of one sample of differences, as the sum and the count of those whose sign changes.
+
+    The mean of the flipped sample is at least the observed one, both about `value`, where the changed ones have a mean of at most
+    `value`. So p values count subset means, and the interval's ends are among them (Hartigan 1969: typical values).
+    """
+
+    sums: Array
+    counts: Array
+    rounding: float
+
+    @classmethod
+    def of(cls, claimed: Array, against: Array) -> SignFlips:
+        """All patterns of `claimed - against` ([n, T] both), or the observed one (no change) and `PATTERNS` random ones."""
+        flat = _samples(claimed, against, "sign-flip")[0].ravel()
+        sums, counts = np.zeros(1), np.zeros(1)
+        if 2.0 ** min(flat.size, 1000) <= ENUMERATED:
+            for value in flat:
+                sums, counts = np.concatenate([sums, sums + value]), np.concatenate([counts, counts + 1])
+        else:
+            generator, weights = stream(claimed, against), np.stack([flat, np.ones(flat.size)], axis=1)
+            drawn = [generator.integers(2, size=(PATTERNS // 10, flat.size), dtype=np.int8) @ weights for _ in range(10)]
+            sums, counts = np.concatenate([np.zeros((1, 2)), *drawn]).T
+        return cls(sums, counts, 1e-12 * float(np.abs(flat).sum()))
+
+    def above(self, value: float) -> Array:
+        return np.asarray((self.sums - self.counts * value <= self.rounding).mean())
+
+    def below(self, value: float) -> Array:
+        return np.asarray((self.sums - self.counts * value >= -self.rounding).mean())
+
+    def interval(self, level: float) -> tuple[float | None, float | None, str]:
+        """All centres with both p values above `level`: its ends, or None twice and why."""
+        rejected = int(level * len(self.sums) + 1e-9)
+        changed = self.counts > 0
+        means = self.sums / np.maximum(self.counts, 1)
+        low = float(np.partition(np.where(changed, means, -np.inf), rejected)[rejected])
+        high = float(np.partition(np.where(changed, means, np.inf), -1 - rejected)[-1 - rejected])
+        if not np.isfinite([low, high]).all():
+            return None, None, UNREACHABLE
+        if np.ptp(means[changed]) <= self.rounding:
+            return None, None, NO_VARIANCE
+        return low, high, ""
 
 
 def holm(p: Sequence[float]) -> list[float]:
@@ -117,7 +190,7 @@ def power(
 ) -> float | None:
     """Probability that the claim is supported if the true difference is `effect` and the spread is the observed one.
 
-    With `seeds` an arm (None: as many as there are). Noncentral t (equivalence: its two-sided form, Phillips 1990), for `sign-flip`
+    With `seeds` an arm (None: as many as there are). Noncentral t (equivalence: its two-sided form, Phillips 1990); for `sign-flip`
     that of the paired t test, or 0 where the level cannot be reached. None where the spread is undefined.
     """
     _check(claimed, against, test, method, margin, level)
@@ -161,90 +234,40 @@ def seeds_needed(
     At the observed spread. None where that is undefined, or where more than `most` would be needed.
     """
     _check(claimed, against, test, method, margin, level)
-    found = partial(_power_at, claimed, against, test, method, margin, effect, level)
-    if not found(most) >= power:
+    samples = _samples(claimed, against, method)
+
+    def enough(seeds: int) -> bool:
+        error, df, why = standard_error(samples, seeds)
+        reachable = not why and smallest_p(method, seeds, claimed.shape[1]) <= level
+        return reachable and _power(test, margin / error, effect / error, df, level) >= power
+
+    if not enough(most):
         return None
     low, high = 1, most
     while high - low > 1:
         middle = (low + high) // 2
-        low, high = (low, middle) if found(middle) >= power else (middle, high)
+        low, high = (low, middle) if enough(middle) else (middle, high)
     return high
-
-
-def _power_at(claimed: Array, against: Array, test: str, method: str, margin: float, effect: float, level: float, seeds: int) -> float:
-    found = power(claimed, against, test, method, margin, effect, level, seeds)
-    return float("nan") if found is None else found
 
 
 def _power(test: str, margin: float, effect: float, df: float, level: float) -> float:
     """Power with `margin` and `effect` in standard errors of the difference."""
-    critical = float(stdtrit(df, 1 - level))
-    if test != "equivalence":
-        beyond = effect - margin if test == "superiority" else effect + margin
-        return float(1 - nctdtr(df, beyond, critical))
+    low = margin if test == "superiority" else -margin
+    high = margin if test == "equivalence" else np.inf
     # Given the ratio of estimated to true standard error, the estimate must fall between two limits: the average over that ratio.
-    ratio = np.sqrt(chdtri(df, (np.arange(1000) + 0.5) / 1000) / df)
-    between = ndtr(margin - effect - critical * ratio) - ndtr(-margin - effect + critical * ratio)
-    return float(np.maximum(between, 0).mean())
+    # (scipy.special.nctdtr is the same without `high`, and NaN for some arguments.)
+    critical = float(stdtrit(df, 1 - level)) * np.sqrt(chdtri(df, (np.arange(1000) + 0.5) / 1000) / df)
+    return float(np.maximum(ndtr(high - effect - critical) - ndtr(low - effect + critical), 0).mean())
 
 
 def _samples(claimed: Array, against: Array, method: str) -> list[Array]:
-    """The matrices whose spread counts: both arms, or the differences by seed."""
+    """The matrices `[..., n, T]` whose spread counts: both arms, or the differences by seed."""
     if method == "welch":
         return [claimed, against]
     differences = claimed - against
     # Differences that are equal but for the rounding of the subtraction have no variance.
-    rounding = 1e-12 * max(float(np.abs(claimed).max()), float(np.abs(against).max()))
-    return [np.where(np.ptp(differences, axis=0) <= rounding, differences[0], differences)]
-
-
-@dataclass(frozen=True)
-class _Flips:
-    """Sign patterns of differences, as the sum and the count of those differences whose sign changes.
-
-    The mean of the flipped sample is at least the observed one, both about `value`, where the changed ones have a mean of at most
-    `value`. So p values count subset means, and the interval's ends are among them (Hartigan 1969: typical values).
-    """
-
-    sums: Array
-    counts: npt.NDArray[np.int64]
-    rounding: float
-
-    @classmethod
-    def of(cls, differences: Array, generator: np.random.Generator) -> _Flips:
-        """All patterns of `differences [n, T]`, or the observed one (no change) and `PATTERNS` random ones."""
-        flat = differences.ravel()
-        sums, counts = np.zeros(1), np.zeros(1, np.int64)
-        if 2.0 ** min(flat.size, 1000) <= ENUMERATED:
-            for value in flat:
-                sums, counts = np.concatenate([sums, sums + value]), np.concatenate([counts, counts + 1])
-        else:
-            for _ in range(10):
-                chosen = generator.integers(2, size=(PATTERNS // 10, flat.size), dtype=np.int8)
-                sums = np.concatenate([sums, chosen @ flat])
-                counts = np.concatenate([counts, chosen.sum(axis=1, dtype=np.int64)])
-        return cls(sums, counts, 1e-12 * float(np.abs(flat).sum()))
-
-    def above(self, value: float) -> float:
-        """p value of "the centre is above `value`"."""
-        return float((self.sums - self.counts * value <= self.rounding).mean())
-
-    def below(self, value: float) -> float:
-        """p value of "the centre is below `value`"."""
-        return float((self.sums - self.counts * value >= -self.rounding).mean())
-
-    def interval(self, level: float) -> tuple[float | None, float | None, str]:
-        """All centres with both p values above `level`: its ends, or None twice and why."""
-        rejected = int(level * len(self.sums) + 1e-9)
-        changed = self.counts > 0
-        means = self.sums / np.maximum(self.counts, 1)
-        low = float(np.sort(np.where(changed, means, -np.inf))[rejected])
-        high = float(np.sort(np.where(changed, means, np.inf))[-1 - rejected])
-        if not np.isfinite([low, high]).all():
-            return None, None, UNREACHABLE
-        if np.ptp(means[changed]) <= self.rounding:
-            return None, None, NO_VARIANCE
-        return low, high, ""
+    rounding = 1e-12 * np.maximum(np.abs(claimed), np.abs(against)).max(axis=(-2, -1), keepdims=True)
+    return [np.where(np.ptp(differences, axis=-2, keepdims=True) <= rounding, differences[..., :1, :], differences)]
 
 
 def _check(claimed: Array, against: Array, test: str, method: str, margin: float, level: float) -> None:

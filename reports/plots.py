@@ -10,7 +10,7 @@ from matplotlib.ticker import MaxNLocator
 
 from reports import bootstrap, statistics
 from reports.figures import PLAIN, WIDTH, Picture, interval, look, picture, say, short
-from reports.scores import MODES, Study
+from reports.scores import Study
 from reports.statistics import Array, Estimate
 from reports.svg import mark
 from reports.tables import Table, Value
@@ -91,7 +91,7 @@ def by_task(study: Study, command: str) -> Picture:
         or "no task has both arms of a comparison",
         command,
         draw,
-        max(height, 1.0),
+        height,
         Table(
             f"{study.pair}-by-task", "Differences by seed on each task", "", ["task", "soft arm", "hard arm", "seeds", "difference"], rows
         ),
@@ -102,18 +102,18 @@ def by_task(study: Study, command: str) -> Picture:
 def modes(study: Study, found: Sequence[tuple[str, str, str, Estimate]], command: str) -> Picture:
     """The differences in both evaluation modes; `found` holds (soft arm, hard arm, mode, difference)."""
 
+    both = len(study.suite.modes)
+
     def draw(figure: Figure) -> None:
         axes = figure.add_subplot()
         for row, (soft, hard, _, estimate) in enumerate(found):
-            place = -1.25 * (row // len(MODES)) - 0.42 * (row % len(MODES))
-            interval(axes, estimate, place, look(study, soft)[0], "os"[row % len(MODES)])
-            if row % len(MODES) == 0:
+            place = -1.25 * (row // both) - 0.42 * (row % both)
+            interval(axes, estimate, place, look(study, soft)[0], "os"[row % both])
+            if row % both == 0:
                 label = f"{soft} − {hard}"
                 axes.text(0, place + 0.28, label, transform=axes.get_yaxis_transform(), fontsize=8.5, in_layout=False)
         axes.axvline(0, color=PLAIN["ink"], linewidth=1)
-        axes.set(
-            ylim=(-1.25 * len(found) / len(MODES) + 0.4, 0.8), yticks=[], xlabel="difference of mean scores: ● sampled, ■ greedy actions"
-        )
+        axes.set(ylim=(-1.25 * len(found) / both + 0.4, 0.8), yticks=[], xlabel="difference of mean scores: ● sampled, ■ greedy actions")
         axes.margins(x=0.12)
         axes.spines["left"].set_visible(False)
 
@@ -126,7 +126,7 @@ def modes(study: Study, found: Sequence[tuple[str, str, str, Estimate]], command
         "; ".join(f"{soft} minus {hard}, {mode}: {say(estimate)}" for soft, hard, mode, estimate in found),
         command,
         draw,
-        0.9 + 0.58 * len(found) / len(MODES),
+        0.9 + 0.58 * len(found) / both,
         Table(f"{study.pair}-modes", "Both evaluation modes", "", ["soft arm", "hard arm", "actions", "difference"], found),
     )
 

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from harness.suite import Suite
-from reports.scores import MODES, Study
+from reports.scores import Study
 from reports.tables import NONE, Table, Value
 
 
@@ -19,11 +19,11 @@ def members(study: Study) -> Table:
             curves = study.curves[task, arm]
             for seed in study.suite.seeds:
                 if seed not in curves.seeds:
-                    rows.append([task, arm, seed, "missing", NONE, NONE, NONE, NONE])
+                    rows.append([task, arm, seed, "missing", *([NONE] * (2 + len(study.suite.modes)))])
                     continue
                 row = curves.seeds.index(seed)
                 fate = f"diverged at step {curves.steps[curves.diverged[row].argmax()]}" if curves.diverged[row, -1] else "finished"
-                finals = [f"{curves.returns[each][row, -1]:.2f}" for each in MODES]
+                finals = [f"{curves.returns[each][row, -1]:.2f}" for each in study.suite.modes]
                 score = f"{float(study.score(task, curves.returns[mode][row, -1])):.4f}"
                 chain = cell.manifest["members"][arm][str(seed)]["chain"]
                 rows.append([task, arm, seed, fate, *finals, score, chain[-1] if chain else NONE])
@@ -32,7 +32,7 @@ def members(study: Study) -> Table:
         "Every seed",
         "One row a training seed: what became of it, its final returns and score, and the hash of its final state "
         "(equal hashes mean bit-identical training).",
-        ["task", "arm", "seed", "status", "sampled return", "greedy return", "score", "final hash"],
+        ["task", "arm", "seed", "status", *(f"{each} return" for each in study.suite.modes), "score", "final hash"],
         rows,
     )
 
@@ -47,6 +47,8 @@ def arms(study: Study) -> Table:
         title = described[arm].get("title", "")
         rows.append([arm, "hard" if hard is None else "soft", hard or NONE, title, *(_plain(own.get(name)) for name in switches)])
     caption = "The last columns are the switches in which the arms differ; the lines that they act on are shown below."
+    if study.suite.imported is not None:
+        caption = "As the import file declares them; what the code of the arms is, and whether it differs in more, is not known here."
     return Table(f"{study.pair}-arms", "The arms", caption, ["arm", "kind", "compared with", "what it is", *switches], rows)
 
 
@@ -104,6 +106,34 @@ def provenance(study: Study) -> Table:
         "from a sidecar beside the results and are no part of them."
     )
     return Table(f"{study.pair}-provenance", "Versions and hardware", caption, columns, rows)
+
+
+def origins(study: Study) -> Table:
+    """Where imported runs come from: files with their SHA-256, what was logged, and the runs that were left out, with the reason."""
+    rows: list[list[Value]] = []
+    for task, cell in study.cells.items():
+        its = cell.manifest["imported"]
+        members = [(arm, int(seed), facts["imported"]) for arm, found in cell.manifest["members"].items() for seed, facts in found.items()]
+        for arm, seed, run in sorted(members, key=lambda member: (study.arms.index(member[0]), member[1])):
+            logged = f"{run['first']:,} to {run['last']:,}"
+            rows += [[task, arm, seed, "used", run["format"], logged, run["points"], *file] for file in sorted(run["files"].items())]
+        for run in its["left_out"]:
+            rows += [
+                [task, run["arm"], run["seed"], f"left out: {run['why']}", NONE, NONE, NONE, *file] for file in sorted(run["files"].items())
+            ]
+    first = next(iter(study.cells.values())).manifest["imported"]
+    smooth = (
+        "The values are used as they were logged" if first["smooth"] == 1 else f"A value is the mean of the last {first['smooth']} logged"
+    )
+    return Table(
+        f"{study.pair}-origins",
+        "Where the runs come from",
+        f"Read by `softbench import {study.suite.imported}` (SHA-256 of that file: {first['sha256']}). {smooth}; curves are interpolated "
+        "linearly at the declared steps, never beyond a run's own range. These runs were made elsewhere: nothing here retrained or "
+        "audited them.",
+        ["task", "arm", "seed", "status", "format", "steps logged", "points", "file", "SHA-256"],
+        rows,
+    )
 
 
 def audits(study: Study) -> Table:

@@ -10,6 +10,7 @@ Two rules live here and nowhere else:
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from harness.results import Cell, ResultsError, read_suite
+from harness.results import Cell, ResultsError, damages, read_suite
 from harness.suite import InputError, Suite
 from reports.statistics import Array
-
-MODES = ("sampled", "greedy")
 
 
 @dataclass(frozen=True)
@@ -98,6 +97,11 @@ class Study:
                     named = "all seeds" if len(missing) == len(self.suite.seeds) else f"seed{'s' * (len(missing) > 1)} " + _ranges(missing)
                     lines.append(f"{self.pair} on {task}, arm {arm}: {named} missing")
         return lines
+
+    @cached_property
+    def altered(self) -> dict[str, list[str]]:
+        """task -> where its files contradict each other, one line each (`harness.results.damages`)."""
+        return {task: damages(cell) for task, cell in self.cells.items()}
 
     @property
     def diverged(self) -> list[str]:
@@ -195,18 +199,18 @@ def _curves(suite: Suite, cell: Cell, arm: str) -> Curves:
     segments = range(1, int(cell.manifest["segments"]) + 1)
     if not seeds:
         empty = np.zeros((0, len(segments)))
-        return Curves([], np.zeros(0, np.int64), dict.fromkeys(MODES, empty), empty.astype(bool), empty[:, -1], empty)
+        return Curves([], np.zeros(0, np.int64), dict.fromkeys(suite.modes, empty), empty.astype(bool), empty[:, -1], empty)
     if len(rows) != len(seeds) * len(segments) or rows.duplicated(["seed", "segment"]).any():
         raise ResultsError(f"{cell.path / 'curves.parquet'}: arm {arm!r} does not have one row for every seed and segment")
 
     def grid(column: str) -> pd.DataFrame:
         return rows.pivot(index="seed", columns="segment", values=column).reindex(index=seeds, columns=segments)
 
-    sampled_and_greedy = {mode: grid(f"return_{mode}").to_numpy(np.float64) for mode in MODES}
-    finite = np.all([np.isfinite(values) for values in sampled_and_greedy.values()], axis=0)
+    measured = {mode: grid(f"return_{mode}").to_numpy(np.float64) for mode in suite.modes}
+    finite = np.all([np.isfinite(values) for values in measured.values()], axis=0)
     diverged = np.maximum.accumulate(grid("diverged").to_numpy(bool) | ~finite, axis=1)
     floor = suite.references[cell.task].low
-    returns = {mode: np.where(diverged, floor, values) for mode, values in sampled_and_greedy.items()}
+    returns = {mode: np.where(diverged, floor, values) for mode, values in measured.items()}
     training = np.where(diverged[:, -1], floor, grid("train_return").to_numpy(np.float64)[:, -1])
     entropy = np.where(diverged, 0.0, grid("entropy").to_numpy(np.float64))
     return Curves(seeds, grid("step").to_numpy(np.int64)[0], returns, diverged, training, entropy)

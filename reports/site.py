@@ -8,23 +8,26 @@ import json
 import re
 import subprocess
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import jinja2
 from markupsafe import Markup
 
 from harness.suite import InputError, Suite, load_suite, suite_names
-from reports import cards
+from reports import cards, coverage
 from reports.claims import METRICS, load_ledger, untestable
 from reports.figures import Picture
 from reports.mathml import mathml
-from reports.page import count, gather
+from reports.page import count, gather, remake
 from reports.studio import Studio
 from reports.tables import Table
 from reports.theory import read_theory
 from reports.verdicts import VERDICTS, verdicts
 
 CODE = ["algorithms", "harness", "suites", "reports", "pyproject.toml"]
+COVERAGE = Path("coverage/coverage.json")
 TEMPLATES = Path(__file__).parent / "templates"
 MOST_ROWS = 400
 """Rows of a table that a page shows; longer ones are in their CSV file alone."""
@@ -33,7 +36,8 @@ MOST_ROWS = 400
 def build(suites: list[str], out: Path, results: Path = Path("results")) -> list[Path]:
     """Write `out/index.html` and, per suite, `out/<suite>.html` and its downloads; return the pages' paths.
 
-    Where `results/theory/theory.json` is, also the page of the exact statements, `out/theory.html`.
+    Where `results/theory/theory.json` is, also the page of the exact statements, `out/theory.html`; where
+    `results/coverage/coverage.json` is, the page of the simulation that the intervals were tested by, `out/coverage.html`.
 
     `suites`: names; [] stands for every suite that has results. The index lists the suites of this call, and with [] also the claims
     of suites that wait for results.
@@ -49,6 +53,7 @@ def build(suites: list[str], out: Path, results: Path = Path("results")) -> list
         judged += _waiting(load_suite(name), studio)
     studio.draw()
     theory = read_theory(results)
+    simulated = _simulated(results / COVERAGE)
     environment = _environment()
     claims = cards.claims(judged, "claims", suites=True) if judged else None
     shared = {
@@ -58,6 +63,7 @@ def build(suites: list[str], out: Path, results: Path = Path("results")) -> list
         "claims": claims,
         "counts": cards.counts([card.verdict for _, card in judged]),
         "untestable": untestable(),
+        "findings": coverage.findings(simulated) if simulated else [],
     }
     files: dict[str, str | bytes] = {"index.html": environment.get_template("index.html").render(shared)}
     if claims:
@@ -71,15 +77,33 @@ def build(suites: list[str], out: Path, results: Path = Path("results")) -> list
     if theory:
         files["theory.html"] = environment.get_template("theory.html").render(shared)
         files |= _downloads("theory", [theory.misprints], [theory.overview, *theory.pictures])
+    if simulated:
+        tables, pictures = coverage.tables(simulated), coverage.pictures(simulated)
+        files["coverage.html"] = environment.get_template("coverage.html").render(
+            shared, tables=tables, pictures=pictures, command=coverage.COMMAND
+        )
+        files |= _downloads("coverage", tables, pictures)
     _write(out, files)
-    extra = [out / "theory.html"] if theory else []
+    extra = [out / f"{name}.html" for name, there in (("coverage", simulated), ("theory", theory)) if there]
     return [out / "index.html", *(out / f"{page.suite.name}.html" for page in pages), *extra]
+
+
+def _simulated(path: Path) -> dict[str, Any] | None:
+    """The record of `softbench coverage`; None where there is none. Raises InputError where it cannot be read."""
+    if not path.exists():
+        return None
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        coverage.findings(record)
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise InputError(f"{path}: cannot be read ({error}); write it anew: {coverage.COMMAND}") from error
+    return dict(record)
 
 
 def _waiting(suite: Suite, studio: Studio) -> list[tuple[Suite, cards.Card]]:
     """The claims of a suite that has no results yet."""
     registered = load_ledger(suite)
-    found = cards.ledger(suite, verdicts(registered, suite, []), studio) if registered else None
+    found = cards.ledger(suite, verdicts(registered, suite, []), partial(remake, suite), studio) if registered else None
     return [(suite, card) for card in found.cards] if found else []
 
 

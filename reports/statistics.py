@@ -50,24 +50,30 @@ def difference(soft: Array, hard: Array) -> Estimate:
     return _t_interval(float(soft.mean() - hard.mean()), [soft, hard])
 
 
-def standard_error(samples: Sequence[Array], seeds: int | None = None) -> tuple[float, float, str]:
-    """Standard error of the sum or difference of the means of `samples` ([n, T] each, tasks weighted equally), its degrees of
-    freedom, and "" or why there is none (then both are NaN or 0).
+def squared_error(samples: Sequence[Array], seeds: int | None = None) -> tuple[Array, Array]:
+    """Squared standard error `[...]` of the sum or difference of the means of `samples` ([..., n, T] each, tasks weighted equally), and
+    its degrees of freedom `[...]`.
 
     The variance is the sum over samples and tasks of s^2 / (n T^2); degrees of freedom by Welch-Satterthwaite over these terms
-    (Welch 1947; Satterthwaite 1946). With `seeds`, as it would be with that many seeds of the same spread in each sample.
+    (Welch 1947; Satterthwaite 1946); NaN where there is no variance. With `seeds`, as it would be with that many seeds of the same
+    spread in each sample. Every n must be at least 2.
     """
-    rows = [seeds or len(sample) for sample in samples]
-    if min(rows) < 2 or min(map(len, samples)) < 2:
+    tasks = samples[0].shape[-1]
+    rows = [seeds or sample.shape[-2] for sample in samples]
+    spread = [np.where(np.ptp(sample, axis=-2) == 0, 0.0, sample.var(axis=-2, ddof=1)) for sample in samples]
+    terms = np.concatenate([each / n for each, n in zip(spread, rows, strict=True)], axis=-1) / tasks**2
+    variance = terms.sum(axis=-1)
+    with np.errstate(invalid="ignore"):
+        shares = terms / variance[..., None]
+    return variance, 1.0 / (shares**2 / np.repeat(np.array(rows) - 1.0, tasks)).sum(axis=-1)
+
+
+def standard_error(samples: Sequence[Array], seeds: int | None = None) -> tuple[float, float, str]:
+    """Root of `squared_error` of `samples` ([n, T] each), its degrees of freedom, and "" or why there is none (then both are NaN)."""
+    if min(map(len, samples)) < 2 or (seeds or 2) < 2:
         return float("nan"), float("nan"), TOO_FEW
-    tasks = samples[0].shape[1]
-    spread = [np.where(np.ptp(sample, axis=0) == 0, 0.0, sample.var(axis=0, ddof=1)) for sample in samples]
-    terms = np.concatenate([each / n for each, n in zip(spread, rows, strict=True)]) / tasks**2
-    variance = float(terms.sum())
-    if variance == 0:
-        return 0.0, float("nan"), NO_VARIANCE
-    df = 1.0 / float(((terms / variance) ** 2 / np.repeat(np.array(rows) - 1.0, tasks)).sum())
-    return variance**0.5, df, ""
+    variance, df = squared_error(samples, seeds)
+    return (float(variance) ** 0.5, float(df), "") if variance else (float("nan"), float("nan"), NO_VARIANCE)
 
 
 def stream(*scores: Array) -> np.random.Generator:

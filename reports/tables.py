@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from reports import bootstrap, statistics
-from reports.scores import MODES, Study
+from reports.scores import Study
 from reports.statistics import Array, Estimate
 
 NONE = "—"
@@ -169,7 +169,7 @@ def modes(study: Study) -> list[tuple[str, str, str, Estimate]]:
     return [
         (soft, hard, mode, statistics.difference(study.matrix(soft, mode), study.matrix(hard, mode)))
         for soft, hard in study.comparisons
-        for mode in MODES
+        for mode in study.suite.modes
     ]
 
 
@@ -180,14 +180,17 @@ def returns(study: Study) -> Table:
         for arm in study.arms:
             curves = study.curves[task, arm]
             seeds = share(len(curves.seeds), len(study.suite.seeds))
-            means: list[Value] = [_mean(curves.returns[mode][:, -1]) for mode in MODES]
+            means: list[Value] = [_mean(curves.returns[mode][:, -1]) for mode in study.suite.modes]
             rows.append([task, arm, seeds, int(curves.diverged[:, -1].sum()), *means])
+    if study.suite.imported is None:
+        measured = f"of the last evaluation ({study.suite.evaluation.episodes} episodes a seed)"
+    else:
+        measured = "at the last declared step"
     return Table(
         f"{study.pair}-returns",
         "Final returns on each task",
-        f"Mean undiscounted return of the last evaluation ({study.suite.evaluation.episodes} episodes a seed) with its 95 % t interval "
-        "over seeds; a diverged seed counts at the floor.",
-        ["task", "arm", "seeds", "diverged", *(f"{mode} actions" for mode in MODES)],
+        f"Mean undiscounted return {measured} with its 95 % t interval over seeds; a diverged seed counts at the floor.",
+        ["task", "arm", "seeds", "diverged", *(f"{mode} actions" for mode in study.suite.modes)],
         rows,
     )
 

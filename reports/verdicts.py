@@ -14,11 +14,11 @@ from typing import Any
 
 import numpy as np
 
-from harness.results import damages
+from harness.errors import InputError, suggestion
 from harness.suite import Suite
 from reports.claims import Claim, Ledger, changes, load_ledger, tasks_of
 from reports.inference import Outcome, detectable, holm, seeds_needed, test
-from reports.scores import MODES, Curves, Study, read_studies
+from reports.scores import Curves, Study, read_studies
 from reports.statistics import Array
 
 SUPPORTED, REFUTED, INCONCLUSIVE, INVALID, NOT_MEASURED = "supported", "refuted", "inconclusive", "invalid", "not measured"
@@ -111,7 +111,7 @@ def judge(suite: Suite, results: Path) -> list[Verdict]:
 def verdicts(ledger: Ledger, suite: Suite, studies: list[Study]) -> list[Verdict]:
     """The verdicts of a ledger on what was read."""
     by_pair = {study.pair: study for study in studies}
-    found = {mode: [_measure(claim, ledger.level, suite, by_pair.get(claim.pair), mode) for claim in ledger.claims] for mode in MODES}
+    found = {mode: [measure(claim, ledger.level, suite, by_pair.get(claim.pair), mode) for claim in ledger.claims] for mode in suite.modes}
     judged = {mode: _correct(ledger, measured) for mode, measured in found.items()}
     final = []
     for number, verdict in enumerate(judged[suite.evaluation.primary]):
@@ -145,21 +145,22 @@ def _scores(metric: str, curves: Curves, scores: Array) -> Array:
     return -np.abs(final - np.median(final)) if metric == "spread" and len(final) else final
 
 
-def _measure(claim: Claim, level: float, suite: Suite, study: Study | None, mode: str) -> Verdict:
+def measure(claim: Claim, level: float, suite: Suite, study: Study | None, mode: str) -> Verdict:
     """The claim with its outcome, before any correction."""
     tasks, registered = tasks_of(claim, suite), len(suite.seeds)
     absent = [task for task in tasks if study is None or task not in study.cells]
     if study is None or absent:
         return Verdict(claim, level, NOT_MEASURED, f"There are no results yet for {', '.join(absent)}.", 0, registered)
     changed = tuple(dict.fromkeys(line for task in tasks for line in changes(claim, level, study.cells[task].manifest)))
-    altered = [line for task in tasks for line in damages(study.cells[task])]
+    altered = [line for task in tasks for line in study.altered[task]]
     if altered:
         return Verdict(
             claim, level, INVALID, f"The results were altered after they were written: {altered[0]}.", 0, registered, changed=changed
         )
     unknown = [arm for arm in (claim.arm, claim.against) if arm not in study.arms]
     if unknown:
-        return Verdict(claim, level, NOT_MEASURED, f"The results have no arm {unknown[0]}.", 0, registered, changed=changed)
+        where = f"suites/{suite.name}/claims.yaml: {claim.id}"
+        raise InputError(f"{where}: {unknown[0]!r} is no arm of these results{suggestion(unknown[0], study.arms)}")
     columns = [[metric(claim, study, task, arm, mode) for task in tasks] for arm in (claim.arm, claim.against)]
     seeds = [seed for seed in suite.seeds if all(seed in column for side in columns for column in side)]
     lost = tuple(_lost(claim, suite, study, tasks))

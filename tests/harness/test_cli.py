@@ -122,7 +122,7 @@ def test_no_word_at_all_shows_the_help(softbench):
     assert code == 0 and errors == "" and "Usage: softbench" in out and "train" in out
 
 
-@pytest.mark.parametrize("name", [None, "list", "train", "report", "bench"])
+@pytest.mark.parametrize("name", [None, "list", "train", "import", "report", "bench"])
 def test_every_help_has_an_example(softbench, name):
     code, out, _ = softbench(*filter(None, [name]), "--help")
     assert code == 0

@@ -72,7 +72,7 @@ def test_a_cell_depends_on_its_own_environments_alone():
 def test_stages_track_settings_code_and_stable_files_only():
     for path, text in pipeline.pipelines().items():
         stages = yaml.safe_load(text)["stages"]
-        for pair in set(stages) - {"site", "theory"}:
+        for pair in set(stages) - {"site", "theory", "coverage"}:
             stage = stages[pair]["do"]
             for cell in stages[pair]["foreach"].values():
                 deps = [dep.replace("${item.environment}", cell["environment"]) for dep in stage["deps"]]
@@ -88,6 +88,14 @@ def test_the_exact_statements_depend_on_the_code_that_they_check():
     assert {str(path.relative_to(ROOT)) for path in (ROOT / "suites/theory").glob("*.py")} <= set(stage["deps"])
     assert {"algorithms/maxent.py", "algorithms/returns.py", "algorithms/tabular.py", "harness/theory.py"} <= set(stage["deps"])
     assert not any(file.startswith(("reports/", "tests/")) for file in stage["deps"])
+
+
+def test_the_simulation_depends_on_the_statistics_that_it_checks():
+    stage = yaml.safe_load(pipeline.pipelines()[Path("dvc.yaml")])["stages"]["coverage"]
+    computing = ("statistics", "inference", "bootstrap", "sequential", "coverage")
+    assert sorted(stage["deps"]) == sorted(f"reports/{name}.py" for name in computing)
+    reached = set(provenance.reached([ROOT / "reports" / f"{name}.py" for name in computing[:-1]]))
+    assert {file for file in reached if file.startswith("reports/")} <= set(stage["deps"])
 
 
 def test_dvc_reads_the_pipelines():

@@ -59,7 +59,10 @@ def test_no_file_registers_nothing(folder: Path) -> None:
     assert registered(folder) == {}
 
 
-@pytest.mark.parametrize("content", ["claims: {", "claims: 3", "claims: [3]", "- a", "claims: [{id: 3}]"])
+NO_LEDGERS = ["claims: {", "claims: 3", "claims: [3]", "- a", "claims: [{id: 3}]", "claims: [{id: C4, pair: a2c, arm: a2c-prooper}]"]
+
+
+@pytest.mark.parametrize("content", NO_LEDGERS)
 def test_a_file_that_is_no_ledger_is_refused_before_training(folder: Path, content: str) -> None:
     write_claims(folder, content)
     with pytest.raises(InputError, match=r"small/claims\.yaml"):

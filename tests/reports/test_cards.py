@@ -66,7 +66,7 @@ def test_a_card_says_how_to_read_it_and_what_is_missing(judged: Path) -> None:
     better, worse, same, waits = (article(judged, name) for name in ("better", "worse", "same", "waits"))
     assert "a2c-proper is better than a2c-naive" in better and "Changed after" not in better
     assert "Changed after the runs began" in worse and "margin: was 0.0, is now 0.01" in unescape(worse)
-    assert re.search(r"softbench train classic --pair ppo --seeds 0-\d+", same)
+    assert re.search(r"softbench decide classic/same --max-seeds \d+", same)
     assert "sppo-40 on CartPole-v1, seed 3: missing" in same
     assert "was not registered when the runs began" not in waits and "So nothing is said about it" in waits
     for card in (better, worse, same):

@@ -149,11 +149,12 @@ def test_pages_are_self_contained(site: Path) -> None:
 def test_figures_say_what_they_show(site: Path) -> None:
     page = (site / "classic.html").read_text()
     figures = re.findall(r"<figure.*?</figure>", page, re.DOTALL)
-    assert len(figures) == 1 + 2 * 3 + 3
+    assert len(figures) == 1 + 2 * 5 + 3
     for figure in figures:
         assert re.search(r'role="img" aria-label="[^"]{20,}"', figure)
         assert re.search(r"<figcaption>\w.{40,}", figure)
         assert "softbench train classic" in figure
+        assert re.search(r"<summary>Data</summary>.*?<td>[^<]*\d", figure, re.DOTALL)
 
 
 def test_the_page_names_what_it_rests_on(site: Path) -> None:

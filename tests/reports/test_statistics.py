@@ -1,72 +1,17 @@
-"""Our statistics against rliable, scipy, hand-computed cases and simulation."""
+"""Our statistics against scipy, hand-computed cases and simulation."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
-from rliable import library, metrics
 from scipy import stats
 
-from reports import bootstrap, statistics
+from reports import statistics
 from reports.statistics import NO_VARIANCE, TOO_FEW, Array
 
 
 def scores(seed: int, n: int = 10, tasks: int = 3) -> Array:
     return np.random.default_rng(seed).normal(0.7, 0.3, (n, tasks))
-
-
-@pytest.mark.parametrize(("n", "tasks"), [(10, 3), (5, 1), (7, 2), (1, 4), (11, 26)])
-def test_points_equal_rliable(n: int, tasks: int) -> None:
-    matrix, other = scores(1, n, tasks), scores(2, n, tasks)
-    theirs = [
-        metrics.aggregate_iqm(matrix),
-        metrics.aggregate_median(matrix),
-        metrics.aggregate_mean(matrix),
-        metrics.aggregate_optimality_gap(matrix),
-    ]
-    assert [each.value for each in bootstrap.aggregates(matrix).values()] == pytest.approx(theirs, rel=1e-13)
-    chance = metrics.probability_of_improvement(matrix, other)
-    assert bootstrap.improvement(matrix, other).value == pytest.approx(chance, rel=1e-13)
-
-
-def test_ties_count_one_half_as_in_rliable() -> None:
-    soft, hard = np.array([[1.0], [1.0], [0.5]]), np.array([[1.0], [0.0]])
-    assert bootstrap.improvement(soft, hard).value == pytest.approx(metrics.probability_of_improvement(soft, hard)) == pytest.approx(4 / 6)
-
-
-def test_bootstrap_intervals_agree_with_rliable() -> None:
-    matrix, other = scores(1), scores(2)
-
-    def all_four(x: Array) -> Array:
-        return np.array(
-            [metrics.aggregate_iqm(x), metrics.aggregate_median(x), metrics.aggregate_mean(x), metrics.aggregate_optimality_gap(x)]
-        )
-
-    np.random.seed(0)
-    _, theirs = library.get_interval_estimates({"arm": matrix}, all_four, reps=5000)
-    ours = [[each.low, each.high] for each in bootstrap.aggregates(matrix).values()]
-    width = theirs["arm"][1] - theirs["arm"][0]
-    assert np.abs(np.array(ours, float).T - theirs["arm"]).max() < 0.05 * width.max()
-
-    _, chance = library.get_interval_estimates(
-        {"pair": [matrix, other]}, lambda x, y: np.array([metrics.probability_of_improvement(x, y)]), reps=1000
-    )
-    found = bootstrap.improvement(matrix, other)
-    assert [found.low, found.high] == pytest.approx(chance["pair"][:, 0].tolist(), abs=0.03)
-
-
-def test_profile_agrees_with_rliable() -> None:
-    matrix, thresholds = scores(3), np.linspace(0, 1, 11)
-    np.random.seed(0)
-    shares, bands = library.create_performance_profile({"arm": matrix}, thresholds, reps=2000)
-    share, low, high = bootstrap.profile(matrix, thresholds)
-    assert share == pytest.approx(shares["arm"])
-    assert np.abs(np.stack([low, high]) - bands["arm"]).mean() < 0.007
-
-
-def test_bootstrap_is_keyed_by_the_scores() -> None:
-    assert bootstrap.aggregates(scores(1)) == bootstrap.aggregates(scores(1))
-    assert bootstrap.aggregates(scores(1))["Mean"] != bootstrap.aggregates(scores(1) + 1e-9)["Mean"]
 
 
 def test_difference_on_one_task_is_welch() -> None:
@@ -102,9 +47,6 @@ def test_undefined_intervals_are_named() -> None:
     assert statistics.difference(one, scores(1, 5, 2)).why == TOO_FEW
     assert statistics.mean_interval(same[:, 0]).why == NO_VARIANCE
     assert statistics.mean_interval(one[:, 0]).why == TOO_FEW
-    assert {each.why for each in bootstrap.aggregates(same).values()} == {NO_VARIANCE}
-    assert {each.why for each in bootstrap.aggregates(one).values()} == {TOO_FEW}
-    assert bootstrap.improvement(one, same).why == TOO_FEW
     assert statistics.difference(same, scores(1, 5, 2)).low is not None
     with pytest.raises(ValueError, match="no values"):
         statistics.mean_interval(np.zeros(0))

@@ -1,0 +1,100 @@
+"""`softbench decide`: looks as planned, the seeds of an ordinary run, and nothing trained twice."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+import yaml
+from small_suite import CELL, Here, train_here, write_suite
+
+from harness import decide as deciding
+from harness import training
+from harness.errors import InputError
+from reports import sequential
+
+pytestmark = pytest.mark.usefixtures("no_sync")
+RESULTS = Path("results")
+CLAIM = {
+    "id": "C4",
+    "statement": "proper is not worse",
+    "source": "a paper",
+    "pair": "a2c",
+    "arm": "a2c-proper",
+    "against": "a2c-naive",
+    "test": "non-inferiority",
+    "margin": 0.9,
+    "reason": "for a test",
+}
+
+
+@pytest.fixture
+def decide(tmp_path, monkeypatch):
+    """Decide a claim in a small suite, in this process: (verdict, file's content, looks, members trained at each look)."""
+    monkeypatch.chdir(tmp_path)
+    write_suite(tmp_path)
+    torch.set_num_threads(1)
+
+    def run(most=10, **changes):
+        (tmp_path / "suites" / "small" / "claims.yaml").write_text(yaml.safe_dump({"claims": [{**CLAIM, **changes}]}))
+        looks, trained = [], []
+
+        def train(plans):
+            events = []
+            complete = training.run(plans, 1, events.append, Here)
+            trained.append(events[0]["members"])
+            return complete
+
+        verdict, path = deciding.decide("C4", sequential.blocks(5, 5, most), RESULTS, train, looks.append)
+        return verdict, path, looks, trained
+
+    return run
+
+
+def test_a_clear_claim_is_decided_at_the_first_look(decide):
+    verdict, path, looks, trained = decide()
+    assert verdict == "supported" and [look.seeds for look in looks] == [5] and trained == [10]
+    content = json.loads(path.read_text())
+    levels = sequential.plan([5, 10], 0.025)
+    assert content["plan"] == [{"seeds": 5, "nominal": levels[0]}, {"seeds": 10, "nominal": levels[1]}]
+    assert looks[0].p is not None and looks[0].p <= levels[0] and content["looks"][0]["p"] == looks[0].p
+
+
+def test_an_open_claim_goes_to_the_most_seeds_and_adds_only_blocks(decide):
+    verdict, path, looks, trained = decide(test="equivalence", margin=1e-6)
+    assert verdict in ("inconclusive", "refuted") and [look.seeds for look in looks] == [5, 10] and trained == [10, 10]
+    assert len(json.loads(path.read_text())["looks"]) == 2
+
+
+def test_a_claim_against_all_evidence_is_refuted(decide):
+    assert decide(test="superiority", margin=0.9, effect=0.95)[0] == "refuted"
+
+
+def test_seeds_are_those_of_an_ordinary_run_and_shared_with_it(decide):
+    train_here(RESULTS, seeds=list(range(5)))
+    _, _, _, trained = decide()
+    assert trained == [0], "their checkpoints are there"
+    ours, theirs = (pd.read_parquet(folder / CELL / "curves.parquet") for folder in (RESULTS / "sequential", RESULTS))
+    pd.testing.assert_frame_equal(ours, theirs)
+
+
+def test_a_claim_of_several_suites_must_be_named_in_full(decide, tmp_path):
+    decide()
+    other = yaml.safe_load((tmp_path / "suites/small/suite.yaml").read_text())
+    (tmp_path / "suites" / "other").mkdir()
+    (tmp_path / "suites/other/suite.yaml").write_text(yaml.safe_dump({**other, "name": "other"}))
+    (tmp_path / "suites/other/claims.yaml").write_text(yaml.safe_dump({"claims": [CLAIM]}))
+    with pytest.raises(InputError, match="in several ledgers; say which: other/C4, small/C4"):
+        deciding.find_claim("C4")
+    assert deciding.find_claim("small/C4")[0].name == "small"
+
+
+def test_a_failed_cohort_decides_nothing(decide, monkeypatch):
+    monkeypatch.setattr(
+        Here, "run", lambda self, jobs: iter([{"event": "failed", "reason": "x", "job": job, "attempts": 3} for job in jobs])
+    )
+    verdict, path, looks, _ = decide()
+    assert verdict is None and looks == [] and not path.exists()

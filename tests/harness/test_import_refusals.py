@@ -1,0 +1,253 @@
+"""Logs and import files that are wrong, damaged or hostile: one line that names file and field, and nothing is executed."""
+
+from __future__ import annotations
+
+import io
+import re
+import struct
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from imported_logs import one_line, rows, runs_of, table, write_all, write_import, write_monitor, write_tensorboard
+
+from harness.errors import InputError
+from harness.imports import readers
+
+
+@pytest.fixture(autouse=True)
+def _own_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+WRONG_TABLES = [
+    (rows("dqn"), r"table\.csv: unknown arm 'dqn'.* Known: a2c, ppo"),
+    (rows(task="CartPole-v0"), r"table\.csv: unknown task 'CartPole-v0'; did you mean 'CartPole-v1'\?"),
+    (rows(seed="one"), r"table\.csv: seed: 'one' is no integer"),
+    (rows(seed=-1), r"table\.csv: seed: '-1' is no integer"),
+    (rows(seed=10**9), r"table\.csv: seed: '1000000000' is no integer from 0 to 999,999,999"),
+    (rows(seed="²"), r"table\.csv: seed: '²' is no integer"),
+    (rows(seed="1.5"), r"table\.csv: seed: '1\.5' is no integer"),
+    (rows(seed=""), r"table\.csv: seed: is empty in a row"),
+    (rows(steps=(0, 10, 9)), r"table\.csv: arm ppo, task CartPole-v1, seed 0: step: 9 comes after 10; steps must rise"),
+    (rows() + rows(), r"seed 0: step: 0 comes after 20"),
+    (rows(steps=(0, 10, 10)), "step: 10 comes after 10"),
+    (rows(steps=(0, "x", 10)), r"table\.csv: step: could not convert .* 'x'"),
+    (rows(steps=(0, np.inf, 10)), "step: a step is no number from 0"),
+    (rows(steps=(-1, 0, 10)), "step: a step is no number from 0"),
+    (rows(returns=(1, "much", 2)), r"table\.csv: return: could not convert .* 'much'"),
+]
+
+
+@pytest.mark.parametrize(("logs", "message"), WRONG_TABLES, ids=[message[-30:] for _, message in WRONG_TABLES])
+def test_a_wrong_table_gets_one_line(logs, message):
+    assert re.search(message, one_line(table(logs)))
+
+
+def test_steps_of_an_episodic_log_may_repeat_and_not_fall():
+    for last, message in [(6, None), (5, "long.csv: arm ppo, task T, seed 1: step: 5 comes after 6; steps must not fall")]:
+        Path("long.csv").write_text(f"run,global_step,charts/episodic_return\nT__ppo__1__1,6,1\nT__ppo__1__1,{last},2\n")
+        tasks = {"T": {"low": 0, "high": 1, "source": ""}}
+        config = write_import(Path(), tasks=tasks, runs=[{"format": "wandb-long", "files": "long.csv"}])
+        if message is None:
+            assert [run.returns.tolist() for run in runs_of(config)] == [[2.0]]
+        else:
+            assert one_line(config) == message
+
+
+def test_the_same_run_in_two_files_is_refused():
+    table(rows(), path="b.csv")
+    table(rows(), path="a.csv")
+    message = one_line(write_import(Path(), runs=[{"format": "tidy", "files": "*.csv"}], smooth=None))
+    assert message == "b.csv: arm ppo, task CartPole-v1, seed 0 appears twice; the other is in a.csv"
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"arm,task,seed,step\nppo,CartPole-v1,0,1\n", r"table\.csv: column 'return' is missing; it has: arm, task, seed, step"),
+        (b"", r"table\.csv: is truncated: its last line has no end"),
+        (b"arm,task,seed,step,return\nppo,\xff,0,1,2\n", r"table\.csv: is no CSV file, or damaged: .*UTF8"),
+        (b"\n", r"table\.csv: is no CSV file, or damaged: .*Empty CSV"),
+        (b"arm,task,seed,step,return\nppo,CartPole-v1,0,1,2\nppo,CartPole-v1,0,2\n", r"table\.csv: .*Row #3: Expected 5 columns, got 4"),
+        (b"arm,task,seed,step,return\nppo,CartPole-v1,0,1,2\nppo,CartPole-v1,0,20", r"table\.csv: is truncated: its last line has no end"),
+        (b"arm,task,seed,step,return,step\nppo,CartPole-v1,0,1,2,3\n", r"table\.csv: column 'step' is there twice"),
+        (b"arm,task,seed,step,return\nppo,CartPole-v1,0,1,2,3,4,5\n", r"table\.csv: .*Expected 5 columns, got 8"),
+        (b"arm,task,seed,step,return\n", r"table\.csv: holds no run"),
+    ],
+)
+def test_a_file_that_is_no_table_gets_one_line(content, message):
+    path = table(rows())
+    Path("table.csv").write_bytes(content)
+    assert re.search(message, one_line(path))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"actions": None}, "actions: Field required"),
+        ({"runs": [{"format": "sb3", "files": "*"}]}, r"runs\.0: .*'sb3'.*'sb3-monitor'"),
+        ({"runs": [{"format": "tidy", "files": "../*.csv"}]}, r"runs\.0\.tidy\.files: must be a path below the folder"),
+        ({"runs": [{"format": "tidy", "files": "/etc/passwd"}]}, r"files: must be a path below the folder"),
+        ({"runs": [{"format": "tidy", "files": "{arms}.csv"}]}, r"files: \{arms\} is no placeholder; allowed: \{arm\}"),
+        ({"runs": [{"format": "tidy", "files": "{arm}{seed}.csv"}]}, "files: placeholders and stars must have something between"),
+        ({"runs": [{"format": "tidy", "files": "none.csv"}]}, r"runs\.0\.files: 'none\.csv' matches no file in"),
+        ({"runs": [{"format": "tidy", "files": "*", "rename": {"x": "dqn"}}]}, r"runs\.0\.rename\.x: unknown arm or task 'dqn'"),
+        ({"runs": [{"format": "sb3-monitor", "files": "*"}], "smooth": None}, r"smooth: is missing: sb3-monitor holds single episodes"),
+        ({"grid": {"first": 0, "last": 1, "points": 3}}, r"grid: last must be at least first \+ points - 1 = 2"),
+        ({"arms": {"a": {"soft": True}}}, "arms: at least one must be hard"),
+        ({"arms": {"a": {"soft": False}, "b": {"soft": True, "hard": "c"}}}, r"arms\.b\.hard: 'c' is no hard arm\. Known: a"),
+        ({"arms": {"../a": {"soft": False}}}, r"arms\.\.\./a\.\[key\]: "),
+        ({"tasks": {"T": {"low": 1, "high": 1, "source": ""}}}, r"tasks\.T: low and high must differ"),
+        (
+            {"tasks": {task: {"low": 0, "high": 1, "source": ""} for task in ("A/B", "A_B")}},
+            r"tasks\.A/B: another task has the same folder",
+        ),
+        ({"name": "../x"}, "name: String should match"),
+        ({"colour": 1}, "colour: unknown field"),
+    ],
+)
+def test_a_wrong_import_file_gets_one_line(changes, message):
+    table(rows())
+    said = one_line(write_import(Path(), **changes))
+    assert re.search(message, said) and (said.startswith("import.yaml: ") or "matches no file" in said), said
+
+
+def test_yaml_aliases_are_refused():
+    Path("import.yaml").write_text("name: &a x\ntitle: *a\n")
+    assert "aliases (*name) are not allowed" in one_line(Path("import.yaml"))
+
+
+def test_damaged_event_files():
+    write_tensorboard(Path("runs/1"), range(0, 100, 10), range(10))
+    (path,) = Path("runs/1").iterdir()
+    whole = path.read_bytes()
+    config = write_import(Path(), arms={"ppo": {"soft": False}}, runs=[{"format": "tensorboard", "files": "runs/{seed}/events*"}])
+    assert len(runs_of(config)[0].steps) == 10
+    flipped = bytearray(whole)
+    flipped[len(whole) // 2] ^= 1
+    huge = bytearray(whole)
+    huge[:8] = struct.pack("<Q", 2**62)
+    for content in (whole[:-1], whole[:-20], bytes(flipped), bytes(huge), b"", b"no events at all, but text"):
+        path.write_bytes(content)
+        assert re.search(rf"{path.name}: is truncated or damaged after [0-9,]+ of {len(content):,} bytes", one_line(config))
+    path.write_bytes(whole)
+    other = [{"format": "tensorboard", "files": "runs/{seed}/events*", "tag": "charts/episodic_returns"}]
+    message = one_line(write_import(Path(), arms={"ppo": {"soft": False}}, runs=other))
+    assert "tag: 'charts/episodic_returns' is missing; did you mean 'charts/episodic_return'?" in message
+
+
+def test_damaged_monitor_files():
+    path = Path("0.monitor.csv")
+    write_monitor(path, [10, 10], [1, 2])
+    whole = path.read_bytes()
+    config = write_import(Path(), arms={"ppo": {"soft": False}}, runs=[{"format": "sb3-monitor", "files": "{seed}.monitor.csv"}])
+    assert len(runs_of(config)[0].steps) == 2
+    for content, message in [
+        (whole[:-3], "is truncated: its last line has no end"),
+        (whole.replace(b"#", b""), "line 1 is not Monitor's"),
+        (whole.replace(b"r,l,t", b"r,n,t"), "column 'l' is missing; it has: r, n, t"),
+        (whole.replace(b",10,", b",-5,"), "l: the length of an episode must be at least 1"),
+        (whole.replace(b",10,", b",ten,"), "l: could not convert"),
+        (b"", "line 1 is not Monitor's"),
+    ]:
+        path.write_bytes(content)
+        assert f"0.monitor.csv: {message}" in one_line(config)
+
+
+def npz(**arrays) -> bytes:
+    file = io.BytesIO()
+    np.savez(file, **arrays)
+    return file.getvalue()
+
+
+class Boom:
+    """Runs code when it is unpickled."""
+
+    def __reduce__(self):
+        return (Path("executed").touch, ())
+
+
+def test_hostile_and_damaged_npz_files():
+    path = Path("0.npz")
+    config = write_import(Path(), arms={"ppo": {"soft": False}}, runs=[{"format": "sb3-evaluations", "files": "{seed}.npz"}])
+    good = npz(timesteps=[1, 2], results=[[1.0, 2.0], [3.0, 4.0]])
+    lying = io.BytesIO()
+    with zipfile.ZipFile(lying, "w") as archive:
+        header = io.BytesIO()
+        np.lib.format.write_array_header_1_0(header, {"descr": "<f8", "fortran_order": False, "shape": (10**12,)})
+        archive.writestr("timesteps.npy", header.getvalue())
+        archive.writestr("results.npy", b"")
+    bomb = io.BytesIO()
+    with zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("timesteps.npy", bytes(readers.MOST_BYTES + 1))
+    ragged = np.array([[1.0], [1.0, 2.0]], dtype=object)
+    for content, message in [
+        (npz(timesteps=[1, 2], results=ragged), "results: holds Python objects"),
+        (npz(timesteps=np.array([Boom()], dtype=object), results=[[1.0]]), "timesteps: holds Python objects"),
+        (npz(timesteps=[1, 2]), "results: is missing"),
+        (npz(timesteps=[1, 2], results=[[1.0]]), r"results: has the shape [1, 1], must be [2, episodes]"),
+        (npz(timesteps=["a", "b"], results=[[1.0], [2.0]]), "timesteps: holds <U1, must be numbers"),
+        (lying.getvalue(), "timesteps: has the shape [1000000000000] and 0 bytes"),
+        (bomb.getvalue(), "timesteps: unpacks to 268,435,457 bytes; at most 268,435,456 are read"),
+        (good[:-30], "is no .npz file, or damaged: "),
+        (b"text", "is no .npz file, or damaged: "),
+    ]:
+        path.write_bytes(content)
+        assert f"0.npz: {message}" in one_line(config)
+    assert not Path("executed").exists()
+    path.write_bytes(good)
+    assert runs_of(config)[0].returns.tolist() == [1.5, 3.5]
+
+
+def test_big_files_parquet_bombs_and_links_out_of_the_folder():
+    path = table(rows())
+    with open("table.csv", "r+b") as file:
+        file.truncate(readers.MOST_BYTES + 1)
+    assert "table.csv: has 268,435,457 bytes; at most 268,435,456 are read" in one_line(path)
+    many = pd.DataFrame({"arm": "ppo", "task": "CartPole-v1", "seed": 0, "step": np.zeros(3_000_000), "return": 0.0})
+    many.to_parquet("table.parquet")
+    assert Path("table.parquet").stat().st_size < 100_000
+    parquet = write_import(Path(), runs=[{"format": "tidy", "files": "*.parquet"}], smooth=None)
+    assert re.search(r"table\.parquet: has 3,000,000 rows .* too much for one file", one_line(parquet))
+    Path("table.parquet").write_bytes(b"PAR1 no")
+    assert "table.parquet: is no Parquet file, or damaged: " in one_line(parquet)
+    Path("inner").mkdir()
+    Path("inner/out.csv").symlink_to(Path("table.csv").resolve())
+    inner = write_import(Path("inner"), runs=[{"format": "tidy", "files": "*.csv"}], smooth=None)
+    assert one_line(inner) == "inner/out.csv: leads out of the folder inner"
+    Path("inner/out.csv").rename("inner/\n.csv")
+    assert one_line(inner) == "'inner/\\n.csv': a file's name must be printable"
+
+
+@pytest.mark.parametrize(
+    ("entry", "broken"),
+    [
+        ({"format": "tensorboard", "files": "runs/{task}__{arm}__{seed}__*/events*"}, "runs/*__ppo__1__*/events*"),
+        ({"format": "sb3-monitor", "files": "logs/{arm}/{task}/seed{seed}/monitor.csv"}, "logs/ppo/*/seed1/monitor.csv"),
+        ({"format": "sb3-evaluations", "files": "logs/{arm}/{task}/seed{seed}/*.npz"}, "logs/ppo/*/seed1/*.npz"),
+        ({"format": "wandb-long", "files": "exports/long.csv", "columns": {"run": "name"}}, "exports/long.csv"),
+        ({"format": "wandb-wide", "files": "exports/wide.csv"}, "exports/wide.csv"),
+        ({"format": "tidy", "files": "table.csv", "columns": {"arm": "algo", "task": "env_id"}}, "table.csv"),
+        ({"format": "tidy", "files": "table.parquet", "columns": {"arm": "algo", "task": "env_id"}}, "table.parquet"),
+    ],
+    ids=lambda value: value["files"][-8:] if isinstance(value, dict) else "",
+)
+def test_whatever_bytes_are_flipped_or_lost_there_is_one_line_or_runs(entry, broken):
+    write_all(Path())
+    pd.read_csv("table.csv").to_parquet("table.parquet")
+    (path,) = Path().glob(broken)
+    whole, config = path.read_bytes(), write_import(Path(), runs=[entry])
+    draw, messages = np.random.default_rng(0), []
+    for _ in range(40):
+        content = np.frombuffer(whole, np.uint8).copy()
+        where = draw.integers(min(len(whole), draw.choice([100, len(whole)])), size=3)
+        content[where] = draw.integers(256, size=3)
+        path.write_bytes(content.tobytes()[: draw.choice([len(whole), where[0]], p=[0.8, 0.2])])
+        try:
+            runs_of(config)
+        except InputError as error:
+            messages.append(str(error))
+    assert len(messages) > 20 and all("\n" not in message and len(message) < 500 for message in messages)

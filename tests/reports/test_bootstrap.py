@@ -1,0 +1,131 @@
+"""The bootstrap against rliable: points, intervals, bands, speed."""
+
+from __future__ import annotations
+
+import resource
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from rliable import library, metrics
+
+from reports import bootstrap
+from reports.statistics import NO_VARIANCE, TOO_FEW, Array, stream
+
+
+def scores(seed: int, n: int = 10, tasks: int = 3) -> Array:
+    return np.random.default_rng(seed).normal(0.7, 0.3, (n, tasks))
+
+
+def all_four(x: Array) -> Array:
+    return np.array([metrics.aggregate_iqm(x), metrics.aggregate_median(x), metrics.aggregate_mean(x), metrics.aggregate_optimality_gap(x)])
+
+
+def theirs(data: dict, of: Callable, reps: int) -> Array:
+    """rliable's intervals `[2, ...]` of one arm or pair. It ignores `random_state`: only numpy's global generator makes it repeat."""
+    np.random.seed(0)
+    return np.asarray(next(iter(library.get_interval_estimates(data, of, reps=reps)[1].values())))
+
+
+@pytest.mark.parametrize(("n", "tasks"), [(10, 3), (5, 1), (7, 2), (1, 4), (11, 26)])
+def test_points_equal_rliable(n: int, tasks: int) -> None:
+    matrix, other = scores(1, n, tasks), scores(2, n, tasks)
+    assert [each.value for each in bootstrap.aggregates(matrix).values()] == pytest.approx(all_four(matrix), rel=1e-13)
+    chance = metrics.probability_of_improvement(matrix, other)
+    assert bootstrap.improvement(matrix, other).value == pytest.approx(chance, rel=1e-13)
+
+
+def test_ties_count_one_half_as_in_rliable() -> None:
+    soft, hard = np.array([[1.0], [1.0], [0.5]]), np.array([[1.0], [0.0]])
+    assert bootstrap.improvement(soft, hard).value == pytest.approx(metrics.probability_of_improvement(soft, hard)) == pytest.approx(4 / 6)
+
+
+@pytest.mark.parametrize(("n", "m", "tasks"), [(10, 10, 3), (7, 4, 1), (32, 8, 4), (300, 5, 2)])
+def test_each_resample_is_the_aggregate_of_its_own_scores(n: int, m: int, tasks: int) -> None:
+    """The counts, written out as score matrices, give the same numbers: two matrices at once, arms of different size, ties."""
+    arms = np.round(np.stack([scores(1, n, tasks), scores(2, n, tasks)]), 1)
+    others = np.round(np.stack([scores(3, m, tasks), scores(4, m, tasks)]), 1)
+    counts, of_others = (next(bootstrap.draw((rows, tasks), 20, stream(scores(5)))) for rows in (n, m))
+    assert counts.sum(axis=1).tolist() == [[n] * 20] * tasks
+
+    def written_out(matrices: Array, counts: Array, b: int) -> Array:
+        return np.stack([np.repeat(matrices[:, :, t], counts[t, :, b], axis=1) for t in range(tasks)], axis=2)
+
+    found = bootstrap.resampled_aggregates(arms, counts)
+    chance = bootstrap.resampled_improvement(arms, others, counts, of_others)
+    for b in range(20):
+        resample, against = written_out(arms, counts, b), written_out(others, of_others, b)
+        for name, of in bootstrap.AGGREGATES.items():
+            assert found[name][:, b] == pytest.approx(of(resample), abs=1e-6), name
+        for k in range(2):
+            assert chance[k, b] == pytest.approx(metrics.probability_of_improvement(resample[k], against[k]), rel=1e-12)
+
+
+def test_every_seed_is_drawn_equally_often_and_independently() -> None:
+    counts = np.concatenate(list(bootstrap.draw((4, 2), 20_000, stream(scores(1)))), axis=2)
+    assert counts.mean(axis=2) == pytest.approx(1, abs=0.03)
+    assert counts.var(axis=2) == pytest.approx(3 / 4, abs=0.03)  # binomial(4, 1/4)
+    assert np.corrcoef(counts[0, 0], counts[0, 1])[0, 1] == pytest.approx(-1 / 3, abs=0.03)  # multinomial within a task
+    assert np.corrcoef(counts[0, 0], counts[1, 0])[0, 1] == pytest.approx(0, abs=0.03)  # tasks on their own
+
+
+def test_intervals_agree_with_rliable() -> None:
+    matrix, other = scores(1), scores(2)
+    expected = theirs({"arm": matrix}, all_four, 5000)
+    ours = [[each.low, each.high] for each in bootstrap.aggregates(matrix).values()]
+    width = expected[1] - expected[0]
+    assert np.abs(np.array(ours, float).T - expected).max() < 0.05 * width.max()
+
+    chance = theirs({"pair": [matrix, other]}, lambda x, y: np.array([metrics.probability_of_improvement(x, y)]), 1000)
+    found = bootstrap.improvement(matrix, other)
+    assert [found.low, found.high] == pytest.approx(chance[:, 0].tolist(), abs=0.03)
+
+
+def test_iqm_curve_agrees_with_rliable() -> None:
+    curves = np.cumsum(np.random.default_rng(1).normal(0.1, 0.1, (8, 2, 5)), axis=2)
+    found = bootstrap.iqm_curve(curves)
+    expected = theirs({"arm": curves}, lambda x: np.array([metrics.aggregate_iqm(x[..., k]) for k in range(5)]), 2000)
+    assert [each.value for each in found] == pytest.approx([metrics.aggregate_iqm(curves[..., k]) for k in range(5)], rel=1e-13)
+    ours = np.array([[each.low, each.high] for each in found], float).T
+    assert np.abs(ours - expected).max() < 0.05 * (expected[1] - expected[0]).max()
+
+
+def test_profile_agrees_with_rliable() -> None:
+    matrix, thresholds = scores(3), np.linspace(0, 1, 11)
+    np.random.seed(0)
+    shares, bands = library.create_performance_profile({"arm": matrix}, thresholds, reps=2000)
+    share, low, high = bootstrap.profile(matrix, thresholds)
+    assert share == pytest.approx(shares["arm"])
+    assert np.abs(np.stack([low, high]) - bands["arm"]).mean() < 0.007
+    at_a_score = np.array([0.2, 0.5, 0.8])
+    assert bootstrap.profile(np.array([[0.5], [0.8]]), at_a_score)[0].tolist() == [1, 0.5, 0]  # strictly above
+
+
+def test_the_bootstrap_is_keyed_by_the_scores() -> None:
+    assert bootstrap.aggregates(scores(1)) == bootstrap.aggregates(scores(1))
+    assert bootstrap.aggregates(scores(1))["Mean"] != bootstrap.aggregates(scores(1) + 1e-9)["Mean"]
+
+
+def test_undefined_intervals_are_named() -> None:
+    same, one = np.full((5, 2), 0.1 + 0.2), scores(1, 1, 2)
+    assert {each.why for each in bootstrap.aggregates(same).values()} == {NO_VARIANCE}
+    assert {each.why for each in bootstrap.aggregates(one).values()} == {TOO_FEW}
+    assert bootstrap.improvement(one, same).why == TOO_FEW
+    varied = np.stack([same, scores(1, 5, 2)], axis=2)
+    assert [each.why for each in bootstrap.iqm_curve(varied)] == [NO_VARIANCE, ""]
+
+
+def test_it_is_much_faster_than_rliable() -> None:
+    """The slow test on small scores: 50,000 of our resamples against 40 of theirs, scaled."""
+    found = bootstrap.speeds([40], seeds=5, tasks=4, checkpoints=5)
+    assert sum(each.scaled for each in found) > 25 * sum(each.ours for each in found)
+
+
+@pytest.mark.slow
+def test_it_is_50_times_faster_than_rliable() -> None:
+    """2 arms x 10 seeds x 26 tasks, 50 checkpoints, 50,000 resamples, one core; rliable's loop is timed at 60 and 240 and scaled."""
+    found = bootstrap.speeds([60, 240])
+    assert bootstrap.RESAMPLES == 50_000
+    assert sum(each.theirs[240] for each in found) == pytest.approx(4 * sum(each.theirs[60] for each in found), rel=0.4)  # linear
+    assert sum(each.scaled for each in found) > 50 * sum(each.ours for each in found)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss < 1_000_000  # kB

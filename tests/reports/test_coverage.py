@@ -1,0 +1,120 @@
+"""The simulation of coverage and of false verdicts: what it finds, and how it is told."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from reports import coverage
+from reports.coverage import DISTRIBUTIONS, LOOKS, SEEDS, TASKS, TRUTHS
+
+
+@pytest.fixture(scope="module")
+def record() -> dict[str, Any]:
+    return coverage.run(400, seed=1)
+
+
+def share(record: dict[str, Any], interval: str, n: int, distribution: str, tasks: int = 1) -> float:
+    [found] = [
+        each["coverage"]
+        for each in record["coverage"]
+        if (each["interval"], each["n"], each["distribution"], each["tasks"]) == (interval, n, distribution, tasks)
+    ]
+    return float(found)
+
+
+def test_the_record_is_complete_and_json(record: dict[str, Any]) -> None:
+    assert json.loads(json.dumps(record)) == record
+    # Three t intervals and five of the bootstrap for each number of tasks, sign flips on one task.
+    assert len(record["coverage"]) == len(SEEDS) * len(DISTRIBUTIONS) * (8 * len(TASKS) + 1)
+    cases = sum(len(truths) for truths in TRUTHS.values())
+    assert len(record["rates"]) == 3 * len(SEEDS) * len(DISTRIBUTIONS) * cases
+    assert len(record["sequential"]) == 2 * len(DISTRIBUTIONS) * cases
+    for each in record["rates"] + record["sequential"]:
+        assert 0 <= each["supported"] + each["refuted"] <= 1
+
+
+def test_the_same_seed_gives_the_same_record_and_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(coverage, "SEEDS", (5,))
+    monkeypatch.setattr(coverage, "DISTRIBUTIONS", {"normal": DISTRIBUTIONS["normal"]})
+    assert coverage.run(50, seed=1) == coverage.run(50, seed=1) != coverage.run(50, seed=2)
+    monkeypatch.setattr(coverage, "run", lambda: coverage_of_a_moment)
+    coverage_of_a_moment = {"coverage": []}
+    assert json.loads(coverage.write(tmp_path / "new").read_text()) == coverage_of_a_moment
+
+
+@pytest.mark.parametrize(("distribution", "spread"), [("normal", 0.25), ("skewed", 0.25), ("bimodal", 0.255)])
+def test_distributions_have_the_mean_that_intervals_are_held_to(distribution: str, spread: float) -> None:
+    many = DISTRIBUTIONS[distribution](np.random.default_rng(1), (400_000, 1))
+    assert (many.mean(), many.std()) == pytest.approx((0.8, spread), abs=0.002)
+    truths = coverage._truths(many)
+    inner = np.sort(many[:, 0])[100_000:300_000]
+    assert (truths["IQM"], truths["Mean"]) == pytest.approx((inner.mean(), many.mean()), abs=0.002)
+    assert truths["Optimality gap"] == pytest.approx((1 - np.minimum(many, 1)).mean())
+
+
+def test_t_intervals_cover_and_the_bootstrap_is_too_narrow() -> None:
+    """The figures that docs and captions give: 95 % from the Welch interval, 85 % and 90 % from the bootstrap with 5 and 10 seeds."""
+    generator, normal = np.random.default_rng(3), DISTRIBUTIONS["normal"]
+    for n, expected in [(5, 0.85), (10, 0.90)]:
+        claimed, against = normal(generator, (2000, n, 1)), normal(generator, (2000, n, 1))
+        for each in coverage._t_intervals(claimed, against):
+            assert each["coverage"] == pytest.approx(0.95, abs=0.016)
+        found = {each["interval"]: each for each in coverage._bootstraps(claimed, against, coverage._truths(claimed[:, 0]), generator)}
+        assert found["Mean"]["coverage"] == pytest.approx(expected, abs=0.025)
+        assert found["Mean"]["width"] == pytest.approx(2 * 1.96 * 0.25 / n**0.5 * (1 - 1 / n) ** 0.5, rel=0.08)
+
+
+def test_the_verdicts_of_normal_scores_keep_the_level_and_find_what_is_there(record: dict[str, Any]) -> None:
+    for each in record["rates"] + record["sequential"]:
+        if each["distribution"] == "normal" and each["truth"] == TRUTHS[each["test"]][0]:
+            assert max(each["supported"], each["refuted"]) < 0.025 + 4 * each["error"]
+    at_20 = {(each["test"], each["truth"]): each for each in record["rates"] if each["n"] == 20 and each["method"] == "welch"}
+    assert at_20["superiority", 0.25]["supported"] == pytest.approx(0.86, abs=0.06)
+    assert at_20["equivalence", 0.5]["refuted"] == pytest.approx(0.79, abs=0.08)
+    looked = [each for each in record["sequential"] if (each["test"], each["truth"]) == ("superiority", 0.25)]
+    assert all(each["supported"] > 0.95 and each["seeds"] < 0.75 * LOOKS[-1] for each in looked)
+
+
+def test_sign_flips_of_few_seeds_have_no_interval_and_no_verdict(record: dict[str, Any]) -> None:
+    [flips] = [
+        each
+        for each in record["coverage"]
+        if (each["interval"], each["n"], each["distribution"]) == ("sign flips of a difference", 5, "normal")
+    ]
+    assert (flips["defined"], flips["coverage"], flips["width"]) == (0.0, None, None)
+    few = [each for each in record["rates"] if each["method"] == "sign-flip" and each["n"] <= 5]
+    assert few and all(each["supported"] == each["refuted"] == 0 for each in few)
+
+
+def test_findings_say_what_is_too_narrow_from_the_numbers(record: dict[str, Any]) -> None:
+    lines = coverage.findings(record)
+    [line] = [each for each in lines if each.startswith("Mean (bootstrap)")]
+    worst = min(share(record, "Mean", 3, distribution) for distribution in DISTRIBUTIONS)
+    assert "too narrow" in line and f"{worst:.2f} with 3 seeds" in line
+    [line] = [each for each in lines if each.startswith("Welch t of a difference")]
+    assert "too narrow" not in line
+    broken = {**record, "coverage": [{**e, "coverage": 0.5} if e["interval"].startswith("Welch") else e for e in record["coverage"]]}
+    [line] = [each for each in coverage.findings(broken) if each.startswith("Welch t of a difference")]
+    assert "too narrow for normal or skewed or bimodal scores" in line and "0.50 with 20 seeds" in line
+
+
+def test_tables_and_pictures_show_the_numbers(record: dict[str, Any]) -> None:
+    tables = {table.name: table for table in coverage.tables(record)}
+    assert list(tables) == ["coverage", "false-verdicts", "power", "looks"]
+    row = next(row for row in tables["coverage"].rows if row[:3] == ["Mean", 1, 5])
+    assert row[3:6] == [share(record, "Mean", 5, distribution) for distribution in DISTRIBUTIONS]
+    assert all(len(row) == len(table.columns) for table in tables.values() for row in table.rows)
+    rights = {tuple(row[:3]): row[3] for row in tables["power"].rows}
+    assert rights["superiority", "welch", 0.25] == "supported" and rights["equivalence", "paired", 0.5] == "refuted"
+    first, second = coverage.pictures(record)
+    assert first == coverage.pictures(record)[0]
+    assert first.name == "coverage-test" and second.name == "coverage-bootstrap"
+    # In the groups of an SVG, every marker drawn is one `use`: three panels of IQM, ... on 1 and 3 tasks and 4 numbers of seeds.
+    assert len(re.findall("<use", second.svg)) >= 3 * 5 * 2 * 4
+    assert f"Mean, normal, 5 seeds: {share(record, 'Mean', 5, 'normal'):.2f}" in second.alt

@@ -1,0 +1,115 @@
+"""`softbench judge` and `softbench gate` as a stranger and as CI use them."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from invented_results import Workspace
+from test_verdicts import CLAIM, TASKS, around, ledger, scored
+
+from harness import cli
+
+Command = Callable[..., tuple[Any, str, str]]
+
+
+@pytest.fixture
+def softbench(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
+    """Run the command line in this process: (exit code, stdout, stderr)."""
+    monkeypatch.setattr(cli, "SIGNALS", ())
+
+    def run(*words: str) -> tuple[Any, str, str]:
+        monkeypatch.setattr(sys, "argv", ["softbench", *words])
+        with pytest.raises(SystemExit) as exited:
+            cli.main()
+        told = capsys.readouterr()
+        return exited.value.code, told.out, told.err
+
+    return run
+
+
+@pytest.fixture
+def judged(workspace: Workspace) -> Workspace:
+    """A claim that is supported, its opposite, one that is open and one that is not measured."""
+    workspace.suite("classic", {"a2c": TASKS})
+    claims = [
+        CLAIM,
+        {**CLAIM, "id": "C5", "arm": "a2c-naive", "against": "a2c-proper"},
+        {**CLAIM, "id": "C6", "margin": 0.15, "effect": 0.2},
+        {**CLAIM, "id": "C7", "tasks": ["Acrobot-v1"]},
+    ]
+    ledger(workspace, *({**claim, "tasks": claim.get("tasks", ["CartPole-v1"])} for claim in claims))
+    workspace.cell("classic", "a2c", TASKS[0], edit=scored({"a2c-proper": around(0.7, 0.1), "a2c-naive": around(0.5, 0.1, seed=1)}))
+    return workspace
+
+
+def test_json_has_every_number(judged: Workspace, softbench: Command) -> None:
+    code, out, _ = softbench("judge", "classic", "--json", "--fail-on", "none")
+    found = {each["claim"]: each for each in json.loads(out)}
+    assert code == 0 and {name: each["verdict"] for name, each in found.items()} == {
+        "C4": "supported",
+        "C5": "refuted",
+        "C6": "inconclusive",
+        "C7": "not measured",
+    }
+    for each in found.values():
+        assert {"claim", "verdict", "estimate", "low", "high", "margin", "p", "p_holm", "seeds", "seeds_needed"} <= each.keys()
+    assert found["C4"]["estimate"] == pytest.approx(0.2) and found["C4"]["low"] < 0.2 < found["C4"]["high"]
+    assert found["C7"]["p"] is None and found["C7"]["seeds"] == 0
+
+
+@pytest.mark.parametrize(
+    ("fail_on", "code"),
+    [
+        ("refuted", 4),
+        ("not-measured", 5),
+        ("inconclusive", 7),
+        ("invalid", 0),
+        ("none", 0),
+        ("refuted,not-measured", 5),
+        ("inconclusive, refuted", 4),
+    ],
+)
+def test_exit_codes_tell_verdicts_apart(judged: Workspace, softbench: Command, fail_on: str, code: int) -> None:
+    assert softbench("judge", "--fail-on", fail_on)[0] == code
+
+
+def test_words_for_people(judged: Workspace, softbench: Command) -> None:
+    code, out, err = softbench("judge")
+    assert code == 5 and not err
+    assert "classic: 1 supported, 1 refuted, 1 inconclusive, 1 not measured" in out
+    assert "✓ C4  supported  a2c-proper − a2c-naive = +0.200" in out and "proper is better" in out
+    assert "There are no results yet for Acrobot-v1." in out
+    assert "The claim was not registered when the runs began." in out
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("judge", "clasic"), "unknown suite 'clasic'; did you mean 'classic'"),
+        (("judge", "--fail-on", "refutd"), "--fail-on: 'refutd' is unknown; did you mean 'refuted'"),
+        (("judge", "bare"), "suite 'bare' has no ledger: write its claims to suites/bare/claims.yaml"),
+        (("gate", "classic"), "suites/classic/baseline.json: there is no baseline"),
+        (("gate", "classic", "--write", "--baseline", "suites"), "--baseline suites: cannot be written"),
+        (("gate",), "issing"),
+        (("decide", "C99"), "CLAIM: 'C99' is in no ledger. Known: C4, C5"),
+        (("decide", "C4", "--max-seeds", "1"), "Invalid value for '--max-seeds'"),
+        (("decide", "C4", "--max-seeds", "6", "--block", "7"), "--max-seeds: 6 is below --block, 7"),
+    ],
+)
+def test_wrong_input_is_one_line(judged: Workspace, softbench: Command, words: tuple[str, ...], message: str) -> None:
+    judged.suite("bare", {"a2c": TASKS[:1]})
+    code, _, err = softbench(*words)
+    assert code == 2 and message in err and err.startswith("softbench: ") and err.count("\n") == 1
+
+
+def test_gate_compares_with_what_it_wrote(judged: Workspace, softbench: Command) -> None:
+    assert softbench("gate", "classic", "--write")[:2] == (0, "suites/classic/baseline.json\n")
+    code, out, _ = softbench("gate", "classic")
+    assert code == 0 and "2 the same scores" in out
+    judged.cell("classic", "a2c", TASKS[0], edit=scored({"a2c-proper": around(0.3, 0.1), "a2c-naive": around(0.5, 0.1, seed=1)}))
+    code, out, _ = softbench("gate", "classic")
+    assert code == 4 and "loss: a2c-proper on CartPole-v1: 0.700 then, 0.300 now" in out

@@ -1,0 +1,286 @@
+"""From invented results with a known truth to verdicts: what decides, what is lost, what was changed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from invented_results import SEGMENTS, STEPS, Workspace, diverging, without
+from scipy import stats
+
+from harness.errors import InputError
+from harness.suite import load_suite
+from reports.claims import load_ledger
+from reports.inference import seeds_needed
+from reports.verdicts import Verdict, judge
+
+TASKS = ["CartPole-v1", "Acrobot-v1"]
+CLAIM = {
+    "id": "C4",
+    "statement": "proper is better",
+    "source": "a paper, Fig. 1",
+    "pair": "a2c",
+    "arm": "a2c-proper",
+    "against": "a2c-naive",
+    "test": "superiority",
+    "method": "welch",
+    "margin": 0.0,
+    "effect": 0.1,
+    "reason": "any difference counts",
+}
+DESIGN = ("superiority", "welch", 0.0, 0.1)
+Edit = Callable[[pd.DataFrame, dict[str, Any]], pd.DataFrame]
+
+
+def scored(scores: dict[str, list[float]], registered: dict[str, Any] | None = None, greedy: dict[str, list[float]] | None = None) -> Edit:
+    """An edit that gives every seed of an arm its score, at all evaluations, and registers claims."""
+
+    def edit(curves: pd.DataFrame, manifest: dict[str, Any]) -> pd.DataFrame:
+        low, high = (0, 500) if manifest["task"] == "CartPole-v1" else (-500, 0)
+        for mode, values in (("sampled", scores), ("greedy", greedy or scores)):
+            column = [low + (high - low) * values[arm][seed] for arm, seed in zip(curves["arm"], curves["seed"], strict=True)]
+            curves[f"return_{mode}"] = column
+        manifest["claims"] = registered if registered is not None else {"claims": {"C4": CLAIM}}
+        return curves
+
+    return edit
+
+
+def ledger(workspace: Workspace, *claims: dict[str, Any], **more: Any) -> None:
+    path = workspace.root / "suites" / "classic" / "claims.yaml"
+    path.write_text(yaml.safe_dump({"claims": list(claims) or [CLAIM], **more}))
+
+
+@pytest.fixture
+def prepared(workspace: Workspace) -> Callable[..., Verdict]:
+    """Write one cell a task with the scores given and judge `CLAIM` with changes."""
+
+    def prepare(arm: list[float], against: list[float], tasks: int = 1, edit: Edit | None = None, **changes: Any) -> Verdict:
+        claim = {**CLAIM, **changes}
+        seeds = len(arm)
+        workspace.suite("classic", {"a2c": TASKS[:tasks]}, seeds=f"0-{seeds - 1}")
+        ledger(workspace, claim)
+        give = scored({"a2c-proper": arm, "a2c-naive": against}, {"claims": {"C4": claim}})
+        for task in TASKS[:tasks]:
+            workspace.cell("classic", "a2c", task, seeds=seeds, edit=chain(give, edit))
+        return judge(load_suite("classic"), workspace.results)[0]
+
+    return prepare
+
+
+def chain(*edits: Edit | None) -> Edit:
+    def edit(curves: pd.DataFrame, manifest: dict[str, Any]) -> pd.DataFrame:
+        for each in edits:
+            curves = curves if each is None else each(curves, manifest)
+        return curves
+
+    return edit
+
+
+def around(mean: float, spread: float, n: int = 10, seed: int = 0) -> list[float]:
+    values = np.random.default_rng(seed).normal(size=n)
+    return list(mean + spread * (values - values.mean()) / values.std(ddof=1))
+
+
+def test_superiority_is_the_t_test_of_scipy(prepared: Callable[..., Verdict]) -> None:
+    arm, against = around(0.7, 0.1), around(0.5, 0.1, seed=1)
+    verdict = prepared(arm, against)
+    found = stats.ttest_ind(arm, against, equal_var=False, alternative="greater")
+    assert verdict.verdict == "supported" and verdict.outcome is not None
+    assert verdict.outcome.p == pytest.approx(found.pvalue) == verdict.p_holm
+    assert verdict.outcome.estimate == pytest.approx(0.2)
+    both = stats.ttest_ind(arm, against, equal_var=False).confidence_interval(0.95)
+    assert (verdict.outcome.low, verdict.outcome.high) == pytest.approx((both.low, both.high))
+    assert verdict.changed == () and verdict.lost == () and verdict.sensitivity is None and not verdict.flips
+
+
+@pytest.mark.parametrize(
+    ("difference", "test", "margin", "expected"),
+    [
+        (0.2, "superiority", 0.0, "supported"),
+        (-0.2, "superiority", 0.0, "refuted"),
+        (0.01, "superiority", 0.0, "inconclusive"),
+        (0.2, "superiority", 0.05, "supported"),
+        (-0.02, "non-inferiority", 0.2, "supported"),
+        (-0.5, "non-inferiority", 0.2, "refuted"),
+        (0.0, "equivalence", 0.2, "supported"),
+        (0.5, "equivalence", 0.2, "refuted"),
+        (-0.5, "equivalence", 0.2, "refuted"),
+        (0.15, "equivalence", 0.2, "inconclusive"),
+    ],
+)
+@pytest.mark.parametrize("method", ["welch", "paired", "sign-flip"])
+def test_each_verdict_is_reached(
+    prepared: Callable[..., Verdict], difference: float, test: str, margin: float, expected: str, method: str
+) -> None:
+    effect = 0.1 if test == "superiority" else None
+    found = prepared(around(0.5 + difference, 0.1), around(0.5, 0.1, seed=1), test=test, margin=margin, method=method, effect=effect)
+    assert found.verdict == expected, found.why
+
+
+def test_an_undecided_claim_says_how_many_seeds_decide(prepared: Callable[..., Verdict]) -> None:
+    few = prepared(around(0.53, 0.1, 5), around(0.5, 0.1, 5, seed=1))
+    assert few.verdict == "inconclusive" and few.seeds_needed is not None and f"you need {few.seeds_needed}" in few.why
+    enough = few.seeds_needed
+    draws = [np.random.default_rng(seed) for seed in range(1000)]
+    pairs = [(draw.normal(0.6, 0.1, enough), draw.normal(0.5, 0.1, enough)) for draw in draws]
+    share = np.mean([stats.ttest_ind(*pair, equal_var=False, alternative="greater").pvalue <= 0.025 for pair in pairs])
+    assert 0.76 < share < 0.88, "80 % power at the claim's effect"
+
+
+def test_holm_counts_every_claim_of_the_ledger_measured_or_not(workspace: Workspace) -> None:
+    workspace.suite("classic", {"a2c": TASKS[:1], "ppo": TASKS[:1]})
+    other = {**CLAIM, "id": "C1", "pair": "ppo", "arm": "sppo-38", "against": "ppo"}
+    ledger(workspace, CLAIM, other, {**other, "id": "C2"})
+    workspace.cell("classic", "a2c", TASKS[0], edit=scored({"a2c-proper": around(0.7, 0.1), "a2c-naive": around(0.6, 0.1, seed=1)}))
+    first, second, _ = judge(load_suite("classic"), workspace.results)
+    assert first.outcome is not None and first.outcome.p is not None and first.p_holm == pytest.approx(3 * first.outcome.p)
+    assert second.verdict == "not measured" and TASKS[0] in second.why
+    assert first.data is not None and first.seeds_needed == seeds_needed(first.data.arm, first.data.against, *DESIGN, 0.025 / 3)
+    assert first.seeds_needed > (seeds_needed(first.data.arm, first.data.against, *DESIGN, 0.025) or 0)
+
+
+def test_a_refutation_is_corrected_as_well(workspace: Workspace) -> None:
+    workspace.suite("classic", {"a2c": TASKS[:1], "ppo": TASKS[:1]})
+    other = {**CLAIM, "id": "C1", "pair": "ppo", "arm": "sppo-38", "against": "ppo"}
+    workspace.cell("classic", "a2c", TASKS[0], edit=scored({"a2c-proper": around(0.5, 0.1), "a2c-naive": around(0.61, 0.1, seed=1)}))
+    ledger(workspace)
+    assert judge(load_suite("classic"), workspace.results)[0].verdict == "refuted"
+    ledger(workspace, CLAIM, other, {**other, "id": "C2"})
+    assert judge(load_suite("classic"), workspace.results)[0].verdict == "inconclusive"
+
+
+def test_diverged_seeds_count_at_the_floor_and_have_bounds(prepared: Callable[..., Verdict]) -> None:
+    verdict = prepared(around(0.62, 0.05), around(0.5, 0.05, seed=1), edit=diverging("a2c-proper", 3, 2))
+    assert verdict.data is not None and verdict.data.arm[3, 0] == 0 and verdict.seeds == 10
+    assert verdict.lost == ("a2c-proper on CartPole-v1, seed 3: diverged",)
+    assert verdict.verdict == "inconclusive" and verdict.sensitivity == {"best": "supported", "worst": "inconclusive"}
+
+
+def test_a_missing_seed_withholds_a_verdict_that_it_could_change(prepared: Callable[..., Verdict]) -> None:
+    close = prepared(around(0.6, 0.04, 6), around(0.5, 0.04, 6, seed=1), edit=without("a2c-proper", 2))
+    assert close.seeds == 5 and close.registered == 6
+    assert close.sensitivity is not None and close.sensitivity["worst"] != "supported"
+    assert close.verdict == "inconclusive" and "missing" in close.why
+
+
+def test_a_missing_seed_that_can_change_nothing_does_not(prepared: Callable[..., Verdict]) -> None:
+    clear = prepared(around(0.95, 0.02, 20), around(0.05, 0.02, 20, seed=1), edit=without("a2c-proper", 2))
+    assert clear.seeds == 19 and clear.verdict == "supported" and set((clear.sensitivity or {}).values()) == {"supported"}
+
+
+def test_the_choice_of_evaluation_can_flip_a_verdict(workspace: Workspace) -> None:
+    workspace.suite("classic", {"a2c": TASKS[:1]})
+    ledger(workspace)
+    good, bad = around(0.7, 0.05), around(0.5, 0.05, seed=1)
+    edit = scored({"a2c-proper": good, "a2c-naive": bad}, greedy={"a2c-proper": bad, "a2c-naive": good})
+    workspace.cell("classic", "a2c", TASKS[0], edit=edit)
+    (verdict,) = judge(load_suite("classic"), workspace.results)
+    assert verdict.flips and verdict.modes == {"sampled": "supported", "greedy": "refuted"}
+
+
+def test_a_claim_changed_after_the_runs_began_is_shown(workspace: Workspace) -> None:
+    workspace.suite("classic", {"a2c": TASKS[:1]})
+    give = {"a2c-proper": around(0.7, 0.1), "a2c-naive": around(0.6, 0.1, seed=1)}
+    workspace.cell("classic", "a2c", TASKS[0], edit=scored(give, {"claims": {"C4": {**CLAIM, "margin": 0.05}}}))
+    ledger(workspace, CLAIM, {**CLAIM, "id": "C5"}, level=0.01)
+    changed, new = judge(load_suite("classic"), workspace.results)
+    assert changed.changed == ("margin: was 0.05, is now 0.0", "level: was 0.025, is now 0.01")
+    assert new.changed == ("was not registered when the runs began",)
+
+
+def test_altered_results_make_a_claim_invalid(workspace: Workspace) -> None:
+    workspace.suite("classic", {"a2c": TASKS[:1]})
+    ledger(workspace)
+    workspace.cell("classic", "a2c", TASKS[0], edit=scored({"a2c-proper": around(0.7, 0.1), "a2c-naive": around(0.6, 0.1)}))
+    path = workspace.results / "classic" / "a2c" / TASKS[0] / "manifest.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "device": "cuda"}))
+    (verdict,) = judge(load_suite("classic"), workspace.results)
+    assert verdict.verdict == "invalid" and "altered" in verdict.why and verdict.outcome is None
+
+
+def test_scores_that_do_not_vary_decide_nothing(prepared: Callable[..., Verdict]) -> None:
+    verdict = prepared([1.0] * 10, [1.0] * 10)
+    assert verdict.verdict == "inconclusive" and "no variance" in verdict.why and verdict.p_holm is None
+
+
+def test_metrics(workspace: Workspace) -> None:
+    """On a curve that rises linearly from 0.05 to 1 with a step at the end, against hand-computed values."""
+
+    def edit(curves: pd.DataFrame, manifest: dict[str, Any]) -> pd.DataFrame:
+        share = curves["segment"] / SEGMENTS
+        height = np.where(curves["arm"] == "a2c-proper", 1.0, 0.5) * (1 + 0.1 * (curves["seed"] - 4.5))
+        curves["return_sampled"] = 500 * share * height
+        curves["entropy"] = np.where(curves["arm"] == "a2c-proper", 0.5, 0.2) + 0.001 * curves["seed"]
+        return curves
+
+    workspace.suite("classic", {"a2c": TASKS[:1]})
+    workspace.cell("classic", "a2c", TASKS[0], edit=edit)
+    expected = {
+        "final": 0.5,
+        "area": 0.5 * (1 + 1 / SEGMENTS) / 2,
+        "last-tenth": 0.5 * (1 + (SEGMENTS - 1) / SEGMENTS) / 2,
+        "spread": -(0.1 - 0.05) * 2.5,  # mean distance of ten evenly spaced values to their median: 2.5 spacings
+        "entropy": 0.3,
+    }
+    ledger(workspace, *({**CLAIM, "id": name, "metric": name} for name in expected))
+    for verdict in judge(load_suite("classic"), workspace.results):
+        assert verdict.outcome is not None and verdict.outcome.estimate == pytest.approx(expected[verdict.claim.id]), verdict.claim.id
+    assert STEPS / SEGMENTS == 25_000
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"pair": "a2"}, r"pair: 'a2' is not in suite 'classic'; did you mean 'a2c'"),
+        ({"against": "a2c-proper"}, "against: is 'a2c-proper' as well"),
+        ({"tasks": ["Cartpole-v1"]}, "tasks: 'Cartpole-v1' has no cell of a2c; did you mean 'CartPole-v1'"),
+        ({"tasks": ["CartPole-v1", "CartPole-v1"]}, "appears twice"),
+        ({"test": "equivalence", "effect": None}, "margin: must be above 0 for equivalence"),
+        ({"test": "equivalence", "margin": 0.1, "effect": 0.1}, "effect: must lie within the margin"),
+        ({"effect": None}, "effect: must be given and above the margin"),
+        ({"effect": 0.05, "margin": 0.05}, "effect: must be given and above the margin"),
+        ({"method": "sign-flip"}, r"cannot reach level 0\.025: its smallest p value is 0\.0312; take more seeds"),
+        ({"method": "t"}, "claims.0.method: must be 'welch', 'paired' or 'sign-flip'"),
+        ({"margin": "small"}, "claims.0.margin: must be a valid number"),
+        ({"margin": float("nan")}, "claims.0.margin"),
+        ({"margin": -0.1}, "claims.0.margin: must be greater than or equal to 0"),
+        ({"levle": 3}, "claims.0.levle: unknown field"),
+        ({"id": "<b>"}, "claims.0.id"),
+        ({"reason": ""}, "claims.0.reason"),
+    ],
+)
+def test_a_bad_ledger_is_one_line_that_names_the_field(workspace: Workspace, changes: dict[str, Any], message: str) -> None:
+    workspace.suite("classic", {"a2c": TASKS[:1]}, seeds="0-4")
+    ledger(workspace, {**CLAIM, **changes})
+    with pytest.raises(InputError, match=message) as raised:
+        load_ledger(load_suite("classic"))
+    assert str(raised.value).startswith("suites/classic/claims.yaml: claims.0") and "\n" not in str(raised.value)
+
+
+def test_an_id_given_twice_and_an_unknown_arm_are_refused(workspace: Workspace) -> None:
+    workspace.suite("classic", {"a2c": TASKS[:1]})
+    ledger(workspace, CLAIM, dict(CLAIM))
+    with pytest.raises(InputError, match=r"C4\): the id appears twice"):
+        load_ledger(load_suite("classic"))
+    ledger(workspace, {**CLAIM, "arm": "a2c-prop"})
+    workspace.cell("classic", "a2c", TASKS[0])
+    with pytest.raises(InputError, match="'a2c-prop' is no arm of these results; did you mean 'a2c-proper'"):
+        judge(load_suite("classic"), workspace.results)
+
+
+def test_the_sources_claims_are_all_judged_or_listed(monkeypatch: pytest.MonkeyPatch) -> None:
+    from reports.claims import untestable
+
+    root = Path(__file__).parents[2]
+    monkeypatch.chdir(root)
+    suites = [path.parent.name for path in root.glob("suites/*/claims.yaml")]
+    judged = {claim.id.split("-")[0] for name in suites for claim in load_ledger(load_suite(name)).claims}  # type: ignore[union-attr]
+    listed = {claim.id for claim in untestable()}
+    assert judged | listed >= {f"C{number}" for number in range(1, 13)} and not judged & listed
