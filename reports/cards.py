@@ -81,31 +81,45 @@ def ledger(suite: Suite, verdicts: Sequence[Verdict], commands: Callable[[str], 
     return Ledger(cards, claims([(suite, card) for card in cards], "claims"), verdicts[0].level)
 
 
-def claims(cards: Sequence[tuple[Suite, Card]], name: str, suites: bool = False) -> Table:
-    """The table of verdicts: one row a claim, with the evidence and what is to be done."""
+def claims(cards: Sequence[tuple[Suite, Card]], name: str, pages: Sequence[str] | None = None) -> Table:
+    """The table of verdicts: one row a claim, with the evidence and what is to be done.
+
+    `pages`: the suites that have a page, for a table over several suites; None for the table on the suite's own page.
+    """
     rows: list[list[Value]] = []
     for suite, card in cards:
         verdict, claim = card.verdict, card.verdict.claim
-        page = f"{suite.name}.html" if suites else ""
+        page = f"{suite.name}.html" if pages is not None else ""
+        linked = pages is None or suite.name in pages
         rows.append(
             [
-                *([Link(suite.title, page)] if suites else []),
-                Link(claim.id, f"{page}#claim-{claim.id}"),
+                *([Link(suite.title, page) if linked else suite.title] if pages is not None else []),
+                Link(claim.id, f"{page}#claim-{claim.id}") if linked else claim.id,
                 claim.statement,
                 verdict.verdict,
                 _estimate(verdict.outcome) or NONE,
                 bar(claim),
-                _p(verdict.p_holm),
+                f"{_p(verdict.p_holm)} / {_p(verdict.p_against_holm)}",
                 _evidence(verdict),
-                card.advice or "decided",
+                ": ".join(filter(None, (card.advice, card.command))) or "decided",
             ]
         )
-    columns = [*(["suite"] if suites else []), "claim", "statement", "verdict", "difference", "must be", "Holm p", "evidence", "what to do"]
+    columns = [
+        *(["suite"] if pages is not None else []),
+        "claim",
+        "statement",
+        "verdict",
+        "difference",
+        "must be",
+        "Holm p",
+        "evidence",
+        "what to do",
+    ]
     return Table(
         name,
         "Verdicts",
         "Difference: of the claim’s metric between its two arms, mean over tasks, with its interval; the claim holds if the true "
-        "difference is as “must be” says. Holm p: after correction for all claims of the suite.",
+        "difference is as “must be” says. Holm p: for the claim / against it, after correction for all claims of the suite.",
         columns,
         rows,
     )
@@ -325,7 +339,8 @@ def _evidence(verdict: Verdict) -> str:
         return "none" if not verdict.seeds else f"{verdict.seeds} of {verdict.registered} seeds"
     tasks = len(verdict.data.tasks)
     seeds = f"{verdict.seeds}" if verdict.seeds == verdict.registered else f"{verdict.seeds} of {verdict.registered}"
-    return f"{seeds} seeds × {tasks} task{'s' * (tasks != 1)}"
+    late = "; claim fixed after the runs began" if verdict.changed else ""
+    return f"{seeds} seeds × {tasks} task{'s' * (tasks != 1)}{late}"
 
 
 def _p(value: float | None) -> str:

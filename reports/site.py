@@ -55,7 +55,7 @@ def build(suites: list[str], out: Path, results: Path = Path("results")) -> list
     theory = read_theory(results)
     simulated = _simulated(results / COVERAGE)
     environment = _environment()
-    claims = cards.claims(judged, "claims", suites=True) if judged else None
+    claims = cards.claims(judged, "claims", [page.suite.name for page in pages]) if judged else None
     shared = {
         "commit": _commit(),
         "pages": pages,

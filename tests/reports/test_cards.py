@@ -29,8 +29,11 @@ def test_claims_table_says_the_evidence_and_what_to_do(judged: Path) -> None:
     assert by_id["better"]["evidence"] == "10 seeds × 2 tasks"
     assert by_id["same"]["verdict"] == "inconclusive" and by_id["same"]["evidence"] == "9 of 10 seeds × 1 task"
     assert re.search(r"not enough seeds: you need \d+ an arm, there are 9", by_id["same"]["what to do"])
+    assert by_id["worse"]["evidence"].endswith("; claim fixed after the runs began")
     assert by_id["waits"]["verdict"] == "not measured" and "train" in by_id["waits"]["what to do"]
     every = Parts((judged / "index.html").read_text()).tables["index/claims.csv"][1:]
+    links = [attrs["href"].split("#")[0] for tag, attrs in Parts((judged / "index.html").read_text()).tags if tag == "a"]
+    assert [link for link in links if not (judged / link).exists()] == []
     assert [row[:2] for row in every] == [
         ["Classic", "better"],
         ["Classic", "worse"],
