@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from harness.suite import Suite
 from reports.claims import METRICS
@@ -278,7 +279,7 @@ def _picture(verdict: Verdict, command: str) -> Picture:
             mark(above.scatter(values, -row + spread, s=16, color=color, marker=marker, alpha=0.65, linewidths=0), arm, data.seeds)
             above.plot([values.mean()] * 2, [-row - 0.38, -row + 0.38], color=color, linewidth=2)
         above.set_yticks([0, -1], [short(claim.arm, 18), short(claim.against, 18)])
-        above.set(ylim=(-1.55, 0.55), xlabel=f"{_unit(claim.metric)}, each seed’s mean over tasks")
+        above.set(ylim=(-1.55, 0.55), xlabel=f"{_unit(claim.metric)} of each seed")
         ends = [each for each in (found.low, found.high, found.estimate, 0.0) if each is not None]
         low, high = min(*ends, -1.3 * claim.margin), max(*ends, 1.3 * claim.margin)
         room = 0.12 * (high - low) or 0.1
@@ -293,6 +294,7 @@ def _picture(verdict: Verdict, command: str) -> Picture:
         below.set(xlim=(low, high), ylim=(-0.6, 0.6), yticks=[], xlabel="difference; shaded: the claim holds")
         below.spines["left"].set_visible(False)
         for axes in (above, below):
+            axes.xaxis.set_major_locator(MaxNLocator(4))
             axes.tick_params(axis="y", length=0)
             axes.grid(visible=False, axis="y")
 
@@ -300,8 +302,8 @@ def _picture(verdict: Verdict, command: str) -> Picture:
     return picture(
         f"claim-{claim.id}",
         f"Claim {claim.id}: every seed, and the interval against the bar",
-        f"Above: one mark a seed ({short(claim.arm)} ●, {short(claim.against)} ■), a line at the mean. Below: the difference with its "
-        f"{1 - 2 * verdict.level:.0%} {METHODS[claim.method]}.",
+        f"Above: one mark a seed, its mean over tasks ({short(claim.arm)} ●, {short(claim.against)} ■), and a line at the mean. "
+        f"Below: the difference with its {1 - 2 * verdict.level:.0%} {METHODS[claim.method]}.",
         f"Difference {say(estimate)}; the claim holds where it is {bar(claim)}. Mean of {claim.arm}: {data.arm.mean():.3f}, of "
         f"{claim.against}: {data.against.mean():.3f}; {verdict.seeds} seeds each.",
         command,

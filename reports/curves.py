@@ -24,6 +24,8 @@ LEFT, RIGHT, BELOW, GAP, ROW = 0.6, 0.12, 0.48, 0.12, 0.17
 Fixed ones, because a search for the best takes longer than all the rest.
 """
 HEIGHT = 1.75
+CROWD = 50
+"""Seeds in one figure from which on only the mean of the entropy is drawn: more lines would take more room than a page has."""
 
 
 def learning(study: Study, task: str, group: list[str], seconds: dict[str, float], command: str) -> Picture:
@@ -56,17 +58,19 @@ def learning(study: Study, task: str, group: list[str], seconds: dict[str, float
         for arm in shown:
             scaled = steps[arm] * seconds[arm] / steps[arm][-1]
             _curves(axes, study, arm, scaled, study.curves[task, arm].returns[mode], study.curves[task, arm].seeds, copy=True)
-            _band(axes, study, arm, scaled, means[arm])
+            _band(axes, study, arm, scaled, [Estimate(each.value) for each in means[arm]])
         axes.set(xlabel="seconds of computing, all seeds of an arm", ylabel="return", ylim=axes.figure.axes[0].get_ylim())
 
     def entropy(axes: Axes) -> None:
         for arm in entropies:
             values = study.curves[task, arm].entropy
-            _curves(axes, study, arm, steps[arm], values, study.curves[task, arm].seeds)
+            if not crowded:
+                _curves(axes, study, arm, steps[arm], values, study.curves[task, arm].seeds)
             _band(axes, study, arm, steps[arm], [Estimate(float(each)) for each in values.mean(axis=0)])
         axes.set(xlabel="environment steps", ylabel="entropy in nats")
         axes.xaxis.set_major_formatter(lambda value, _: _thousands(value))
 
+    crowded = sum(len(study.curves[task, arm].seeds) for arm in shown) > CROWD
     timed = set(shown) <= set(seconds)
     panels = [returns, *([entropy] if entropies else []), *([time] if timed else [])]
     rows = len(shown) + sum(label.count("\n") + 1 for label in labels) if published else (len(shown) + 1) // 2
@@ -76,10 +80,11 @@ def learning(study: Study, task: str, group: list[str], seconds: dict[str, float
     return picture(
         f"{study.pair}-{task}-{group[0]}",
         task if len(study.groups) == 1 else f"{task}: {group[0]} and its soft arms",
-        "Bold line: mean over seeds; band: its 95 % t interval; thin lines: single seeds"
+        "Bold line: mean over seeds; band (of returns over steps): its 95 % t interval; thin lines: single seeds"
         + ("; × marks where a seed diverged" if any(study.curves[task, arm].diverged.any() for arm in shown) else "")
         + ("; dashed: published figures, for reference only" if published else "")
         + ". Bands that overlap throughout give no reason to prefer an arm."
+        + (" Of the entropy, the means alone." if entropies and crowded else "")
         + (" Time: steps, scaled by what all seeds of the arm together took (from a sidecar, no part of the results)." if timed else ""),
         f"Final mean return on {task}: " + "; ".join(f"{arm} {say(each, 1)}" for arm, each in finals),
         command,

@@ -69,8 +69,7 @@ def by_task(study: Study, command: str) -> Picture:
             top -= gap - 0.2
             color, marker = look(study, soft)
             for place, (_, seeds, differences, estimate) in enumerate(lines):
-                dots = axes.scatter(differences, np.full(len(seeds), -place), s=55, color=color, marker="|", alpha=0.8, linewidths=0.9)
-                mark(dots, soft, seeds)
+                mark(axes.vlines(differences, -place - 0.24, -place + 0.24, color=color, alpha=0.8, linewidths=0.9), soft, seeds)
                 interval(axes, estimate, -place, color, marker)
             axes.axvline(0, color=PLAIN["ink"], linewidth=1)
             axes.set_title(f"{short(soft)} − {short(hard)}", fontsize=8.5, loc="left", pad=3)

@@ -29,7 +29,7 @@ from reports.verdicts import VERDICTS, verdicts
 CODE = ["algorithms", "harness", "suites", "reports", "pyproject.toml"]
 COVERAGE = Path("coverage/coverage.json")
 TEMPLATES = Path(__file__).parent / "templates"
-MOST_ROWS = 400
+MOST_ROWS = 200
 """Rows of a table that a page shows; longer ones are in their CSV file alone."""
 
 

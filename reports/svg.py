@@ -15,7 +15,9 @@ from matplotlib.artist import Artist
 SPACE = "{http://www.w3.org/2000/svg}"
 LINK = "{http://www.w3.org/1999/xlink}href"
 INHERITED = re.compile(r"(stroke|fill|font|text)(-\w+)*")
-FONT = "'DejaVu Sans', sans-serif"
+DENSE = 100
+"""Thin lines in one figure from which on nobody sees a tenth of a unit: then they are drawn to whole ones."""
+TEXT = {"font-family": "'DejaVu Sans', sans-serif", "font-size": "9px"}
 ElementTree.register_namespace("", SPACE[1:-1])
 
 
@@ -39,12 +41,14 @@ def compact(text: str, alt: str) -> str:
     _by_reference(root, used)
     for element in root.iter():
         _attributes(element, used)
-        if element.tag == f"{SPACE}text" and element.attrib.pop("font-family", FONT) != FONT:
-            raise ValueError("a text in another font than the figure's")
+        if element.tag == f"{SPACE}text":
+            for name, usual in TEXT.items():
+                if element.get(name) == usual:
+                    del element.attrib[name]
     _shrink(root)
     size = root.attrib["viewBox"]
     root.attrib.clear()
-    root.attrib.update({"viewBox": size, "role": "img", "aria-label": alt, "font-family": FONT, "stroke-linejoin": "round"})
+    root.attrib.update({"viewBox": size, "role": "img", "aria-label": alt, **TEXT, "stroke-linejoin": "round"})
     return ElementTree.tostring(root, encoding="unicode").replace(" />", "/>")
 
 
@@ -72,7 +76,8 @@ def _attributes(element: ElementTree.Element, used: set[str]) -> None:
     if "d" in attributes:
         # A marker is drawn at its own small scale, a band or a line at the page's.
         marker = "id" in attributes and len(attributes["d"]) <= 400
-        attributes["d"] = relative(attributes["d"], 2 if marker else int(attributes.pop("digits", "1")), 2 if marker else 1)
+        digits_x, digits_y = (2, 2) if marker else map(int, attributes.pop("digits", "11"))
+        attributes["d"] = relative(attributes["d"], digits_x, digits_y)
     for name in ("x", "y"):
         if name in attributes and element.tag != f"{SPACE}rect":
             attributes[name] = _number(float(attributes[name]), 1)
@@ -89,6 +94,16 @@ def _shrink(element: ElementTree.Element) -> None:
             element[place] = child[0]
     for child in [child for child in element if child.tag in (f"{SPACE}g", f"{SPACE}defs") and not len(child)]:
         element.remove(child)
+    ticks = [child for child in element if not child.attrib and [each.tag for each in child] == [f"{SPACE}path", f"{SPACE}text"]]
+    if len(ticks) > 1:
+        # The ticks of an axis: all grid lines, then all labels, so that each kind shares its attributes.
+        pairs = [list(tick) for tick in ticks]
+        for tick in ticks:
+            element.remove(tick)
+        for kind in zip(*pairs, strict=True):
+            group = ElementTree.SubElement(element, f"{SPACE}g")
+            group.extend(kind)
+            _shrink(group)
     drawn = [child for child in element if child.tag != f"{SPACE}defs"]
     if element.tag != f"{SPACE}g" or len(drawn) < 2:
         return
@@ -104,6 +119,7 @@ def _shrink(element: ElementTree.Element) -> None:
 def _by_reference(root: ElementTree.Element, used: set[str]) -> None:
     """Replace each collection marked as a copy by a reference to the one it copies, and let lines of seeds share whole x."""
     first: dict[str, ElementTree.Element] = {}
+    lines: list[ElementTree.Element] = []
     for group in root.iter(f"{SPACE}g"):
         own = group.get("id", "")
         names = json.loads(own) if own.startswith("{") else {}
@@ -111,8 +127,7 @@ def _by_reference(root: ElementTree.Element, used: set[str]) -> None:
             continue
         if not names.pop("copy", False):
             first.setdefault(names["data-arm"], group)
-            for child in group:
-                child.set("digits", "0")
+            lines += [path for path in group if path.attrib["d"].count("L") > 2]
             continue
         source = first[names["data-arm"]]
         (x, y), *_, (end, _) = _points(source[0])
@@ -127,6 +142,8 @@ def _by_reference(root: ElementTree.Element, used: set[str]) -> None:
         group.set("clip-path", clip)
         matrix = f"matrix({scale:.5f} 0 0 1 {new_x - scale * x:.1f} {new_y - y:.1f})"
         ElementTree.SubElement(group, f"{SPACE}use", {"href": f"#{name}", "transform": matrix})
+    for line in lines:
+        line.set("digits", "01" if len(lines) < DENSE else "00")
 
 
 def _points(path: ElementTree.Element) -> list[tuple[float, float]]:

@@ -30,7 +30,8 @@ const points = item => {
   if (item.tagName === "use") return [[+item.getAttribute("x"), +item.getAttribute("y")]];
   let x = 0, y = 0;
   const numbers = (item.getAttribute("d").match(/-?(\d+\.?\d*|\.\d+)/g) ?? []).map(Number);
-  return numbers.flatMap((each, at) => at % 2 ? [[x += numbers[at - 1], y += each]] : []);
+  const found = numbers.flatMap((each, at) => at % 2 ? [[x += numbers[at - 1], y += each]] : []);
+  return found.length === 2 && found[0][0] === found[1][0] ? [[x, (found[0][1] + found[1][1]) / 2]] : found; // a stroke is a dot
 };
 for (const figure of $$("figure")) {
   const groups = $$("[data-seeds]", figure);

@@ -280,7 +280,7 @@ def test_a_large_suite_renders_within_half_a_minute(workspace: Workspace, monkey
     tasks = [f"Task-{number:02d}" for number in range(20)]
     for task in tasks:
         monkeypatch.setitem(TASKS, task, (0.0, 500.0))
-    workspace.suite("classic", {pair: tasks for pair in ARMS}, seeds="0-19")
+    workspace.suite("classic", dict.fromkeys(ARMS, tasks), seeds="0-19")
     workspace.claims("classic", CLAIMS)
     for pair in ARMS:
         for task in tasks:
