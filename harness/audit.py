@@ -16,14 +16,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pydantic import BaseModel, Field, ValidationError
 
-from harness import environments, provenance
+from harness import environments, probe, provenance
 from harness.checkpoints import Member
 from harness.cohort import Spec, learner_class, make_learner
 from harness.errors import InputError, suggestion
 from harness.grid import cell_specs
 from harness.results import Cell, ResultsError, damages, read_cell, replacing
-from harness.suite import load_suite
+from harness.suite import MOST_STEPS, first_problem, load_suite
 from harness.workers import Pool
 
 EQUAL, DIFFERENT, IMPOSSIBLE = "equal", "different", "cannot be audited here"
@@ -42,7 +43,7 @@ class Draw:
 
 @dataclass
 class Finding:
-    """What came out of one draw. `differs_at`: the first segment whose link differs; `reason`: why it could not be recomputed."""
+    """What came out of one draw. `differs_at`: the first segment that differs, `differs_in`: in what; `reason`: why it has no outcome."""
 
     arm: str
     seed: int
@@ -50,16 +51,59 @@ class Finding:
     last: int
     steps: int
     differs_at: int | None = None
+    differs_in: str | None = None
     reason: str | None = None
-    published_return: float | None = None
-    recomputed_return: float | None = None
+
+
+class Facts(BaseModel, strict=True):
+    chain: list[str]
+    diverged_at: int | None
+
+
+class Arm(BaseModel, strict=True):
+    settings: dict[str, Any]
+
+
+class Environment(BaseModel, strict=True):
+    backend: str
+    time_limit: str
+
+
+class Evaluation(BaseModel, strict=True):
+    episodes: int = Field(ge=1, le=1000)
+
+
+class Code(BaseModel, strict=True):
+    hash: str
+    files: dict[str, str]
+    module: dict[str, str] = {}
+
+
+class Manifest(BaseModel, strict=True):
+    """What an audit reads of a manifest, which anyone may have written."""
+
+    suite: str
+    pair: str
+    task: str
+    device: str
+    steps: int = Field(ge=1, le=MOST_STEPS)
+    segments: int = Field(ge=1, le=10_000)
+    environment: Environment
+    evaluation: Evaluation
+    arms: dict[str, Arm]
+    members: dict[str, dict[str, Facts]]
+    code: Code
+    versions: dict[str, str]
+    cpu: dict[str, str]
 
 
 def find_cells(run: Path) -> list[Cell]:
     """The finished cells at or below `run`. Raises InputError where there are none, or one cannot be read."""
     folders = [path.parent for path in sorted([*run.glob("manifest.json"), *run.glob("*/manifest.json"), *run.glob("*/*/manifest.json")])]
     if not folders:
-        raise InputError(f"{run}: no run is there; give a folder of results, such as results/smoke or results/smoke/ppo/CartPole-v1")
+        raise InputError(
+            f"{run}: no finished run is there; give a folder of results, such as results/smoke or results/smoke/ppo/CartPole-v1"
+        )
     try:
         return [read_cell(folder) for folder in folders]
     except ResultsError as error:
@@ -83,21 +127,24 @@ def spec_of(cell: Cell, arm: str) -> Spec:
 
 
 def _check(cell: Cell) -> None:
-    """Refuse a run that this version cannot even describe. Raises InputError naming the field."""
+    """Refuse a run of a GPU or of others, or one that this version cannot even describe. Raises InputError naming the field."""
+    where, device = cell.path / "manifest.json", cell.manifest.get("device")
+    if isinstance(device, str) and device != "cpu":
+        raise InputError(f"{where}: device: was computed on {device}; only results of the CPU can be audited")
     try:
-        backend = cell.manifest["environment"]["backend"]
+        manifest = Manifest.model_validate(cell.manifest)
+        backend = manifest.environment.backend
         if backend not in environments.BACKENDS:
-            raise InputError(f"environment.backend: {backend!r} is unknown{suggestion(str(backend), environments.BACKENDS)}")
-        offered = environments.spaces(cell.task, backend)
-        for arm, members in cell.manifest["members"].items():
-            if arm not in learner_class(cell.pair).arms:
+            raise InputError(f"environment.backend: {backend!r} is unknown{suggestion(backend, environments.BACKENDS)}")
+        offered = probe.offered(cell.task, backend)
+        for arm in manifest.members:
+            if arm not in learner_class(cell.pair).arms or arm not in manifest.arms:
                 raise InputError(f"members: arm {arm!r} is unknown to this version")
             make_learner(spec_of(cell, arm), offered)
-            if not all(seed.isdecimal() for seed in members):
-                raise InputError(f"members.{arm}: a seed is no number")
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
-        what = f"{error.args[0]} is missing" if isinstance(error, KeyError) else str(error)
-        raise InputError(f"{cell.path / 'manifest.json'}: {what}") from error
+    except ValidationError as error:
+        raise InputError(f"{where}: {first_problem(error)}") from error
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{where}: {error}") from error
 
 
 def draw_members(cells: list[Cell], count: int, seed: int) -> list[Draw]:
@@ -176,26 +223,43 @@ def recompute(cells: list[Cell], draws: list[Draw], workers: int, tell: Callable
 
 
 def _compare(cell: Cell, member: Member, found: Finding) -> None:
-    """Set the first segment that differs, and the last returns of both."""
-    _, progress = member.load(with_state=False)
-    published = cell.manifest["members"][found.arm][str(found.seed)]["chain"]
+    """Set the first segment that differs, and in what: a number of its row in the curves, or else its link of the chain."""
+    state, progress = member.load()
+    facts = cell.manifest["members"][found.arm][str(found.seed)]
+    rows = cell.curves[(cell.curves["arm"] == found.arm) & (cell.curves["seed"] == found.seed)].drop(columns=["arm", "seed"])
     for number in range(found.first, found.last + 1):
-        if published[number - 1 : number] != progress.chain[number - 1 : number]:
+        found.differs_in = _row_difference(rows[rows["segment"] == number].to_dict("records"), progress.records[number - 1])
+        if found.differs_in is None and facts["chain"][number - 1 : number] != progress.chain[number - 1 : number]:
+            found.differs_in = "the state, by its hash"
+        if found.differs_in:
             found.differs_at = number
-            break
-    curves = cell.curves
-    row = curves[(curves["arm"] == found.arm) & (curves["seed"] == found.seed) & (curves["segment"] == found.last)]
-    values = [*row["return_sampled"].tolist(), None][0], progress.records[-1]["return_sampled"]
-    found.published_return, found.recomputed_return = (None if value != value else value for value in values)
+            return
+    step = int(state["diverged_at"])
+    if found.last == cell.manifest["segments"] and facts["diverged_at"] != (None if step < 0 else step):
+        found.differs_at, found.differs_in = found.last, f"diverged_at {facts['diverged_at']} published, {step} here (-1: never)"
+
+
+def _row_difference(rows: list[dict[Any, Any]], record: dict[str, Any]) -> str | None:
+    """The first published column that differs from a recomputed record, bit for bit; None where all are equal."""
+    if len(rows) != 1:
+        return f"{len(rows)} rows in curves.parquet"
+    for name, value in rows[0].items():
+        here = record.get(name)
+        if value != here and (value == value or here == here):  # NaN is equal to NaN
+            return f"{name} {value!s:.40} published, {here!s:.40} here"
+    return None
 
 
 def differences_here(cell: Cell) -> list[str]:
     """In what this machine and this checkout differ from those of the run: one line a field."""
     manifest = cell.manifest
-    here = {"versions": {k: v for k, v in provenance.versions().items() if k != "softbench"}, "cpu": provenance.capability()}
-    here["code"] = provenance.code(cell.pair, manifest["environment"]["backend"])["files"]
+    backend = manifest["environment"]["backend"]
+    here = {"versions": provenance.versions(backend), "cpu": provenance.capability()}
+    made = provenance.code(cell.pair, backend, cell.task)
+    here["code"] = made["files"] | made.get("module", {})
+    code = manifest["code"]["files"] | manifest["code"].get("module", {})
     lines = []
-    for part, there in (("versions", manifest["versions"]), ("cpu", manifest["cpu"]), ("code", manifest["code"]["files"])):
+    for part, there in (("versions", manifest["versions"]), ("cpu", manifest["cpu"]), ("code", code)):
         for name in sorted(set(there) | set(here[part])):
             then, now = there.get(name), here[part].get(name)
             if then != now:
@@ -204,7 +268,12 @@ def differences_here(cell: Cell) -> list[str]:
 
 
 def settings_problem(cell: Cell) -> str | None:
-    """The first setting in which a run differs from its suite in this checkout; None where they agree, or the suite is not here."""
+    """The first field in which a run differs from its pair or suite in this checkout; None where they agree, or the suite is not here."""
+    for arm in cell.manifest["members"]:
+        ours, theirs = learner_class(cell.pair).arms[arm], cell.manifest["arms"][arm]
+        for name, value in (("soft", ours.soft), ("hard", ours.hard), ("switches", dict(ours.switches))):
+            if theirs.get(name) != value:
+                return f"{arm}: {name}: {theirs.get(name)!r} in the run, {value!r} in the pair of this checkout"
     try:
         specs = cell_specs(load_suite(str(cell.manifest["suite"])), cell.pair, cell.task)
     except (InputError, KeyError):
@@ -212,8 +281,8 @@ def settings_problem(cell: Cell) -> str | None:
     for arm in cell.manifest["members"]:
         if arm not in specs:
             return f"arm {arm!r} is not in the suite of this checkout"
-        ours, theirs = specs[arm].to_json(), spec_of(cell, arm).to_json()
-        flat = [{**spec, **{f"settings.{name}": value for name, value in spec["settings"].items()}} for spec in (theirs, ours)]
+        both = (spec_of(cell, arm).to_json(), specs[arm].to_json())
+        flat = [{**spec, **{f"settings.{name}": value for name, value in spec["settings"].items()}} for spec in both]
         for name in sorted((set(flat[0]) | set(flat[1])) - {"settings"}):
             if flat[0].get(name) != flat[1].get(name):
                 return f"{arm}: {name}: {flat[0].get(name)!r} in the run, {flat[1].get(name)!r} in the suite of this checkout"
@@ -245,7 +314,11 @@ def certificate(cell: Cell, findings: list[Finding], seed: int) -> dict[str, Any
         "differences": here,
         "seed_of_draw": seed,
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": {"versions": provenance.versions(), "cpu": provenance.capability(), **provenance.machine()},
+        "machine": {
+            "versions": provenance.versions(cell.manifest["environment"]["backend"]),
+            **provenance.machine(),
+            "cpu": provenance.capability(),
+        },
     }
 
 
@@ -259,8 +332,7 @@ def lines(made: dict[str, Any]) -> list[str]:
         if found["reason"]:
             said.append(what + f"not recomputed: {found['reason']}")
         elif found["differs_at"]:
-            returns = f"{found['published_return']} published, {found['recomputed_return']} here"
-            said.append(what + f"differs from segment {found['differs_at']} on; last return {returns}")
+            said.append(what + f"differs from segment {found['differs_at']} on: {found['differs_in']}")
         else:
             said.append(what + "equal, bit for bit")
     said += [f"  difference of this machine or checkout: {line}" for line in made["differences"]]
@@ -274,8 +346,6 @@ def audit(run: Path, members: int | None, segments: int | None, seed: int, worke
     """
     cells = find_cells(run)
     for cell in cells:
-        if cell.manifest["device"] != "cpu":
-            raise InputError(f"{cell.path}: was computed on {cell.manifest['device']}; only results of the CPU can be audited")
         _check(cell)
     draws = draw_members(cells, members, seed) if members else []
     draws += draw_segments(cells, segments, seed) if segments else []

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import gymnasium
 from pydantic import ValidationError
 
-from algorithms.learner import Spaces
-from harness import environments
+from harness import environments, probe
 from harness.cohort import Spec, learner_class, make_learner
 from harness.errors import InputError
 from harness.suite import Suite, first_problem
@@ -25,7 +23,10 @@ def cell_specs(suite: Suite, pair: str, task: str, steps: int | None = None) -> 
         raise InputError(f"{where}.{first_problem(error)}") from error
     definition = suite.tasks[task]
     backend = environments.default_backend(task) if definition.backend == "auto" else definition.backend
-    offered = _spaces(where, task, backend)
+    try:
+        offered = probe.offered(task, backend)
+    except InputError as error:
+        raise InputError(f"{where}: {error}") from error
     if not (kind.continuous if offered.continuous else kind.discrete):
         needed, has = ("discrete", "continuous") if offered.continuous else ("continuous", "discrete")
         raise InputError(f"{where}: pair {pair!r} needs {needed} actions, {task} has {has} ones")
@@ -53,21 +54,3 @@ def cell_specs(suite: Suite, pair: str, task: str, steps: int | None = None) -> 
             least = learner.horizon * learner.environments * spec.segments
             raise InputError(f"{where}: {spec.steps} steps are too few: {spec.segments} segments of at least one update need {least}")
     return specs
-
-
-def _spaces(where: str, task: str, backend: str) -> Spaces:
-    """What the task offers. Raises InputError where it cannot be made, or does not end by itself or by a time limit we know."""
-    try:
-        offered = environments.spaces(task, backend)
-        action = environments.make(task, backend, 1).action_space
-        registered = task.split(":")[-1]  # `module:Task-v0` is imported from the module by now
-        endless = backend == "gymnasium" and gymnasium.spec(registered).max_episode_steps is None  # the others have limits of their own
-    except InputError as error:
-        raise InputError(f"{where}: {error}") from error
-    except Exception as error:  # the environment's own code
-        raise InputError(f"{where}: task {task!r} cannot be made: {type(error).__name__}: {error}") from error
-    if endless:
-        raise InputError(f"{where}: task {task!r} has no time limit; register it with max_episode_steps")
-    if getattr(action, "start", 0) != 0:
-        raise InputError(f"{where}: task {task!r} counts its actions from {action.start}; they must count from 0")
-    return offered

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import hashlib
 import importlib.metadata
 import os
@@ -42,25 +43,57 @@ def backend_file(backend: str) -> str:
 
 
 def _imports(path: Path) -> list[Path]:
-    names: list[str] = []
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Import):
-            names += [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-    paths = [ROOT / (name.replace(".", "/") + ".py") for name in names if name.split(".")[0] in OURS]
+    paths = [ROOT / (name.replace(".", "/") + ".py") for name in _imported(path) if name.split(".")[0] in OURS]
     return [found for found in paths if found.is_file()]
 
 
-def code(pair: str, backend: str) -> dict[str, Any]:
-    """`{"hash", "files": {path: sha256}}` of `code_files`."""
-    files = {name: hashlib.sha256((ROOT / name).read_bytes()).hexdigest() for name in code_files(pair, backend)}
-    return {"hash": digest(files), "files": files}
+def _imported(path: Path, package: str = "") -> list[str]:
+    """The modules that a file of `package` imports, by name; some may be names in a module."""
+    names: list[str] = []
+    for node in ast.walk(ast.parse(path.read_bytes())):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            above = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
+            base = ".".join([*above, *([node.module] if node.module else [])])
+            names += [base, *(f"{base}.{alias.name}" for alias in node.names)]
+    return names
 
 
-def versions() -> dict[str, str]:
-    """Versions of everything that computes."""
-    packages = ("torch", "numpy", "gymnasium", "mujoco", "softbench")
+def own_files(task: str) -> dict[str, Path]:
+    """Name -> path of the module of a user's own task (`module:Task-v0`) and of all that it imports from PYTHONPATH; {} for other tasks.
+
+    Packages that are installed are not among them.
+    """
+    folders = [Path(entry) for entry in (str(ROOT), *os.environ.get("PYTHONPATH", "").split(os.pathsep)) if entry]  # as a worker's
+    waiting = [task.rpartition(":")[0]]
+    found: dict[str, Path] = {}
+    while waiting:
+        parts = waiting.pop().split(".")
+        for stem in ("/".join(parts[: count + 1]) for count in range(len(parts))):  # a package is imported before what is in it
+            places = ((folder, name) for folder in folders for name in (f"{stem}/__init__.py", f"{stem}.py"))
+            folder, name = next(((folder, name) for folder, name in places if stem and (folder / name).is_file()), (ROOT, ""))
+            if name and name not in found:
+                found[name] = folder / name
+                with contextlib.suppress(SyntaxError):  # of a module that may never be imported
+                    waiting += _imported(found[name], str(Path(name).parent).replace("/", "."))
+    return found
+
+
+def code(pair: str, backend: str, task: str = "") -> dict[str, Any]:
+    """`{"hash", "files": {path: sha256}}` of `code_files`; for a user's own task also `"module"`, the same of `own_files`."""
+    files = {name: _sha256(ROOT / name) for name in code_files(pair, backend)}
+    module = {name: _sha256(path) for name, path in sorted(own_files(task).items())}
+    return {"hash": digest(files | module), "files": files} | ({"module": module} if module else {})
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def versions(backend: str) -> dict[str, str]:
+    """Versions of everything that computes, but for our code (see `code`) and packages of a user's own task."""
+    packages = ["torch", "numpy", "gymnasium", "mujoco", *{"atari": ["ale-py"], "envpool": ["envpool"]}.get(backend, [])]
     return {"python": platform.python_version(), **{name: importlib.metadata.version(name) for name in packages}}
 
 

@@ -48,7 +48,7 @@ class RayEngine:
                 logging_level=logging.CRITICAL,
                 **(local if self.address == "local" else {}),
             )
-        except (ConnectionError, RuntimeError, ValueError) as error:
+        except (ConnectionError, RuntimeError, ValueError, self.ray.exceptions.RayError) as error:  # the last: a token is wanted
             raise InputError(f"--ray: {self.address!r}: {str(error).splitlines()[0]}") from error
         for number, handler in handlers.items():  # Ray has put its own in their place
             signal.signal(number, handler)

@@ -93,12 +93,19 @@ def read_cell(folder: Path) -> Cell:
     found = manifest.get("format") if isinstance(manifest, dict) else None
     if found != FORMAT:
         raise ResultsError(f"{folder / 'manifest.json'}: format {found!r}; this version reads format {FORMAT}")
-    if not isinstance(manifest.get("members"), dict):
-        raise ResultsError(f"{folder / 'manifest.json'}: members: is missing")
+    if not _are_members(manifest.get("members")):
+        raise ResultsError(f"{folder / 'manifest.json'}: members: must be a table of arms, each with a table of seeds")
     missing = [name for name in COLUMNS if name not in curves.columns]
     if missing:
         raise ResultsError(f"{folder / 'curves.parquet'}: column {missing[0]} is missing")
     return Cell(folder, curves, manifest, timing, audit)
+
+
+def _are_members(found: Any) -> bool:
+    arms = found.values() if isinstance(found, dict) else [None]
+    return all(
+        isinstance(seeds, dict) and all(seed.isdecimal() and isinstance(facts, dict) for seed, facts in seeds.items()) for seeds in arms
+    )
 
 
 def read_suite(folder: Path) -> list[Cell]:

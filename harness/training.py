@@ -17,12 +17,12 @@ import pandas as pd
 import torch
 
 from harness import checkpoints, provenance
-from harness.checkpoints import Member, locked
+from harness.checkpoints import Member, Progress, locked
 from harness.cohort import Spec, learner_class, make_learner
-from harness.environments import spaces
 from harness.errors import InputError, suggestion
 from harness.grid import cell_specs
 from harness.identity import claim, difference, left_alone
+from harness.probe import offered
 from harness.registration import freeze
 from harness.results import FORMAT, Cell, ResultsError, digest, folder_name, make_folder, read_cell, replacing, write_cell
 from harness.suite import Suite
@@ -72,7 +72,7 @@ class Plan:
             "checkpoints": checkpoints.FORMAT,
             "spec": self.specs[arm].to_json(),
             "code": self.code["hash"],
-            "versions": {name: version for name, version in provenance.versions().items() if name != "softbench"},
+            "versions": provenance.versions(self.specs[arm].backend),
             "cpu": provenance.capability(),
             "device": self.hardware,
         }
@@ -163,7 +163,7 @@ def make_plans(
             folder=out / suite.name / cell_pair / folder_name(cell_task),
             runs=out / ".runs" / suite.name / cell_pair / folder_name(cell_task),
             device=device,
-            code=provenance.code(cell_pair, next(iter(specs.values())).backend),
+            code=provenance.code(cell_pair, next(iter(specs.values())).backend, cell_task),
         )
         _read_existing(plan)
         if chosen:
@@ -230,12 +230,13 @@ def _jobs(plan: Plan, arm: str, tell: Callable[[Event], None]) -> list[dict[str,
     if not seeds:
         return []
     folder = plan.cohort_folder(arm)
-    identity = {"code.files": plan.code["files"], **plan.identity(arm)}  # a file says more than the hash of all
+    files = plan.code["files"] | plan.code.get("module", {})
+    identity = {"code.files": files, **plan.identity(arm)}  # a file says more than the hash of all
     if note := left_alone(folder, identity):
         tell({"event": "note", "cell": plan.name, "arm": arm, "text": note})
     claim(folder, identity)
     spec = plan.specs[arm].to_json()
-    job = {"cell": plan.name, "spec": spec, "seeds": seeds, "folder": str(folder), "device": plan.device, "identity": plan.identity(arm)}
+    job = {"cell": plan.name, "spec": spec, "seeds": seeds, "folder": str(folder), "device": plan.device, "identity": identity}
     return [job]
 
 
@@ -285,7 +286,8 @@ def _write(plan: Plan, clock: Clock) -> bool:
     new = 0
     for arm in plan.arms:
         for seed in plan.wanted(arm):
-            _, progress = Member(plan.cohort_folder(arm), seed).load(with_state=False)
+            member = Member(plan.cohort_folder(arm), seed)
+            _, progress = member.load(with_state=False)
             if len(progress.chain) < plan.specs[arm].segments:
                 continue
             new += 1
@@ -293,17 +295,24 @@ def _write(plan: Plan, clock: Clock) -> bool:
             table.insert(0, "arm", arm)
             table.insert(1, "seed", seed)
             tables.append(table)
-            diverged = table.loc[table["diverged"], "step"]
-            members.setdefault(arm, {})[str(seed)] = {
-                "chain": progress.chain,
-                "diverged_at": None if diverged.empty else int(diverged.iloc[0]),
-            }
+            diverged_at = _diverged_at(member, progress) if table["diverged"].any() else None
+            members.setdefault(arm, {})[str(seed)] = {"chain": progress.chain, "diverged_at": diverged_at}
     if not new:
         return True
     curves = pd.concat(tables, ignore_index=True)
     manifest = {**_manifest(plan, members), "claims": plan.claims}
     write_cell(plan.folder, curves, manifest, learner_class(plan.pair).metrics, clock.timing())
     return False
+
+
+def _diverged_at(member: Member, progress: Progress) -> int:
+    """The step at which a finished member diverged: its state has it. Raises OSError where its last state is damaged."""
+    state, found = member.load()
+    if found.chain != progress.chain:
+        raise OSError(
+            f"{member.folder}: the last state is damaged, which tells when this member diverged; remove the folder to train it again"
+        )
+    return int(state["diverged_at"])
 
 
 def _manifest(plan: Plan, members: dict[str, Any]) -> dict[str, Any]:
@@ -319,7 +328,7 @@ def _manifest(plan: Plan, members: dict[str, Any]) -> dict[str, Any]:
         }
         for name, arm in kind.arms.items()
     }
-    learner = make_learner(first, spaces(plan.task, first.backend))
+    learner = make_learner(first, offered(plan.task, first.backend))
     return {
         "format": FORMAT,
         "suite": plan.suite.name,
@@ -340,7 +349,7 @@ def _manifest(plan: Plan, members: dict[str, Any]) -> dict[str, Any]:
         "evaluation": {"episodes": first.episodes, "primary": plan.suite.evaluation.primary},
         "device": plan.hardware,
         "code": plan.code,
-        "versions": {name: version for name, version in provenance.versions().items() if name != "softbench"},
+        "versions": provenance.versions(first.backend),
         "cpu": provenance.capability(),
         "members": members,
     }

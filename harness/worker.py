@@ -27,6 +27,7 @@ from harness import provenance
 from harness.checkpoints import Member, Progress, fingerprint, layout, rows, stack
 from harness.cohort import Spec
 from harness.environments import Environments, Step
+from harness.identity import difference
 from harness.segments import Cohort
 
 BEAT = 5.0  # seconds between two signs of life
@@ -66,11 +67,12 @@ def train(job: dict[str, Any], tell: Any) -> None:
 
 def _check_version(identity: dict[str, Any], spec: Spec) -> None:
     """Raises ValueError where this process has other code, packages or CPU than the run has been planned with."""
-    here = {"code": provenance.code(spec.pair, spec.backend)["hash"], "versions": provenance.versions(), "cpu": provenance.capability()}
-    here["versions"].pop("softbench")
+    made = provenance.code(spec.pair, spec.backend, spec.task)
+    here = {"code.files": made["files"] | made.get("module", {}), "versions": provenance.versions(spec.backend)}
+    here["cpu"] = provenance.capability()
     for name, value in here.items():
-        if (planned := identity.get(name, value)) != value:
-            raise ValueError(f"{name} on {platform.node()} is {value}, the run began with {planned}")
+        if name in identity and (found := difference(identity[name], value, name)):
+            raise ValueError(f"{platform.node()} is not as the run began: {found}")
 
 
 def _train_group(spec: Spec, seeds: list[int], members: dict[int, Member], device: str, last: int, tell: Any) -> None:
@@ -113,7 +115,7 @@ def _train_group(spec: Spec, seeds: list[int], members: dict[int, Member], devic
 
 
 def main() -> None:
-    _die_with_parent()
+    die_with_parent()
     faulthandler.enable()  # where a crash happened, for the log
     out: TextIO = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what a library prints must not mix with the events
@@ -135,7 +137,7 @@ def main() -> None:
                 traceback.print_exc()
 
 
-def _die_with_parent() -> None:
+def die_with_parent() -> None:
     """Let Linux kill this process when its parent dies: native code that hangs with Python's lock held would never see the end of stdin."""
     set_parent_death_signal = 1  # PR_SET_PDEATHSIG of <sys/prctl.h>
     if sys.platform == "linux":

@@ -1,4 +1,4 @@
-"""Environments of a user's own module that break in one way each, at their fifth step: tasks `broken_envs:Raises-v0` and so on."""
+"""Environments of a user's own module that break in one way each, made or at their fifth step: tasks `broken_envs:Raises-v0` and so on."""
 
 import ctypes
 import os
@@ -75,5 +75,21 @@ class Unmakeable(Sound):
         raise RuntimeError("no licence")
 
 
-for kind in (Sound, Raises, Hangs, HangsNatively, Crashes, NotANumber, WrongShape, Slow, Unmakeable):
+class HangsWhenMade(Sound):
+    def __init__(self):
+        ctypes.PyDLL(None).sleep(10_000)
+
+
+class CrashesWhenMade(Sound):
+    def __init__(self):
+        os.kill(os.getpid(), signal.SIGSEGV)
+
+
+class ExitsWhenMade(Sound):
+    def __init__(self):
+        raise SystemExit(0)
+
+
+MAKING = (Unmakeable, HangsWhenMade, CrashesWhenMade, ExitsWhenMade)
+for kind in (Sound, Raises, Hangs, HangsNatively, Crashes, NotANumber, WrongShape, Slow, *MAKING):
     gymnasium.register(f"{kind.__name__}-v0", kind, max_episode_steps=20, disable_env_checker=True)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import importlib
 import importlib.util
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -15,6 +18,7 @@ import pytest
 import yaml
 from small_suite import STABLE, SUITE, alive, children, command, stable_files, start, wait_until, write_suite
 
+from harness.results import folder_name
 from harness.workers import environment
 
 LONGER = {"tasks": {"CartPole-v1": {"steps": 8000}}}
@@ -28,6 +32,7 @@ WAYS = {  # number of workers, seeds, variables
     "two": (2, "3,1,0,2", {"OMP_NUM_THREADS": "4", "PYTHONHASHSEED": "1"}),
     "four": (4, "2,3,0,1", {"MKL_NUM_THREADS": "2", "MKL_CBWR": "COMPATIBLE", "PYTHONHASHSEED": "random"}),
 }
+TRAINED_ON = {(pair, backend) for pair in TINY for backend in ("gymnasium", "envpool")} | {("a2c", "atari")}  # a game of Pong is long
 needs_ray = pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="the extra `ray` is not installed")
 
 
@@ -66,10 +71,68 @@ def test_every_arm_of_every_pair_is_the_same_on_any_number_of_workers(fault):
         fault("engines", f"1, 2, 4 workers, other variables, hash seed and order; all arms of {pair}", "same bytes", len(WAYS))
 
 
-def write_all_pairs():
-    suite = {**SUITE, "name": "all", "seeds": "0-3", "cells": {pair: {"CartPole-v1": settings} for pair, settings in TINY.items()}}
+def write_all_pairs(**changes):
+    suite = {
+        **SUITE,
+        "name": "all",
+        "seeds": "0-3",
+        "cells": {pair: {"CartPole-v1": settings} for pair, settings in TINY.items()},
+    } | changes
     Path("suites/all").mkdir(parents=True)
     Path("suites/all/suite.yaml").write_text(yaml.safe_dump(suite))
+
+
+def test_a_terminal_or_none_leaves_the_same_bytes(fault):
+    """The live display of a terminal, redrawn four times a second, and plain lines in a pipe."""
+    write_suite(Path.cwd())
+    train_all_ways("small", {"plain": WAYS["plain"]})
+    screen, terminal = os.openpty()
+    words = command("train", "small", "--out", "terminal", "--workers", 1, "--seeds", "0-3", "--device", "cpu")
+    process = subprocess.Popen(words, stdin=terminal, stdout=terminal, stderr=terminal, env=os.environ | {"TERM": "xterm"})
+    os.close(terminal)
+    shown = b""
+    with contextlib.suppress(OSError):  # the end of the terminal
+        while more := os.read(screen, 65536):
+            shown += more
+    os.close(screen)
+    assert process.wait() == 0, shown
+    assert b"\x1b[" in shown and "━".encode() in shown  # a live bar was drawn
+    assert stable_files(Path("terminal")) == stable_files(Path("plain"))
+    fault("engines", "progress on a terminal, and plain lines in a pipe", "same bytes", 2)
+
+
+@pytest.mark.slow
+def test_every_backend_is_the_same_on_more_workers_and_resumed(fault):
+    """Every pair on every backend that is installed: with one worker, with two in another order, and resumed after the first segment."""
+    backends = {"gymnasium": "MountainCar-v0", "atari": "ALE/Pong-v5"}
+    if importlib.util.find_spec("envpool"):
+        backends["envpool"] = "Acrobot-v1"
+    settings = TINY | {"dqn": TINY["dqn"] | {"learning_starts": 20, "replay_size": 60}}
+    cells = {pair: {task: dict(settings[pair]) for backend, task in backends.items() if (pair, backend) in TRAINED_ON} for pair in TINY}
+    write_all_pairs(
+        segments=2,
+        tasks={task: {"backend": backend, "steps": 128} for backend, task in backends.items()},
+        references={task: {"low": 0, "high": 1, "source": "none"} for task in backends.values()},
+        cells=cells,
+    )
+    choices = ("--device", "cpu", "--arms", "sppo-38,a2c-proper,soft-dqn-kl-5step")
+    for name, workers, seeds in (("one", 1, "0-1"), ("two", 2, "1,0")):
+        ran = softbench("train", "all", "--out", name, "--workers", workers, "--seeds", seeds, *choices)
+        assert ran.returncode == 0, ran.stderr
+    shutil.copytree("one", "resumed")
+    shutil.rmtree("resumed/all")
+    lost = [path for path in Path("resumed").rglob("*-00002.*") if path.parent.name == "seed-0"]
+    for path in lost:
+        path.unlink()
+    ran = softbench("train", "all", "--out", "resumed", "--workers", 2, "--seeds", "0-1", *choices)
+    assert ran.returncode == 0, ran.stderr
+    assert f" {sum('.json' in path.name for path in lost) * 64} environment steps to go" in ran.stdout
+    for pair, tasks in cells.items():
+        for task in tasks:
+            cell = Path("all", pair, folder_name(task))
+            first, *others = (stable_files(Path(out), cell) for out in ("one", "two", "resumed"))
+            assert all(other == first for other in others), cell
+            fault("engines", f"{pair} on {task}, another backend: 1 and 2 workers, and resumed after a segment", "same bytes", 3)
 
 
 def test_a_worker_gets_one_thread_and_nothing_of_the_callers_arithmetic(monkeypatch):
@@ -166,10 +229,10 @@ def test_nothing_of_ray_outlives_a_stopped_run_and_the_local_pool_goes_on(number
     trainers = [pid for pid in family if "harness.worker" in cmdline(pid)]
     assert len(trainers) == 2
     process.send_signal(number)
-    process.communicate(timeout=60)
+    process.communicate(timeout=120)
     assert process.returncode == code
-    wait_until(lambda: not any(map(alive, trainers)), 30)
-    wait_until(lambda: not any(map(alive, family)), 150)  # Ray's own helpers take their time
+    wait_until(lambda: not any(map(alive, trainers)), 60)
+    wait_until(lambda: not any(map(alive, family)), 240)  # Ray's own helpers take their time
     ran = softbench("train", "small", "--out", "out", "--workers", 2, "--device", "cpu")
     assert ran.returncode == 0, ran.stderr
     assert stable_files(Path("out")) == unbroken()
@@ -178,19 +241,26 @@ def test_nothing_of_ray_outlives_a_stopped_run_and_the_local_pool_goes_on(number
 
 @needs_ray
 @pytest.mark.slow
-def test_a_cluster_of_two_nodes_by_its_address(fault):
+def test_a_cluster_of_two_nodes_by_its_address(monkeypatch, fault):
     """Two nodes of one core on this machine; the second is killed in the middle, and the first takes over its shard."""
     write_suite(Path.cwd(), **LONGER)
+    monkeypatch.setenv("RAY_AUTH_MODE", "token")  # as docs/slurm.md says
+    monkeypatch.setenv("RAY_AUTH_TOKEN", "0123456789abcdef" * 4)
     port = 20_000 + os.getpid() % 10_000
     ray = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block", "--num-cpus=1", "--disable-usage-stats"]
     head = [*ray, "--head", f"--port={port}", "--include-dashboard=false", "--object-store-memory=100000000"]
     join = [*ray, f"--address=127.0.0.1:{port}", "--object-store-memory=100000000"]
     nodes = [subprocess.Popen(head, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)]
     try:
-        wait_until(lambda: answers(port), 60)
+        wait_until(lambda: answers(port), 120)
         nodes.append(subprocess.Popen(join, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True))
-        wait_until(lambda: any("raylet" in cmdline(pid) for pid in descendants(nodes[1].pid)), 60)
+        wait_until(lambda: any("raylet/raylet" in cmdline(pid) for pid in descendants(nodes[1].pid)), 120)
         time.sleep(5)
+        if hasattr(importlib.import_module("ray.exceptions"), "AuthenticationError"):
+            ran = softbench("train", "small", "--ray", f"127.0.0.1:{port}", RAY_AUTH_MODE="disabled")
+            assert ran.returncode == 2 and "InvalidAuthToken" in ran.stderr and "Traceback" not in ran.stderr  # Ray's own lines, then ours
+            assert ran.stderr.splitlines()[-1].startswith("softbench: --ray: "), ran.stderr
+            fault("Ray", "a cluster that wants a token, without one", "said, exit code 2")
         process = start(Path.cwd(), "train", "small", "--out", "out", "--workers", 2, "--device", "cpu", "--ray", f"127.0.0.1:{port}")
         wait_until(lambda: ray_tasks(nodes[1].pid) and ray_tasks(nodes[0].pid) and list(Path("out").rglob("segment-00001.json")), 240)
         for pid in [nodes[1].pid, *descendants(nodes[1].pid)]:

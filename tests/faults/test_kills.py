@@ -119,10 +119,10 @@ def test_a_pre_empted_and_requeued_run_leaves_the_bytes_of_an_unbroken_run(unbro
         helpers = children(process.pid)
         process.send_signal(signal.SIGUSR1)
         process.send_signal(signal.SIGTERM)
-        _, errors = process.communicate(timeout=60)
+        _, errors = process.communicate(timeout=120)
         codes.append(process.returncode)
         assert len(errors.splitlines()) == 1 and "the same command goes on from the last checkpoints" in errors
-        wait_until(lambda pids=helpers: not any(map(alive, pids)), 3)
+        wait_until(lambda pids=helpers: not any(map(alive, pids)), 15)
     assert set(codes) <= {138, 143}  # whichever the kernel delivers first
     assert finish(Path.cwd()) == 0 and stable_files(Path("out")) == unbroken
     fault("signal", "SIGUSR1 and SIGTERM at once, then started again", "one line, exit code 138 or 143, same bytes at the end", 3)
@@ -132,7 +132,7 @@ def test_a_second_process_is_refused_and_the_lock_of_a_killed_one_does_not_block
     first = train(Path.cwd())
     assert under_way(first)
     second = train(Path.cwd())
-    _, errors = second.communicate(timeout=60)
+    _, errors = second.communicate(timeout=120)
     assert second.returncode == 2 and len(errors.splitlines()) == 1
     assert "another process is training here; wait for it, or choose another --out" in errors
     first.kill()

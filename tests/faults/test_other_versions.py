@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 from pathlib import Path
 
+import pytest
 import yaml
 from disk import softbench, write_small
+from small_suite import train_here, write_suite
+
+from harness import audit, provenance, training
+from harness.errors import InputError
+from harness.suite import load_suite
+from harness.workers import Pool
 
 
 def test_a_folder_of_other_settings_or_code_is_refused(tmp_path, monkeypatch, capsys, fault):
@@ -60,3 +68,97 @@ def test_checkpoints_of_another_version_are_left_alone_and_said(tmp_path, monkey
     assert "checkpoints of another version are left alone: spec.settings.batch: was 8, is now 16" in capsys.readouterr().out
     assert len(list(Path("out").rglob("identity.json"))) == 2
     fault("other version", "checkpoints of other settings in a folder of their own", "left alone, the field is said")
+
+
+@pytest.mark.parametrize(
+    ("field", "change", "message"),
+    [
+        ("code.files", {"algorithms/pairs/a2c.py": "0" * 64}, "code.files.algorithms/pairs/a2c.py: was '0000"),
+        ("versions", {"torch": "0.1"}, "versions.torch: was '0.1', is now"),
+        ("cpu", {"capability": "AVX9"}, "cpu.capability: was 'AVX9', is now"),
+    ],
+)
+def test_a_worker_of_another_version_refuses_its_job(tmp_path, monkeypatch, fault, field, change, message):
+    """As on a node of a cluster with another installation: the job says what the run was planned with."""
+    monkeypatch.chdir(tmp_path)
+    write_suite(tmp_path)
+    (plan,) = training.make_plans(load_suite("small"), Path("out"), "cpu", arms=["a2c-naive"])
+    (job,) = training._jobs(plan, "a2c-naive", lambda event: None)
+    changed = job | {"identity": job["identity"] | {field: job["identity"][field] | change}}
+    with Pool(1, Path("log")) as pool:
+        (event,) = pool.run([changed])
+    assert (event["event"], event["attempts"]) == ("failed", 1)
+    assert "is not as the run began: " + message in event["reason"]
+    assert not list(Path("out").rglob("segment-*"))
+    fault("other version", f"a worker of another version: {field}", "trains nothing, fails at once in one line that names the field")
+
+
+@pytest.mark.parametrize(("backend", "package"), [("batched", None), ("gymnasium", None), ("atari", "ale-py"), ("envpool", "envpool")])
+def test_the_package_of_a_backend_belongs_to_the_versions_of_its_cells_alone(monkeypatch, backend, package):
+    monkeypatch.setattr(provenance.importlib.metadata, "version", lambda name: f"version of {name}")
+    found = provenance.versions(backend)
+    assert set(found) - {"python", "torch", "numpy", "gymnasium", "mujoco"} == ({package} if package else set())
+
+
+MODULE = """
+import gymnasium
+from numpy import float32
+from . import walls
+
+class Corridor(gymnasium.Env):
+    observation_space = gymnasium.spaces.Box(-10, 10, (1,), float32)
+    action_space = gymnasium.spaces.Discrete(2)
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.place = self.np_random.uniform(-1, 1, 1).astype(float32)
+        return self.place.copy(), {}
+
+    def step(self, action):
+        self.place += walls.STEP if action else -walls.STEP
+        return self.place.copy(), float(self.place[0]), False, False, {}
+
+gymnasium.register("Corridor-v0", Corridor, max_episode_steps=20, disable_env_checker=True)
+"""
+
+
+@pytest.fixture
+def own(tmp_path, monkeypatch):
+    """A user's package on PYTHONPATH, with a task of its own in the suite."""
+    monkeypatch.chdir(tmp_path)
+    package = tmp_path / "mine" / "corridors"
+    package.mkdir(parents=True)
+    (package / "__init__.py").touch()
+    (package / "simple.py").write_text(MODULE)
+    (package / "walls.py").write_text("STEP = 0.125\n")
+    (package / "other.py").write_text("UNUSED = 1\n")
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path / "mine"), os.environ["PYTHONPATH"]]))
+    monkeypatch.syspath_prepend(tmp_path / "mine")
+    task = "corridors.simple:Corridor-v0"
+    write_suite(
+        tmp_path,
+        tasks={task: {"steps": 320}},
+        references={task: {"low": 0, "high": 1, "source": "none"}},
+        cells={"a2c": {task: {"environments": 4, "hidden": 32}}},
+    )
+    return package
+
+
+def test_the_files_of_a_users_own_task_belong_to_the_code(own, fault):
+    plan = training.make_plans(load_suite("small"), Path("out"), "cpu")[0]
+    assert sorted(plan.code["module"]) == ["corridors/__init__.py", "corridors/simple.py", "corridors/walls.py"]
+    assert plan.code["hash"] != provenance.code("a2c", "gymnasium")["hash"]
+    assert train_here(Path("out"), arms=["a2c-naive"])[0]
+    (cell,) = audit.find_cells(Path("out/small"))
+    assert audit.differences_here(cell) == []
+    (own / "other.py").write_text("UNUSED = 2\n")
+    assert train_here(Path("out"), arms=["a2c-naive"])[1][-1]["event"] == "kept"
+    (own / "walls.py").write_text("STEP = 0.25\n")
+    with pytest.raises(InputError, match=r"holds results of another version: code\.module\.corridors/walls\.py: was"):
+        train_here(Path("out"), arms=["a2c-naive"])
+    assert [line.split(": was")[0] for line in audit.differences_here(cell)] == ["code: corridors/walls.py"]
+    shutil.rmtree("out/small")
+    _, events = train_here(Path("out"), arms=["a2c-naive"])
+    assert any("left alone: code.files.corridors/walls.py: was" in event.get("text", "") for event in events)
+    assert sum(event["event"] == "segment" for event in events) == 4
+    fault("other version", "a module of the user's own task is edited", "results refused, checkpoints left alone, the file is said")

@@ -67,7 +67,7 @@ def test_a_killed_run_goes_on_and_leaves_no_worker_behind(longer, workers):
     assert len(helpers) == workers
     process.kill()
     process.communicate()
-    wait_until(lambda: not any(map(alive, helpers)), 3)
+    wait_until(lambda: not any(map(alive, helpers)), 15)
     assert finished_members() < 4 and not (Path("out") / CELL / "manifest.json").exists()
     complete, events = train_here(Path("out"), workers=3 - workers, seeds=[1, 0])
     assert complete and 0 < events[0]["steps"] < 4 * 4000
@@ -103,10 +103,10 @@ def test_a_signal_stops_a_run_within_seconds_and_says_how_to_go_on(longer, numbe
     sent = time.monotonic()
     process.send_signal(number)
     _, errors = process.communicate(timeout=60)
-    assert time.monotonic() - sent < 5
+    assert time.monotonic() - sent < 15
     assert process.returncode == code
     assert errors == f"softbench: {word}; the same command goes on from the last checkpoints\n"
-    wait_until(lambda: not any(map(alive, helpers)), 3)
+    wait_until(lambda: not any(map(alive, helpers)), 15)
     if number == signal.SIGINT:
         assert train_here(Path("out"))[0]
         assert stable_files(Path("out")) == longer
