@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PATH := $(abspath $(BIN)):$(PATH)
 
-.PHONY: repro test faults classic check clean
+.PHONY: repro test faults classic check axe clean
 
 repro: $(VENV)/installed
 	dvc repro
@@ -26,6 +26,14 @@ classic: $(VENV)/installed
 check: $(VENV)/installed
 	ruff check .
 	mypy
+
+# axe-core, for the accessibility check of the pages; where it is absent that test is skipped and says so. Needs npm.
+axe: .axe/package/axe.min.js
+
+.axe/package/axe.min.js:
+	mkdir -p .axe
+	npm pack --silent --pack-destination .axe axe-core@4.14.1
+	tar -xzf .axe/axe-core-4.14.1.tgz -C .axe package/axe.min.js
 
 $(VENV)/installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 13) else f"softbench needs Python 3.11 to 3.13; this is {v[0]}.{v[1]}. Choose one: make PYTHON=python3.12 $(MAKECMDGOALS)")'

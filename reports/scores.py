@@ -118,13 +118,13 @@ class Study:
         reference = self.suite.references[task]
         return np.asarray((returns - reference.low) / (reference.high - reference.low))
 
-    def matrix(self, arm: str) -> Array:
-        """Final scores `[n, T]` of an arm in the primary evaluation, over `seeds` and `tasks`."""
+    def matrix(self, arm: str, mode: str | None = None) -> Array:
+        """Final scores `[n, T]` of an arm in an evaluation mode (None: the primary one), over `seeds` and `tasks`."""
         columns = []
         for task in self.tasks:
             curves = self.curves[task, arm]
             rows = [curves.seeds.index(seed) for seed in self.seeds]
-            columns.append(self.score(task, curves.returns[self.suite.evaluation.primary][rows, -1]))
+            columns.append(self.score(task, curves.returns[mode or self.suite.evaluation.primary][rows, -1]))
         return np.stack(columns, axis=1)
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import json
 import re
-import shlex
 import subprocess
-from dataclasses import dataclass
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,164 +16,137 @@ import jinja2
 from markupsafe import Markup
 
 from harness.suite import InputError, Suite, load_suite, suite_names
-from reports import bootstrap, figures, tables
+from reports import cards, coverage
+from reports.claims import METRICS, load_ledger, untestable
 from reports.figures import Picture
 from reports.mathml import mathml
-from reports.scores import Study, read_studies
-from reports.statistics import Estimate
+from reports.page import count, gather, remake
+from reports.studio import Studio
 from reports.tables import Table
 from reports.theory import read_theory
+from reports.verdicts import VERDICTS, verdicts
 
 CODE = ["algorithms", "harness", "suites", "reports", "pyproject.toml"]
-
-
-@dataclass(frozen=True)
-class Section:
-    """Everything that the page says about one pair."""
-
-    study: Study
-    main: list[Picture]
-    curves: list[Picture]
-    tables: list[Table]
-    details: list[Table]
-    sources: list[str]
-    differences: list[dict[str, Any]]
-
-    @property
-    def pictures(self) -> list[Picture]:
-        return self.main + self.curves
-
-
-@dataclass(frozen=True)
-class Page:
-    """One suite's page before it is rendered."""
-
-    suite: Suite
-    studies: list[Study]
-    evidence: Table
-    forest: Picture | None
-    references: Table
-    sections: list[Section]
-    holes: list[str]
-    diverged: list[str]
-    altered: list[str]
-    command: str
-
-    @property
-    def pictures(self) -> list[Picture]:
-        return [*([self.forest] if self.forest else []), *(picture for section in self.sections for picture in section.pictures)]
-
-    @property
-    def tables(self) -> list[Table]:
-        return [self.evidence, self.references, *(table for section in self.sections for table in section.tables + section.details)]
+COVERAGE = Path("coverage/coverage.json")
+TEMPLATES = Path(__file__).parent / "templates"
+MOST_ROWS = 200
+"""Rows of a table that a page shows; longer ones are in their CSV file alone."""
 
 
 def build(suites: list[str], out: Path, results: Path = Path("results")) -> list[Path]:
-    """Write `out/index.html` and, per suite, `out/<suite>.html` and its CSV and SVG files; return the pages' paths.
+    """Write `out/index.html` and, per suite, `out/<suite>.html` and its downloads; return the pages' paths.
 
-    Where `results/theory/theory.json` is, also the page of the exact statements, `out/theory.html`.
+    Where `results/theory/theory.json` is, also the page of the exact statements, `out/theory.html`; where
+    `results/coverage/coverage.json` is, the page of the simulation that the intervals were tested by, `out/coverage.html`.
 
-    `suites`: names; [] stands for every suite that has results. The index lists the suites of this call.
+    `suites`: names; [] stands for every suite that has results. The index lists the suites of this call, and with [] also the claims
+    of suites that wait for results.
     Raises InputError (one line) for an unknown suite, a suite without results, damaged results, or a folder that cannot be written.
     """
     wanted = suites or [name for name in suite_names() if any((results / name).glob("*/*/manifest.json"))]
     if not wanted:
         raise InputError(f"no results for any suite in {results}; train one first, for example: softbench train smoke")
-    pages = [_page(load_suite(name), results) for name in dict.fromkeys(wanted)]
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["file"] = _file
-    environment.filters["inline"] = lambda picture: Markup(picture.inline())
-    environment.filters |= {"mathml": mathml, "source": _source}
+    studio = Studio()
+    pages = [gather(load_suite(name), results, studio) for name in dict.fromkeys(wanted)]
+    judged = [(page.suite, card) for page in pages if page.ledger for card in page.ledger.cards]
+    for name in [] if suites else [name for name in suite_names() if name not in wanted]:
+        judged += _waiting(load_suite(name), studio)
+    studio.draw()
     theory = read_theory(results)
-    shared = {"commit": _commit(), "pages": pages, "theory": theory}
-    files = {"index.html": environment.get_template("index.html").render(shared)}
+    simulated = _simulated(results / COVERAGE)
+    environment = _environment()
+    claims = cards.claims(judged, "claims", [page.suite.name for page in pages]) if judged else None
+    shared = {
+        "commit": _commit(),
+        "pages": pages,
+        "theory": theory,
+        "claims": claims,
+        "counts": cards.counts([card.verdict for _, card in judged]),
+        "untestable": untestable(),
+        "findings": coverage.findings(simulated) if simulated else [],
+    }
+    files: dict[str, str | bytes] = {"index.html": environment.get_template("index.html").render(shared)}
+    if claims:
+        files |= _downloads("index", [claims], [])
     for page in pages:
-        files[f"{page.suite.name}.html"] = environment.get_template("suite.html").render(shared, page=page)
-        files |= {f"{page.suite.name}/{_file(picture.name)}.svg": picture.standalone() for picture in page.pictures}
-        files |= {f"{page.suite.name}/{_file(table.name)}.csv": table.csv() for table in page.tables}
+        name = page.suite.name
+        files[f"{name}.html"] = environment.get_template("suite.html").render(shared, page=page)
+        files |= _downloads(name, page.tables, page.pictures)
+        if page.verdicts:
+            files[f"{name}/verdicts.json"] = json.dumps([each.to_json() for each in page.verdicts], indent=1, ensure_ascii=False) + "\n"
     if theory:
         files["theory.html"] = environment.get_template("theory.html").render(shared)
-        files |= {f"theory/{picture.name}.svg": picture.standalone() for picture in [theory.overview, *theory.pictures]}
-        files["theory/misprints.csv"] = theory.misprints.csv()
-    try:
-        for name, text in files.items():
-            (out / name).parent.mkdir(parents=True, exist_ok=True)
-            (out / name).write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"--out {out}: cannot be written: {error.strerror or error}") from error
-    extra = [out / "theory.html"] if theory else []
+        files |= _downloads("theory", [theory.misprints], [theory.overview, *theory.pictures])
+    if simulated:
+        tables, pictures = coverage.tables(simulated), coverage.pictures(simulated)
+        files["coverage.html"] = environment.get_template("coverage.html").render(
+            shared, tables=tables, pictures=pictures, command=coverage.COMMAND
+        )
+        files |= _downloads("coverage", tables, pictures)
+    _write(out, files)
+    extra = [out / f"{name}.html" for name, there in (("coverage", simulated), ("theory", theory)) if there]
     return [out / "index.html", *(out / f"{page.suite.name}.html" for page in pages), *extra]
 
 
-def _page(suite: Suite, results: Path) -> Page:
-    studies = read_studies(suite, results)
-    if not studies:
-        raise InputError(f"no results for suite {suite.name!r} in {results / suite.name}; make them first: {_making(suite)}")
-    absent = [f"{pair}: no results yet" for pair in suite.cells if pair not in {study.pair for study in studies}]
-    command = _command(suite)
-    evidence = tables.evidence(studies)
-    shown = [(str(pair), str(soft), str(hard), found) for soft, hard, _, found, *_, pair in evidence.rows if isinstance(found, Estimate)]
-    return Page(
-        suite=suite,
-        studies=studies,
-        evidence=evidence,
-        forest=figures.forest(studies, shown, command) if shown else None,
-        references=tables.references(suite),
-        sections=[_section(study) for study in studies],
-        holes=absent + [line for study in studies for line in study.holes],
-        diverged=[line for study in studies for line in study.diverged],
-        altered=[f"{study.pair}/{task}: {line}" for study in studies for task, lines in study.altered.items() for line in lines],
-        command=command,
+def _simulated(path: Path) -> dict[str, Any] | None:
+    """The record of `softbench coverage`; None where there is none. Raises InputError where it cannot be read."""
+    if not path.exists():
+        return None
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        coverage.findings(record)
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise InputError(f"{path}: cannot be read ({error}); write it anew: {coverage.COMMAND}") from error
+    return dict(record)
+
+
+def _waiting(suite: Suite, studio: Studio) -> list[tuple[Suite, cards.Card]]:
+    """The claims of a suite that has no results yet."""
+    registered = load_ledger(suite)
+    found = cards.ledger(suite, verdicts(registered, suite, []), partial(remake, suite), studio) if registered else None
+    return [(suite, card) for card in found.cards] if found else []
+
+
+def _environment() -> jinja2.Environment:
+    """The templates, with the style and the script that every page holds, and their hashes for its policy."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
+    environment.filters |= {
+        "file": _file,
+        "inline": lambda picture: Markup(picture.inline()),
+        "mathml": mathml,
+        "source": _source,
+        "count": count,
+    }
+    for name in ("style.css", "script.js"):
+        text = (TEMPLATES / name).read_text(encoding="utf-8")
+        digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+        kind = name.split(".")[0]
+        environment.globals |= {kind: Markup(text), f"{kind}_hash": f"sha256-{digest}"}
+    environment.globals |= {"words": {*VERDICTS, "better", "worse"}, "most_rows": MOST_ROWS, "metrics": METRICS}
+    return environment
 
 
-def _section(study: Study) -> Section:
-    suite, pair = study.suite, study.pair
-    command = _command(suite, pair)
-    main: list[Picture] = []
-    shown: list[Table] = []
-    if study.seeds:
-        matrices = {arm: study.matrix(arm) for arm in study.arms}
-        found = {arm: bootstrap.aggregates(scores) for arm, scores in matrices.items()}
-        better = {soft: bootstrap.improvement(matrices[soft], matrices[hard]) for soft, hard in study.comparisons}
-        main += [figures.intervals(study, found, command), figures.profiles(study, matrices, command)]
-        main += [figures.improvements(study, better, command)] if better else []
-        shown += [tables.aggregates(study, found), tables.improvements(study, better)]
-    shown += [tables.differences(study), tables.returns(study), tables.published(study)]
-    curves = [figures.learning(study, task, group, _command(suite, pair, task)) for task in study.cells for group in study.groups]
-    manifests = [cell.manifest for cell in study.cells.values()]
-    lines = [manifest.get("difference", {}) for manifest in manifests]
-    if suite.imported is None:
-        origins = [tables.settings(study), tables.provenance(study), tables.audits(study)]
-    else:
-        origins = [tables.origins(study)]
-    return Section(
-        study=study,
-        main=main,
-        curves=curves,
-        tables=[table for table in shown if table.rows],
-        details=[tables.arms(study), *origins, tables.members(study)],
-        sources=list(dict.fromkeys(manifest["source"] for manifest in manifests)),
-        differences=[each for at, each in enumerate(lines) if each and each not in lines[:at]],
-    )
+def _downloads(folder: str, tables: Sequence[Table], pictures: Sequence[Picture]) -> dict[str, str | bytes]:
+    """path -> content: every table as CSV, and as LaTeX where it is short; every figure as SVG and PDF."""
+    files: dict[str, str | bytes] = {}
+    for table in tables:
+        files[f"{folder}/{_file(table.name)}.csv"] = table.csv()
+        if len(table.rows) <= MOST_ROWS:
+            files[f"{folder}/{_file(table.name)}.tex"] = table.latex()
+    for picture in pictures:
+        files |= {f"{folder}/{_file(picture.name)}.svg": picture.standalone(), f"{folder}/{_file(picture.name)}.pdf": picture.pdf}
+    return files
 
 
-def _making(suite: Suite, pair: str | None = None, task: str | None = None) -> str:
-    """The shell line that makes results, from nothing or from the files that were imported."""
-    if suite.imported is not None:
-        return shlex.join(["softbench", "import", suite.imported])
-    return shlex.join(["softbench", "train", suite.name, *(["--pair", pair] if pair else []), *(["--task", task] if task else [])])
-
-
-def _command(suite: Suite, pair: str | None = None, task: str | None = None) -> str:
-    """The shell line that makes a figure."""
-    return f"{_making(suite, pair, task)} && {shlex.join(['softbench', 'report', suite.name])}"
+def _write(out: Path, files: dict[str, str | bytes]) -> None:
+    try:
+        for name, content in files.items():
+            (out / name).parent.mkdir(parents=True, exist_ok=True)
+            (out / name).write_bytes(content if isinstance(content, bytes) else content.encode())
+    except OSError as error:
+        raise InputError(f"--out {out}: cannot be written: {error.strerror or error}") from error
 
 
 def _file(name: str) -> str:

@@ -6,7 +6,7 @@ import contextlib
 from pathlib import Path
 
 import pytest
-from invented_results import PUBLISHED, Workspace, diverging, without
+from invented_results import CLAIMS, PUBLISHED, Workspace, diverging, without
 
 from reports.site import build
 
@@ -36,3 +36,25 @@ def site(demo: Workspace, tmp_path_factory: pytest.TempPathFactory) -> Path:
     with contextlib.chdir(demo.root):
         build(["classic"], out)
     return out
+
+
+UNTESTABLE = "claims:\n  - {id: X1, statement: It flies., source: a paper, needs: wings}\n"
+
+
+@pytest.fixture(scope="session")
+def judged(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The site of a suite with a supported, a refuted and an inconclusive claim, one that was changed, and a suite without results."""
+    made = Workspace(tmp_path_factory.mktemp("judged"))
+    made.suite("classic", {"a2c": ["CartPole-v1", "Acrobot-v1"], "ppo": ["CartPole-v1"], "dqn": ["CartPole-v1"]})
+    made.claims("classic", CLAIMS)
+    made.cell("classic", "a2c", "CartPole-v1")
+    made.cell("classic", "a2c", "Acrobot-v1")
+    made.cell("classic", "ppo", "CartPole-v1", edit=without("sppo-40", 3))
+    waiting = {**CLAIMS[2], "id": "waits", "pair": "dqn", "arm": "dqn", "against": "soft-dqn-kl"}
+    made.claims("classic", [*CLAIMS[:1], {**CLAIMS[1], "margin": 0.01}, CLAIMS[2], waiting])
+    made.suite("later", {"a2c": ["CartPole-v1"]})
+    made.claims("later", CLAIMS[:1])
+    (made.root / "suites" / "untestable.yaml").write_text(UNTESTABLE)
+    with contextlib.chdir(made.root):
+        build([], made.root / "site")
+    return made.root / "site"

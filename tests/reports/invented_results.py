@@ -30,6 +30,45 @@ PUBLISHED = [
     {"task": "CartPole-v1", "arm": "ppo", "mean": 490.0, "spread": 6.1, "seeds": 3, "source": "CleanRL, ppo.py"},
     {"task": "Acrobot-v1", "arm": "dqn", "mean": -91.5, "spread": 7.2, "seeds": 3, "source": "CleanRL, dqn.py"},
 ]
+CLAIMS = [
+    {
+        "id": "better",
+        "statement": "Proper A2C is better than naive.",
+        "source": "Schulman, Chen, Abbeel 2017, Fig. 1",
+        "pair": "a2c",
+        "arm": "a2c-proper",
+        "against": "a2c-naive",
+        "test": "superiority",
+        "margin": 0.0,
+        "effect": 0.05,
+        "reason": "A twentieth of the scale.",
+    },
+    {
+        "id": "worse",
+        "statement": "Naive A2C is better than proper.",
+        "source": "nobody",
+        "pair": "a2c",
+        "arm": "a2c-naive",
+        "against": "a2c-proper",
+        "test": "superiority",
+        "margin": 0.0,
+        "effect": 0.05,
+        "reason": "The contrary.",
+    },
+    {
+        "id": "same",
+        "statement": "SPPO-38 is as good as SPPO-40.",
+        "source": "Liu, Gu, Liu 2020",
+        "pair": "ppo",
+        "arm": "sppo-38",
+        "against": "sppo-40",
+        "metric": "area",
+        "test": "equivalence",
+        "method": "paired",
+        "margin": 0.03,
+        "reason": "Nobody sees less.",
+    },
+]
 SEGMENTS = 20
 STEPS = 500_000
 
@@ -117,6 +156,7 @@ class Workspace:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.results = root / "results"
+        self.ledgers: dict[str, dict[str, Any]] = {}
 
     def suite(self, name: str, pairs: dict[str, list[str]], seeds: str = "0-9", published: list[dict[str, Any]] | None = None) -> None:
         """Register a suite: pair -> tasks."""
@@ -136,15 +176,31 @@ class Workspace:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(yaml.safe_dump(content))
 
+    def claims(self, name: str, claims: list[dict[str, Any]], level: float = 0.025) -> None:
+        """Write a suite's ledger; cells written from now on register it, as runs do when they begin."""
+        (self.root / "suites" / name / "claims.yaml").write_text(yaml.safe_dump({"level": level, "claims": claims}))
+        self.ledgers[name] = {"level": level, "claims": claims}
+
     def cell(
         self, suite: str, pair: str, task: str, arms: dict[str, str | None] | None = None, seeds: int = 10, edit: Edit | None = None
     ) -> None:
         """Write one finished cell; `edit(curves, manifest)` may change both before they are written."""
         arms, numbers = arms or ARMS[pair], list(range(seeds))
         curves, manifest = invent(list(arms), task, numbers), describe(suite, pair, task, arms, numbers)
+        if suite in self.ledgers:
+            ledger = self.ledgers[suite]
+            manifest["claims"] = {**ledger, "claims": {claim["id"]: claim for claim in ledger["claims"] if claim["pair"] == pair}}
         if edit is not None:
             curves = edit(curves.reset_index(drop=True), manifest)
-        timing = {"cpu": "A processor", "cores": 2, "gpu": None, "workers": 2, "wall_seconds": 12.3, "steps_per_second": 71000.0}
+        timing = {
+            "arms": {arm: {"seconds": 20.0 + 4 * len(arm)} for arm in arms},
+            "cpu": "A processor",
+            "cores": 2,
+            "gpu": None,
+            "workers": 2,
+            "wall_seconds": 12.3,
+            "steps_per_second": 71000.0,
+        }
         write_cell(self.results / suite / pair / task, curves, manifest, {"loss_value": "squared return"}, timing)
 
 

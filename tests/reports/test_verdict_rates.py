@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from harness.suite import Suite
+from harness.suite import MODES, Suite
 from reports.claims import Ledger
-from reports.scores import MODES, Curves, Study
+from reports.scores import Curves, Study
 from reports.statistics import Array
 from reports.verdicts import verdicts
 

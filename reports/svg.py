@@ -1,0 +1,184 @@
+"""matplotlib's SVG made small and fit for a page whose policy allows no style attributes.
+
+Styles become presentation attributes, what all children share moves to their group, and paths are relative with one decimal.
+Of the ids only those stay that something refers to; they are salted by the figure's name, so that figures can share a page.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from xml.etree import ElementTree
+
+from matplotlib.artist import Artist
+
+SPACE = "{http://www.w3.org/2000/svg}"
+LINK = "{http://www.w3.org/1999/xlink}href"
+INHERITED = re.compile(r"(stroke|fill|font|text)(-\w+)*")
+DENSE = 100
+"""Thin lines in one figure from which on nobody sees a tenth of a unit: then they are drawn to whole ones."""
+TEXT = {"font-family": "'DejaVu Sans', sans-serif", "font-size": "9px"}
+ElementTree.register_namespace("", SPACE[1:-1])
+
+
+def mark(artist: Artist, arm: str, seeds: list[int] | None = None, copy: bool = False) -> None:
+    """Name what an artist shows: `data-arm`, and of a collection the seed of each child, in order, as `data-seeds`.
+
+    `copy`: the arm's lines are those of a collection marked before, on another scale of x and moved down; they are drawn by reference.
+    """
+    names = {"data-arm": arm, **({} if seeds is None else {"data-seeds": " ".join(map(str, seeds))})}
+    artist.set_gid(json.dumps({**names, **({"copy": True} if copy else {})}))
+
+
+def compact(text: str, alt: str) -> str:
+    """One `<svg>` element, with `alt` as its text alternative, from a file that matplotlib wrote."""
+    root = ElementTree.fromstring(text)
+    for parent in list(root.iter()):
+        for child in list(parent):
+            if child.tag.endswith("metadata") or child.tag == f"{SPACE}style" or _invisible(child):
+                parent.remove(child)
+    used = set(re.findall(r"#(\w+)", text))
+    _by_reference(root, used)
+    for element in root.iter():
+        _attributes(element, used)
+        if element.tag == f"{SPACE}text":
+            for name, usual in TEXT.items():
+                if element.get(name) == usual:
+                    del element.attrib[name]
+    _shrink(root)
+    size = root.attrib["viewBox"]
+    root.attrib.clear()
+    root.attrib.update({"viewBox": size, "role": "img", "aria-label": alt, **TEXT, "stroke-linejoin": "round"})
+    return ElementTree.tostring(root, encoding="unicode").replace(" />", "/>")
+
+
+def _invisible(element: ElementTree.Element) -> bool:
+    """The transparent background of figure and axes."""
+    return element.tag == f"{SPACE}g" and len(element) == 1 and element[0].get("style") == "fill: none"
+
+
+def _attributes(element: ElementTree.Element, used: set[str]) -> None:
+    attributes = element.attrib
+    own = attributes.get("id", "")
+    if own not in used:
+        attributes.pop("id", None)
+    if own.startswith("{"):
+        names = json.loads(own)
+        names.pop("copy", None)
+        attributes.update(names)
+    for each in filter(None, attributes.pop("style", "").split(";")):
+        name, value = each.split(":")
+        attributes[name.strip()] = value.strip()
+    if LINK in attributes:
+        attributes["href"] = attributes.pop(LINK)
+    if attributes.get("transform", "").startswith("rotate(-0 "):
+        del attributes["transform"]
+    if "d" in attributes:
+        # A marker is drawn at its own small scale, a band or a line at the page's.
+        marker = "id" in attributes and len(attributes["d"]) <= 400
+        digits_x, digits_y = (2, 2) if marker else map(int, attributes.pop("digits", "11"))
+        attributes["d"] = relative(attributes["d"], digits_x, digits_y)
+    for name in ("x", "y"):
+        if name in attributes and element.tag != f"{SPACE}rect":
+            attributes[name] = _number(float(attributes[name]), 1)
+    element.tail = None
+    if element.text and not element.text.strip():
+        element.text = None
+
+
+def _shrink(element: ElementTree.Element) -> None:
+    """From the leaves up: a bare group around one element gives way to it, and what all children share moves to their group."""
+    for place, child in enumerate(list(element)):
+        _shrink(child)
+        if child.tag == f"{SPACE}g" and not child.attrib and len(child) == 1:
+            element[place] = child[0]
+    for child in [child for child in element if child.tag in (f"{SPACE}g", f"{SPACE}defs") and not len(child)]:
+        element.remove(child)
+    ticks = [child for child in element if not child.attrib and [each.tag for each in child] == [f"{SPACE}path", f"{SPACE}text"]]
+    if len(ticks) > 1:
+        # The ticks of an axis: all grid lines, then all labels, so that each kind shares its attributes.
+        pairs = [list(tick) for tick in ticks]
+        for tick in ticks:
+            element.remove(tick)
+        for kind in zip(*pairs, strict=True):
+            group = ElementTree.SubElement(element, f"{SPACE}g")
+            group.extend(kind)
+            _shrink(group)
+    drawn = [child for child in element if child.tag != f"{SPACE}defs"]
+    if element.tag != f"{SPACE}g" or len(drawn) < 2:
+        return
+    for name, value in list(drawn[0].attrib.items()):
+        # Twice clipped by the same path is clipped once; but a transform moves the group's clip path, so those stay.
+        movable = INHERITED.fullmatch(name) or (name == "clip-path" and not any("transform" in child.attrib for child in drawn))
+        if movable and name not in element.attrib and all(child.get(name) == value for child in drawn):
+            element.attrib[name] = value
+            for child in drawn:
+                del child.attrib[name]
+
+
+def _by_reference(root: ElementTree.Element, used: set[str]) -> None:
+    """Replace each collection marked as a copy by a reference to the one it copies, and let lines of seeds share whole x."""
+    first: dict[str, ElementTree.Element] = {}
+    lines: list[ElementTree.Element] = []
+    for group in root.iter(f"{SPACE}g"):
+        own = group.get("id", "")
+        names = json.loads(own) if own.startswith("{") else {}
+        if "data-seeds" not in names or not len(group) or any(child.tag != f"{SPACE}path" for child in group):
+            continue
+        if not names.pop("copy", False):
+            first.setdefault(names["data-arm"], group)
+            lines += [path for path in group if path.attrib["d"].count("L") > 2]
+            continue
+        source = first[names["data-arm"]]
+        (x, y), *_, (end, _) = _points(source[0])
+        (new_x, new_y), *_, (new_end, _) = _points(group[0])
+        scale = (new_end - new_x) / (end - x) if end != x else 1.0
+        clip = group[0].attrib["clip-path"]
+        name = f"{clip[5:-1]}-{list(first).index(names['data-arm'])}"
+        source.set("id", json.dumps({**json.loads(source.attrib["id"]), "id": name}))
+        used.add(name)
+        for child in list(group):
+            group.remove(child)
+        group.set("clip-path", clip)
+        matrix = f"matrix({scale:.5f} 0 0 1 {new_x - scale * x:.1f} {new_y - y:.1f})"
+        ElementTree.SubElement(group, f"{SPACE}use", {"href": f"#{name}", "transform": matrix})
+    for line in lines:
+        line.set("digits", "01" if len(lines) < DENSE else "00")
+
+
+def _points(path: ElementTree.Element) -> list[tuple[float, float]]:
+    numbers = [float(each) for each in re.findall(r"-?[\d.]+", path.attrib["d"])]
+    return list(zip(numbers[::2], numbers[1::2], strict=True))
+
+
+def relative(path: str, digits_x: int, digits_y: int) -> str:
+    """A path of matplotlib's (absolute M, L, Q, C, z) in relative commands; errors of rounding do not add up."""
+    digits = (digits_x, digits_y)
+    parts: list[str] = []
+    x = y = start_x = start_y = 0.0
+    last = ""
+    for command, body in re.findall(r"([MLQCz])([^MLQCz]*)", path):
+        if command == "z":
+            parts.append("z")
+            x, y, last = start_x, start_y, "z"
+            continue
+        numbers = [round(float(each), digits[at % 2]) for at, each in enumerate(body.split())]
+        letter = "M" if command == "M" else command.lower()
+        moved = numbers if command == "M" else [each - (x, y)[at % 2] for at, each in enumerate(numbers)]
+        shown = [_number(each, digits[at % 2]) for at, each in enumerate(moved)]
+        text = shown[0] + "".join(each if each.startswith("-") else f" {each}" for each in shown[1:])
+        if letter != last:
+            parts.append(letter + text)
+        else:
+            parts.append(text if text.startswith("-") else f" {text}")
+        last = letter
+        x, y = numbers[-2:]
+        if command == "M":
+            start_x, start_y = x, y
+    return "".join(parts)
+
+
+def _number(value: float, digits: int) -> str:
+    text = f"{value:.{digits}f}".rstrip("0").rstrip(".")
+    text = re.sub(r"^(-?)0\.", r"\1.", text)
+    return "0" if text in ("-0", "", "-") else text

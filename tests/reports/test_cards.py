@@ -1,0 +1,90 @@
+"""The verdicts on the page: what the first screen says, and that every number is the one in verdicts.json."""
+
+from __future__ import annotations
+
+import json
+import re
+from html import unescape
+from pathlib import Path
+
+from test_site import Parts
+
+
+def article(site: Path, claim: str) -> str:
+    (found,) = re.findall(rf'<article class="[^"]*" id="claim-{claim}">.*?</article>', (site / "classic.html").read_text(), re.DOTALL)
+    return str(found)
+
+
+def test_banner_counts_and_names_every_verdict(judged: Path) -> None:
+    page, index = ((judged / name).read_text() for name in ("classic.html", "index.html"))
+    found = re.findall(r'class="number">(\d+)</span> <span class="word">([a-z ]+)<', page)
+    assert found == [("1", "supported"), ("1", "refuted"), ("1", "inconclusive"), ("1", "not measured")]
+    assert ("2", "not measured") in re.findall(r'class="number">(\d+)</span> <span class="word">([a-z ]+)<', index)
+
+
+def test_claims_table_says_the_evidence_and_what_to_do(judged: Path) -> None:
+    header, *rows = Parts((judged / "classic.html").read_text()).tables["classic/claims.csv"]
+    by_id = {row[0]: dict(zip(header, row, strict=True)) for row in rows}
+    assert by_id["better"]["verdict"] == "supported" and by_id["better"]["what to do"] == "decided"
+    assert by_id["better"]["evidence"] == "10 seeds × 2 tasks"
+    assert by_id["same"]["verdict"] == "inconclusive" and by_id["same"]["evidence"] == "9 of 10 seeds × 1 task"
+    assert re.search(r"not enough seeds: you need \d+ an arm, there are 9", by_id["same"]["what to do"])
+    assert by_id["worse"]["evidence"].endswith("; claim fixed after the runs began")
+    assert by_id["waits"]["verdict"] == "not measured" and "train" in by_id["waits"]["what to do"]
+    every = Parts((judged / "index.html").read_text()).tables["index/claims.csv"][1:]
+    links = [attrs["href"].split("#")[0] for tag, attrs in Parts((judged / "index.html").read_text()).tags if tag == "a"]
+    assert [link for link in links if not (judged / link).exists()] == []
+    assert [row[:2] for row in every] == [
+        ["Classic", "better"],
+        ["Classic", "worse"],
+        ["Classic", "same"],
+        ["Classic", "waits"],
+        ["Later", "better"],
+    ]
+
+
+def test_every_number_on_a_card_is_that_of_the_json(judged: Path) -> None:
+    tables = Parts((judged / "classic.html").read_text()).tables
+    verdicts = json.loads((judged / "classic/verdicts.json").read_text())
+    assert [each["claim"] for each in verdicts] == ["better", "worse", "same", "waits"]
+
+    def shown(value: float | None, form: str) -> str:
+        return "—" if value is None else format(value, form)
+
+    for each in verdicts:
+        facts = dict(tables[f"classic/claim-{each['claim']}.csv"][1:])
+        assert facts["difference"] == shown(each["estimate"], ".3f")
+        assert facts["95% interval"] == ("—" if each["low"] is None else f"{each['low']:.3f} to {each['high']:.3f}")
+        names = {"p, raw": "p", "p, Holm": "p_holm", "p against, raw": "p_against", "p against, Holm": "p_against_holm"}
+        assert {name: facts[name] for name in names} == {name: shown(each[key], ".2g") for name, key in names.items()}
+        assert facts["seeds needed"] == shown(each["seeds_needed"], "d")
+        assert facts["detectable difference"] == shown(each["detectable"], ".3f")
+        assert {mode: facts[f"{mode} actions"] for mode in each["modes"] or {}} == (each["modes"] or {})
+        card = unescape(article(judged, each["claim"]))
+        assert each["why"] in card and each["statement"] in card and each["source"] in card
+        assert f">{each['verdict']}</strong>" in card
+
+
+def test_a_card_says_how_to_read_it_and_what_is_missing(judged: Path) -> None:
+    better, worse, same, waits = (article(judged, name) for name in ("better", "worse", "same", "waits"))
+    assert "a2c-proper is better than a2c-naive" in better and "Changed after" not in better
+    assert "Changed after the runs began" in worse and "margin: was 0.0, is now 0.01" in unescape(worse)
+    assert re.search(r"softbench decide classic/same --max-seeds \d+", same)
+    assert "sppo-40 on CartPole-v1, seed 3: missing" in same
+    assert "was not registered when the runs began" not in waits and "So nothing is said about it" in waits
+    for card in (better, worse, same):
+        assert re.search(r'role="img" aria-label="Difference [^"]{40,}"', card)
+        assert "<summary>Data</summary>" in card
+
+
+def test_untestable_claims_are_named_with_their_needs(judged: Path) -> None:
+    index = (judged / "index.html").read_text()
+    assert "Not yet testable: 1 claim" in index
+    assert "It flies." in index and "wings" in index
+
+
+def test_a_suite_without_a_ledger_says_so(site: Path) -> None:
+    page = (site / "classic.html").read_text()
+    assert "This suite has no ledger" in page and 'class="banner"' not in page
+    assert page.index("classic/evidence.csv") < page.index('id="ppo"')
+    assert not (site / "classic/verdicts.json").exists()
