@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -63,15 +62,20 @@ class Ledger:
         return [self.claims, *(table for table in found if table)]
 
     @property
-    def counts(self) -> list[tuple[str, int]]:
-        """(verdict, how many), without those that nobody got."""
-        return counts([card.verdict for card in self.cards])
+    def groups(self) -> list[tuple[str, list[Link]]]:
+        """verdict -> its claims, as links into the page, without verdicts that no claim got."""
+        return groups([(card.verdict, f"#claim-{card.verdict.claim.id}") for card in self.cards])
+
+    @property
+    def undecided(self) -> list[Card]:
+        """Claims that more seeds, or other data, could decide."""
+        return [card for card in self.cards if card.verdict.verdict in (INCONCLUSIVE, INVALID)]
 
 
-def counts(verdicts: Sequence[Verdict]) -> list[tuple[str, int]]:
-    """(verdict, how many claims), in the order of `VERDICTS`, without those that none got."""
-    found = Counter(verdict.verdict for verdict in verdicts)
-    return [(name, found[name]) for name in VERDICTS if found[name]]
+def groups(found: Sequence[tuple[Verdict, str]]) -> list[tuple[str, list[Link]]]:
+    """(verdict, its claims) in the order of `VERDICTS`, of (claim judged, where its card is, or ""), without verdicts that none got."""
+    of = {name: [Link(each.claim.id, href) for each, href in found if each.verdict == name] for name in VERDICTS}
+    return [(name, links) for name, links in of.items() if links]
 
 
 def ledger(suite: Suite, verdicts: Sequence[Verdict], commands: Callable[[str], str], studio: Studio) -> Ledger | None:

@@ -20,7 +20,7 @@ from reports import cards, coverage
 from reports.claims import METRICS, load_ledger, untestable
 from reports.figures import Picture
 from reports.mathml import mathml
-from reports.page import count, gather, remake
+from reports.page import Page, count, gather, remake
 from reports.studio import Studio
 from reports.tables import Table
 from reports.theory import read_theory
@@ -61,7 +61,8 @@ def build(suites: list[str], out: Path, results: Path = Path("results")) -> list
         "pages": pages,
         "theory": theory,
         "claims": claims,
-        "counts": cards.counts([card.verdict for _, card in judged]),
+        "groups": cards.groups([(card.verdict, _place(suite, card, pages)) for suite, card in judged]),
+        "undecided": [(page.suite, card) for page in pages if page.ledger for card in page.ledger.undecided],
         "untestable": untestable(),
         "findings": coverage.findings(simulated) if simulated else [],
     }
@@ -86,6 +87,11 @@ def build(suites: list[str], out: Path, results: Path = Path("results")) -> list
     _write(out, files)
     extra = [out / f"{name}.html" for name, there in (("coverage", simulated), ("theory", theory)) if there]
     return [out / "index.html", *(out / f"{page.suite.name}.html" for page in pages), *extra]
+
+
+def _place(suite: Suite, card: cards.Card, pages: Sequence[Page]) -> str:
+    """Where on the site a claim's card is; "" for a suite without a page."""
+    return f"{suite.name}.html#claim-{card.verdict.claim.id}" if suite.name in {page.suite.name for page in pages} else ""
 
 
 def _simulated(path: Path) -> dict[str, Any] | None:

@@ -179,6 +179,7 @@ def relative(path: str, digits_x: int, digits_y: int) -> str:
 
 
 def _number(value: float, digits: int) -> str:
-    text = f"{value:.{digits}f}".rstrip("0").rstrip(".")
+    text = f"{value:.{digits}f}"
+    text = text.rstrip("0").rstrip(".") if "." in text else text
     text = re.sub(r"^(-?)0\.", r"\1.", text)
-    return "0" if text in ("-0", "", "-") else text
+    return "0" if text == "-0" else text

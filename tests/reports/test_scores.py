@@ -127,5 +127,5 @@ def test_damaged_results_are_one_clear_line(workspace: Workspace) -> None:
     manifest = json.loads(path.read_text())
     del manifest["members"]
     path.write_text(json.dumps(manifest))
-    with pytest.raises(InputError, match="members: is missing"):
+    with pytest.raises(InputError, match="members: must be a table of arms"):
         studies(workspace)
