@@ -203,17 +203,19 @@ def _curves(suite: Suite, cell: Cell, arm: str) -> Curves:
     if len(rows) != len(seeds) * len(segments) or rows.duplicated(["seed", "segment"]).any():
         raise ResultsError(f"{cell.path / 'curves.parquet'}: arm {arm!r} does not have one row for every seed and segment")
 
-    def grid(column: str) -> pd.DataFrame:
-        return rows.pivot(index="seed", columns="segment", values=column).reindex(index=seeds, columns=segments)
+    rows = rows.set_index(["seed", "segment"]).reindex(pd.MultiIndex.from_product([seeds, segments]))
 
-    measured = {mode: grid(f"return_{mode}").to_numpy(np.float64) for mode in suite.modes}
+    def grid(column: str) -> npt.NDArray[Any]:
+        return rows[column].to_numpy().reshape(len(seeds), len(segments))
+
+    measured = {mode: grid(f"return_{mode}").astype(np.float64) for mode in suite.modes}
     finite = np.all([np.isfinite(values) for values in measured.values()], axis=0)
-    diverged = np.maximum.accumulate(grid("diverged").to_numpy(bool) | ~finite, axis=1)
+    diverged = np.maximum.accumulate(grid("diverged").astype(bool) | ~finite, axis=1)
     floor = suite.references[cell.task].low
     returns = {mode: np.where(diverged, floor, values) for mode, values in measured.items()}
-    training = np.where(diverged[:, -1], floor, grid("train_return").to_numpy(np.float64)[:, -1])
-    entropy = np.where(diverged, 0.0, grid("entropy").to_numpy(np.float64))
-    return Curves(seeds, grid("step").to_numpy(np.int64)[0], returns, diverged, training, entropy)
+    training = np.where(diverged[:, -1], floor, grid("train_return").astype(np.float64)[:, -1])
+    entropy = np.where(diverged, 0.0, grid("entropy").astype(np.float64))
+    return Curves(seeds, grid("step").astype(np.int64)[0], returns, diverged, training, entropy)
 
 
 def _ranges(seeds: list[int]) -> str:
