@@ -138,7 +138,9 @@ def _overview(statements: list[Statement]) -> Picture:
 
     alt = "; ".join(f"statement {each.statement}: error {each.worst_error:.1e}, tolerance {each.tolerance:.1e}" for each in statements)
     caption = "A dot inside its grey bar: the statement holds to its tolerance. A cross outside: the planted error is caught."
-    return figures.picture("theory-errors", "Errors against tolerances", caption, alt, COMMAND, draw, 1.2 + 0.2 * len(statements))
+    rows: list[list[Value]] = [[each.statement, each.name, f"{each.worst_error:.1e}", f"{each.tolerance:.1e}"] for each in statements]
+    data = Table("theory-errors-data", "Errors and tolerances", "", ["statement", "name", "worst error", "tolerance"], rows)
+    return figures.picture("theory-errors", "Errors against tolerances", caption, alt, COMMAND, draw, 1.2 + 0.2 * len(statements), data)
 
 
 def _plot(name: str, plot: dict[str, Any], command: str) -> Picture:
@@ -159,7 +161,9 @@ def _plot(name: str, plot: dict[str, Any], command: str) -> Picture:
         axes.set(xlabel=plot["x"], ylabel=plot["y"])
         figure.legend(loc="outside lower center", ncols=2, fontsize=8)
 
-    return figures.picture(name, plot["title"], plot["caption"], f"{plot['title']}. {plot['caption']}", command, draw, 3.0)
+    rows = [[series["label"], f"{x:.4g}", f"{y:.4g}"] for series in plot["series"] for x, y in zip(series["x"], series["y"], strict=True)]
+    data = Table(f"{name}-data", plot["title"], "", ["series", plot["x"], plot["y"]], rows)
+    return figures.picture(name, plot["title"], plot["caption"], f"{plot['title']}. {plot['caption']}", command, draw, 3.0, data)
 
 
 def _logarithmic(axes: Axes, name: str) -> None:
