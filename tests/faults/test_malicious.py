@@ -335,18 +335,27 @@ class Tags(HTMLParser):
         self.text.append(data)
 
 
+def claim_about(arm, text):
+    """Write a ledger with one claim, all of whose free texts are `text`."""
+    claim = {"id": "C1", "pair": "dqn", "arm": arm, "against": "soft-dqn-kl", "test": "equivalence", "margin": 0.1}
+    ledger = {"claims": [claim | dict.fromkeys(("statement", "source", "reason"), text)]}
+    Path("suites/small/claims.yaml").write_text(yaml.safe_dump(ledger))
+
+
 def test_html_in_every_name_is_inert_in_the_report(tmp_path, monkeypatch, fault):
     """Every text of suite, manifest and certificate becomes hostile in turn; the pages get no tag or attribute by it."""
     monkeypatch.chdir(tmp_path)
     write_small(tmp_path)
     assert softbench(Path("results")) == 0
     cell = read_cell(Path("results") / CELL)
+    claim_about("dqn", "plain")
     plain = [Tags(path.read_text()) for path in build(["small"], tmp_path / "plain", tmp_path / "results")]
     suite = yaml.safe_load(Path("suites/small/suite.yaml").read_text())
     suite["title"] = HOSTILE
     suite["references"]["CartPole-v1"]["source"] = HOSTILE
     suite["published"] = [{"task": "CartPole-v1", "arm": HOSTILE, "mean": 1.0, "source": HOSTILE}]
     Path("suites/small/suite.yaml").write_text(yaml.safe_dump(suite))
+    claim_about(HOSTILE, HOSTILE)
 
     kept = ("task", "suite", "pair", "primary", "environment", "evaluation")  # must be those of the suite, or the report refuses the cell
 
@@ -374,11 +383,15 @@ def test_html_in_every_name_is_inert_in_the_report(tmp_path, monkeypatch, fault)
     pages = [Tags(path.read_text()) for path in build(["small"], tmp_path / "site", tmp_path / "results")]
     for page in pages:
         assert page.tags <= set.union(*(known.tags for known in plain)) | {"ul", "li"}
-        assert not page.tags & {"script", "img"} and not {name for name in page.attributes if name.startswith("on")}
+        assert "img" not in page.tags and not {name for name in page.attributes if name.startswith("on")}
+    for path in (tmp_path / "site").glob("*.html"):
+        theirs, ours = path.read_text(), (tmp_path / "plain" / path.name).read_text()
+        scripts = re.findall(r"<script[^>]*>.*?</script>", theirs, re.DOTALL)
+        assert scripts == re.findall(r"<script[^>]*>.*?</script>", ours, re.DOTALL) and theirs.count("<script") == len(scripts) <= 1
     assert "".join(text for page in pages for text in page.text).count(HOSTILE) > 20
     for path in (tmp_path / "site").rglob("*.svg"):
         assert "<script" not in path.read_text() and "<img" not in path.read_text()
-    fault("malicious", "HTML in titles, arms, sources, settings, hashes, versions, machine, certificates", "inert in the report")
+    fault("malicious", "HTML in titles, arms, claims, sources, settings, hashes, versions, machine, certificates", "inert in the report")
 
 
 def test_html_in_names_that_are_paths_is_refused(tmp_path, monkeypatch, capsys, fault):
