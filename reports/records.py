@@ -148,7 +148,8 @@ def audits(study: Study) -> Table:
         else:
             names = ("arm", "seed", "first", "last")
             drawn = "; ".join("{} {} ({}–{})".format(*(found.get(name, NONE) for name in names)) for found in made.get("recomputed", []))
-            differ = "; ".join(map(str, [*made.get("problems", []), *made.get("differences", [])])) or "none"
+            differing = [found["differs_in"] for found in made.get("recomputed", []) if found.get("differs_in")]
+            differ = "; ".join(map(str, [*differing, *made.get("problems", []), *made.get("differences", [])])) or "none"
             verdict, steps, when = (str(made.get(name, NONE)) for name in ("verdict", "steps", "time"))
             rows.append([task, verdict, drawn or "nothing", steps, differ, when])
     return Table(

@@ -11,6 +11,7 @@ import pytest
 from invented_results import ARMS, Workspace, diverging, without
 
 from harness.suite import InputError, load_suite
+from reports import records
 from reports.scores import Study, read_studies
 
 
@@ -129,3 +130,17 @@ def test_damaged_results_are_one_clear_line(workspace: Workspace) -> None:
     path.write_text(json.dumps(manifest))
     with pytest.raises(InputError, match="members: must be a table of arms"):
         studies(workspace)
+
+
+def test_a_certificate_is_shown_only_for_the_results_that_it_is_about(workspace: Workspace) -> None:
+    workspace.suite("classic", {"a2c": ["CartPole-v1"]})
+    workspace.cell("classic", "a2c", "CartPole-v1", seeds=3)
+    folder = workspace.results / "classic" / "a2c" / "CartPole-v1"
+    drawn = {"arm": "a2c-naive", "seed": 1, "first": 1, "last": 20, "differs_at": 7, "differs_in": "return_sampled"}
+    certificate = {"verdict": "different", "recomputed": [drawn], "steps": 500_000, "problems": [], "differences": ["cpu: vendor"]}
+    seal = json.loads((folder / "manifest.json").read_text())["seal"]
+    for of, shown in ((seal, True), ("another", False)):
+        (folder / "audit.json").write_text(json.dumps({**certificate, "seal": of}))
+        (study,) = read_studies(load_suite("classic"), workspace.results)
+        (row,) = records.audits(study).rows
+        assert ("a2c-naive 1 (1–20)" in row) == ("return_sampled; cpu: vendor" in row) == ("different" in row) == shown
