@@ -325,7 +325,10 @@ def coverage(
     """Simulate how often the reports' intervals cover the truth and how often their verdicts are false. About a minute."""
     from reports import coverage as simulation
 
-    path = simulation.write(out)
+    try:
+        path = simulation.write(out)
+    except OSError as error:
+        raise InputError(f"--out {out}: cannot be written: {error.strerror or error}") from error
     for line in simulation.findings(json.loads(path.read_text())):
         print(line)
     print(path)

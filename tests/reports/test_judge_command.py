@@ -96,6 +96,7 @@ def test_words_for_people(judged: Workspace, softbench: Command) -> None:
         (("gate", "classic", "--write", "--baseline", "suites"), "--baseline suites: cannot be written"),
         (("gate",), "issing"),
         (("decide", "C99"), "CLAIM: 'C99' is in no ledger. Known: C4, C5"),
+        (("coverage", "--out", "/proc/coverage"), "--out /proc/coverage: cannot be written: No such file"),
         (("decide", "C4", "--max-seeds", "1"), "Invalid value for '--max-seeds'"),
         (("decide", "C4", "--max-seeds", "6", "--block", "7"), "--max-seeds: 6 is below --block, 7"),
     ],
