@@ -82,8 +82,9 @@ class Page:
         steps = sum(len(each.seeds) * self.suite.tasks[task].steps for study in self.studies for (task, _), each in study.curves.items())
         tasks = {task for study in self.studies for task in study.cells}
         arms = sum(len(study.arms) for study in self.studies)
+        taken = f"{steps / 1e6:,.1f} million" if steps >= 1e6 else f"{steps:,}"
         return (
-            f"{runs:,} training runs, {steps / 1e6:,.1f} million environment steps: {arms} arms of {count(len(self.studies), 'pair')} on "
+            f"{runs:,} training runs, {taken} environment steps: {arms} arms of {count(len(self.studies), 'pair')} on "
             f"{count(len(tasks), 'task')}, {count(len(self.suite.seeds), 'seed')} each."
         )
 
