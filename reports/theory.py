@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +74,7 @@ class Statement(BaseModel):
         columns = ["planted error", "planted in", "worst error", "verdict"]
         return Table(f"planted-{self.statement}", f"Errors planted for statement {self.statement}", "", columns, rows)
 
+    @cached_property
     def picture(self) -> Picture | None:
         return None if self.figure is None else _plot(f"statement-{self.statement}", self.figure, self.command)
 
@@ -112,7 +114,7 @@ def read_theory(results: Path) -> Theory | None:
         ) from error
     if not statements:
         raise InputError(f"{path}: holds no statement; write it anew: softbench theory --out {path.parent}")
-    pictures = [picture for each in statements if (picture := each.picture())]
+    pictures = [picture for each in statements if (picture := each.picture)]
     return Theory(statements, _overview(statements), _misprints(statements), pictures)
 
 
