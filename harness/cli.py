@@ -318,7 +318,7 @@ def theory(
         raise typer.Exit(EXIT_INCOMPLETE)
 
 
-@app.command(epilog="\b\nExamples:\n  softbench coverage\n  softbench coverage --out /tmp/coverage")
+@app.command(epilog="\b\nExamples:\n  softbench coverage\n  softbench coverage --out coverage")
 def coverage(
     out: Annotated[Path, typer.Option(help="folder to write coverage.json to, for the report's page")] = Path("results/coverage"),
 ) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import InputError, suggestion
+from harness.identity import first_difference
 from harness.results import make_folder, replacing
 from harness.suite import Suite, load_suite, suite_names
 from harness.training import Plan, make_plans
@@ -66,21 +67,40 @@ def decide(name: str, looks: Sequence[int], results: Path, train: Train, say: Ca
     plan = sequential.plan(looks, level)
     out = results / "sequential"
     path = out / suite.name / f"decision-{claim.id}.json"
+    planned = [{"seeds": seeds, "nominal": nominal} for seeds, nominal in zip(looks, plan, strict=True)]
+    content = {"suite": suite.name, "claim": claim.model_dump(), "level": level, "plan": planned}
+    _begin(path, content)
     done: list[Look] = []
     for seeds, nominal in zip(looks, plan, strict=True):
         if not train(plans(suite, claim, list(range(seeds)), results)):
             return None, path
         done.append(_look(suite, claim, seeds, nominal, out))
+        _write(path, {**content, "looks": [asdict(look) for look in done], "verdict": done[-1].verdict})
         say(done[-1])
         if done[-1].verdict != INCONCLUSIVE:
             break
-    planned = [{"seeds": seeds, "nominal": nominal} for seeds, nominal in zip(looks, plan, strict=True)]
-    content = {"suite": suite.name, "claim": claim.model_dump(), "level": level, "plan": planned}
+    return done[-1].verdict, path
+
+
+def _begin(path: Path, content: dict[str, Any]) -> None:
+    """Fix claim and plan in the decision's file, before any look. Raises InputError where it was begun with others."""
+    if not path.exists():
+        _write(path, content)
+        return
+    try:
+        found = json.loads(path.read_text())
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError(f"{path}: cannot be read: {error}; move it away to begin anew") from error
+    if changed := first_difference(found, content):
+        raise InputError(
+            f"{path}: this decision was begun otherwise, and looks are fixed beforehand: {changed}; move it away to begin anew"
+        )
+
+
+def _write(path: Path, content: dict[str, Any]) -> None:
     make_folder(path.parent)
     with replacing(path) as temporary:
-        found = {**content, "looks": [asdict(look) for look in done], "verdict": done[-1].verdict}
-        temporary.write_text(json.dumps(found, indent=1, sort_keys=True) + "\n")
-    return done[-1].verdict, path
+        temporary.write_text(json.dumps(content, indent=1, sort_keys=True) + "\n")
 
 
 def plans(suite: Suite, claim: Claim, seeds: list[int], results: Path) -> list[Plan]:

@@ -12,7 +12,6 @@ from reports.verdicts import INCONCLUSIVE, INVALID, NOT_MEASURED, REFUTED, SUPPO
 
 EXITS = {INVALID: 6, NOT_MEASURED: 5, REFUTED: 4, INCONCLUSIVE: 7}
 """verdict -> exit code, the worst first; 0 where none of them counts as a failure."""
-FAIL_ON = (REFUTED, NOT_MEASURED, INVALID)
 SIGNS = {SUPPORTED: "✓", REFUTED: "✗", INCONCLUSIVE: "?", INVALID: "!", NOT_MEASURED: "–"}
 
 

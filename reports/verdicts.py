@@ -120,7 +120,7 @@ def verdicts(ledger: Ledger, suite: Suite, studies: list[Study]) -> list[Verdict
             continue
         modes = {mode: each[number].verdict for mode, each in judged.items()}
         verdict = replace(verdict, modes=modes, sensitivity=_sensitivity(ledger, found[suite.evaluation.primary], number, suite, by_pair))
-        final.append(_withheld(verdict, suite))
+        final.append(_withheld(verdict))
     return final
 
 
@@ -283,13 +283,13 @@ def _sensitivity(ledger: Ledger, measured: list[Verdict], number: int, suite: Su
     return found
 
 
-def _withheld(verdict: Verdict, suite: Suite) -> Verdict:
+def _withheld(verdict: Verdict) -> Verdict:
     """A verdict on incomplete seeds stands only where the missing ones, best or worst, could not change it."""
-    if verdict.seeds == len(suite.seeds) or verdict.verdict not in (SUPPORTED, REFUTED):
+    if verdict.seeds == verdict.registered or verdict.verdict not in (SUPPORTED, REFUTED):
         return verdict
     if verdict.sensitivity is not None and set(verdict.sensitivity.values()) == {verdict.verdict}:
         return verdict
-    missing = len(suite.seeds) - verdict.seeds
+    missing = verdict.registered - verdict.seeds
     lost = f"{missing} registered seed{'s are' if missing > 1 else ' is'} missing and could change it"
     why = f"{verdict.seeds} seeds say {verdict.verdict}, but {lost}."
     return replace(verdict, verdict=INCONCLUSIVE, why=why)

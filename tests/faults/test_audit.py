@@ -14,7 +14,7 @@ from small_suite import CELL, Here, train_here, write_suite
 
 from harness import audit, provenance
 from harness.errors import InputError
-from harness.results import damages, read_cell, records_digest, seal
+from harness.results import damages, read_cell, records_digests, seal
 
 
 @pytest.fixture(autouse=True)
@@ -110,7 +110,7 @@ def forge_curves(run, row, column, value):
     curves.loc[row, column] = value
     curves.to_parquet(run / "curves.parquet", index=False)
     arm, seed = curves.loc[row, "arm"], str(curves.loc[row, "seed"])
-    digest = records_digest(read_cell(run).curves, arm, int(seed))
+    digest = records_digests(read_cell(run).curves)[arm, int(seed)]
     forge(run, lambda manifest: manifest["members"][arm][seed].__setitem__("records", digest))
     assert damages(read_cell(run)) == []
     return arm, int(seed), int(curves.loc[row, "segment"])
@@ -131,7 +131,7 @@ def test_one_altered_number_under_forged_hashes_is_found_by_training(run, column
 def test_a_row_that_was_removed_under_forged_hashes_is_found_by_training(run, fault):
     curves = pd.read_parquet(run / "curves.parquet").drop(index=6)
     curves.to_parquet(run / "curves.parquet", index=False)
-    digest = records_digest(read_cell(run).curves, "a2c-naive", 1)
+    digest = records_digests(read_cell(run).curves)["a2c-naive", 1]
     forge(run, lambda manifest: manifest["members"]["a2c-naive"]["1"].__setitem__("records", digest))
     verdict, made = audited(run, members=4)
     assert verdict == audit.DIFFERENT and damages(read_cell(run)) == []

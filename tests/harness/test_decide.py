@@ -81,6 +81,22 @@ def test_seeds_are_those_of_an_ordinary_run_and_shared_with_it(decide):
     pd.testing.assert_frame_equal(ours, theirs)
 
 
+def test_the_plan_is_written_before_the_first_look_and_no_other_is_taken(decide, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(Here, "run", lambda self, jobs: iter([{"event": "failed", "reason": "x", "job": job, "attempts": 3} for job in jobs]))
+        _, path, _, _ = decide()
+    assert [each["seeds"] for each in json.loads(path.read_text())["plan"]] == [5, 10]
+    with pytest.raises(InputError, match=r"begun otherwise.*plan: was .*, is now "):
+        decide(most=15)
+    with pytest.raises(InputError, match=r"begun otherwise.*claim.margin: was 0.9, is now 0.5"):
+        decide(margin=0.5)
+    assert decide()[0] == "supported"
+    assert decide()[2] == decide()[2], "the same decision again is the same"
+    path.write_text("{")
+    with pytest.raises(InputError, match="cannot be read"):
+        decide()
+
+
 def test_a_claim_of_several_suites_must_be_named_in_full(decide, tmp_path):
     decide()
     other = yaml.safe_load((tmp_path / "suites/small/suite.yaml").read_text())
@@ -97,4 +113,4 @@ def test_a_failed_cohort_decides_nothing(decide, monkeypatch):
         Here, "run", lambda self, jobs: iter([{"event": "failed", "reason": "x", "job": job, "attempts": 3} for job in jobs])
     )
     verdict, path, looks, _ = decide()
-    assert verdict is None and looks == [] and not path.exists()
+    assert verdict is None and looks == [] and "verdict" not in json.loads(path.read_text())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +12,7 @@ import yaml
 from imported_logs import ARMS, SEEDS, TAG, episodes, rows, runs_of, table, write_all, write_import, write_monitor, write_tensorboard
 from small_suite import write_suite
 
-from harness import cli, pipeline
+from harness import pipeline
 from harness.errors import InputError
 from harness.imports import importer, readers
 from harness.imports.schema import load_import
@@ -225,20 +224,9 @@ def test_smoothing_is_the_mean_of_the_last_values_and_stops_at_a_divergence():
 # --- the command -------------------------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def softbench(monkeypatch, capsys):
-    """Run the command line in this process: (exit code, stdout, stderr)."""
-    monkeypatch.setattr("signal.signal", lambda *_: None)
+@pytest.fixture(autouse=True)
+def _wide(monkeypatch):
     monkeypatch.setenv("COLUMNS", "160")
-
-    def run(*words):
-        monkeypatch.setattr(sys, "argv", ["softbench", *map(str, words)])
-        with pytest.raises(SystemExit) as exited:
-            cli.main()
-        told = capsys.readouterr()
-        return exited.value.code, told.out, told.err
-
-    return run
 
 
 def files_below(*folders: str) -> dict[str, bytes]:

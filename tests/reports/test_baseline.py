@@ -53,6 +53,13 @@ def test_equal_results_pass_and_a_supported_loss_fails(workspace: Workspace, mea
     assert statuses(workspace) == {"a2c-proper": GAIN, "a2c-naive": SAME} and gate.gate_code([]) == 0
 
 
+def test_equal_results_are_the_same_beyond_ten_seeds(workspace: Workspace, measured: Any) -> None:
+    workspace.suite("classic", {"a2c": [TASK]}, seeds="0-11")
+    measured(around(0.8, 0.05, 12), around(0.5, 0.05, 12, seed=1))
+    gate.write_baseline("classic", workspace.results, None)
+    assert statuses(workspace) == {"a2c-proper": SAME, "a2c-naive": SAME}
+
+
 def test_noise_seldom_fails_a_gate(workspace: Workspace, measured: Any) -> None:
     draw = np.random.default_rng(0)
     measured(*draw.normal(0.5, 0.1, (2, 5)).tolist())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -11,24 +10,7 @@ import pytest
 from invented_results import Workspace
 from test_verdicts import CLAIM, TASKS, around, ledger, scored
 
-from harness import cli
-
 Command = Callable[..., tuple[Any, str, str]]
-
-
-@pytest.fixture
-def softbench(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
-    """Run the command line in this process: (exit code, stdout, stderr)."""
-    monkeypatch.setattr(cli, "SIGNALS", ())
-
-    def run(*words: str) -> tuple[Any, str, str]:
-        monkeypatch.setattr(sys, "argv", ["softbench", *words])
-        with pytest.raises(SystemExit) as exited:
-            cli.main()
-        told = capsys.readouterr()
-        return exited.value.code, told.out, told.err
-
-    return run
 
 
 @pytest.fixture
