@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from pydantic import BaseModel, Field, ValidationError
@@ -74,6 +74,7 @@ class Evaluation(BaseModel, strict=True):
 
 
 class Code(BaseModel, strict=True):
+    by: Literal["bytes", "syntax"] = "bytes"
     hash: str
     files: dict[str, str]
     module: dict[str, str] = {}
@@ -255,7 +256,7 @@ def differences_here(cell: Cell) -> list[str]:
     manifest = cell.manifest
     backend = manifest["environment"]["backend"]
     here = {"versions": provenance.versions(backend), "cpu": provenance.capability()}
-    made = provenance.code(cell.pair, backend, cell.task)
+    made = provenance.code(cell.pair, backend, cell.task, by=manifest["code"].get("by", "bytes"))
     here["code"] = made["files"] | made.get("module", {})
     code = manifest["code"]["files"] | manifest["code"].get("module", {})
     lines = []

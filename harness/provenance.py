@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import contextlib
-import hashlib
 import importlib.metadata
 import os
 import platform
@@ -15,6 +14,7 @@ import torch
 
 from harness.environments import BACKENDS
 from harness.results import digest
+from harness.syntax import file_digest
 
 ROOT = Path(__file__).parent.parent
 OURS = ("algorithms", "harness", "suites")
@@ -43,8 +43,15 @@ def backend_file(backend: str) -> str:
 
 
 def _imports(path: Path) -> list[Path]:
-    paths = [ROOT / (name.replace(".", "/") + ".py") for name in _imported(path) if name.split(".")[0] in OURS]
-    return [found for found in paths if found.is_file()]
+    stems = {stem for name in _imported(path) if name.split(".")[0] in OURS for stem in _stems(name)}
+    paths = [ROOT / name for stem in stems for name in (f"{stem}/__init__.py", f"{stem}.py")]
+    return [found for found in paths if found.is_file() and found.stat().st_size]
+
+
+def _stems(module: str) -> list[str]:
+    """`a/b` and `a` of `a.b`: a package is imported before what is in it."""
+    parts = module.split(".")
+    return ["/".join(parts[: count + 1]) for count in range(len(parts))]
 
 
 def _imported(path: Path, package: str = "") -> list[str]:
@@ -69,8 +76,7 @@ def own_files(task: str) -> dict[str, Path]:
     waiting = [task.rpartition(":")[0]]
     found: dict[str, Path] = {}
     while waiting:
-        parts = waiting.pop().split(".")
-        for stem in ("/".join(parts[: count + 1]) for count in range(len(parts))):  # a package is imported before what is in it
+        for stem in _stems(waiting.pop()):
             places = ((folder, name) for folder in folders for name in (f"{stem}/__init__.py", f"{stem}.py"))
             folder, name = next(((folder, name) for folder, name in places if stem and (folder / name).is_file()), (ROOT, ""))
             if name and name not in found:
@@ -80,15 +86,14 @@ def own_files(task: str) -> dict[str, Path]:
     return found
 
 
-def code(pair: str, backend: str, task: str = "") -> dict[str, Any]:
-    """`{"hash", "files": {path: sha256}}` of `code_files`; for a user's own task also `"module"`, the same of `own_files`."""
-    files = {name: _sha256(ROOT / name) for name in code_files(pair, backend)}
-    module = {name: _sha256(path) for name, path in sorted(own_files(task).items())}
-    return {"hash": digest(files | module), "files": files} | ({"module": module} if module else {})
+def code(pair: str, backend: str, task: str = "", by: str = "syntax") -> dict[str, Any]:
+    """`{"by", "hash", "files": {path: digest}}` of `code_files`; for a user's own task also `"module"`, the same of `own_files`.
 
-
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    `by`: "syntax", what the files say, or "bytes", how results of an earlier version name them.
+    """
+    files = {name: file_digest(ROOT / name, by) for name in code_files(pair, backend)}
+    module = {name: file_digest(path, by) for name, path in sorted(own_files(task).items())}
+    return {"by": by, "hash": digest(files | module), "files": files} | ({"module": module} if module else {})
 
 
 def versions(backend: str) -> dict[str, str]:

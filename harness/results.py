@@ -26,6 +26,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from harness.syntax import file_digest
+
 FORMAT = 2
 
 COLUMNS = {
@@ -65,12 +67,10 @@ class Cell:
 
     def changed_code(self, root: Path) -> list[str]:
         """Files of the code that made these results which read otherwise, or are gone, in the checkout at `root`."""
-        files: dict[str, str] = self.manifest.get("code", {}).get("files", {})
-        return [
-            name
-            for name, known in sorted(files.items())
-            if not (path := root / name).is_file() or hashlib.sha256(path.read_bytes()).hexdigest() != known
-        ]
+        code: dict[str, Any] = self.manifest.get("code", {})
+        files: dict[str, str] = code.get("files", {})
+        by = code.get("by", "bytes")
+        return [name for name, known in sorted(files.items()) if not (path := root / name).is_file() or file_digest(path, by) != known]
 
     @property
     def pair(self) -> str:
