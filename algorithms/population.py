@@ -83,7 +83,9 @@ def tanh(inputs: Tensor) -> Tensor:
     return 2 * torch.sigmoid(2 * inputs) - 1
 
 
-def mlp(parameters: dict[str, Tensor], name: str, inputs: Tensor, activation: Callable[[Tensor], Tensor], outputs: int) -> Tensor:
+def mlp(
+    parameters: dict[str, Tensor], name: str, inputs: Tensor, activation: Callable[[Tensor], Tensor], outputs: int
+) -> Tensor:
     """Apply each member's perceptron `name` to its own inputs: [P, B, in] -> [P, B, outputs]."""
     hidden, index = inputs, 0
     while True:
@@ -134,7 +136,14 @@ def clip_norm_(gradients: Tensor, limit: float) -> Tensor:
 
 
 def adam_(
-    state: State, name: str, gradients: Tensor, count: int, rate: float, epsilon: float, beta1: float = 0.9, beta2: float = 0.999
+    state: State,
+    name: str,
+    gradients: Tensor,
+    count: int,
+    rate: float,
+    epsilon: float,
+    beta1: float = 0.9,
+    beta2: float = 0.999,
 ) -> None:
     """One Adam step (Kingma and Ba 2015, Algorithm 1) on state[name] [P, n], in place. `count`: this step's number, from 1."""
     mean, square = state[f"{name}.adam_mean"], state[f"{name}.adam_square"]

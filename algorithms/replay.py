@@ -50,6 +50,9 @@ def sample(state: State, uniform: Tensor, length: int, stored: int) -> dict[str,
     row = torch.arange(members, device=uniform.device).view(-1, 1, 1) * capacity
     flat = (index + row).flatten()
     return {
-        name: state[f"replay.{name}"].flatten(0, 1).index_select(0, flat).view(*index.shape, *state[f"replay.{name}"].shape[2:])
+        name: state[f"replay.{name}"]
+        .flatten(0, 1)
+        .index_select(0, flat)
+        .view(*index.shape, *state[f"replay.{name}"].shape[2:])
         for name in FIELDS
     }

@@ -10,7 +10,15 @@ import torch
 from torch import Tensor
 
 
-def gae(reward: Tensor, value: Tensor, next_value: Tensor, terminated: Tensor, truncated: Tensor, discount: float, trace: float) -> Tensor:
+def gae(
+    reward: Tensor,
+    value: Tensor,
+    next_value: Tensor,
+    terminated: Tensor,
+    truncated: Tensor,
+    discount: float,
+    trace: float,
+) -> Tensor:
     """Generalized advantage estimates [P, T, E]; Liu et al. 2020, Eq. 36-37.
 
     A_t = delta_t + discount trace A_{t+1} within an episode, delta_t = r_t + discount V(s_{t+1}) - V(s_t),
@@ -40,7 +48,9 @@ def n_step(reward: Tensor, next_value: Tensor, terminated: Tensor, truncated: Te
     return torch.stack(steps[::-1], 1)
 
 
-def n_step_windows(reward: Tensor, penalty: Tensor, next_value: Tensor, terminated: Tensor, ends: Tensor, discount: float) -> Tensor:
+def n_step_windows(
+    reward: Tensor, penalty: Tensor, next_value: Tensor, terminated: Tensor, ends: Tensor, discount: float
+) -> Tensor:
     """n-step soft Q targets [P, B] of windows [P, B, n]; Schulman et al. 2017, Eq. 46.
 
     y_0 = r_0 + sum_{0<d<m} discount^d (r_d - penalty_d) + discount^m V(s_m), where the window stops after its first end

@@ -41,7 +41,9 @@ class MDP:
             raise ValueError("discount: must be at least 0 and below 1")
         if bool((self.transition < 0).any()) or bool((self.transition.sum(-1) > 1 + 1e-12).any()):
             raise ValueError("transition: must be probabilities that sum to at most 1")
-        if bool((self.start < 0).any()) or not torch.allclose(self.start.sum(-1), torch.ones(count, dtype=FLOAT), atol=1e-12):
+        if bool((self.start < 0).any()) or not torch.allclose(
+            self.start.sum(-1), torch.ones(count, dtype=FLOAT), atol=1e-12
+        ):
             raise ValueError("start: must be probabilities that sum to 1")
 
     @property
@@ -54,7 +56,13 @@ class MDP:
 
 
 def random_mdp(
-    generator: torch.Generator, count: int, states: int, actions: int, discount: float, deterministic: bool, terminating: bool
+    generator: torch.Generator,
+    count: int,
+    states: int,
+    actions: int,
+    discount: float,
+    deterministic: bool,
+    terminating: bool,
 ) -> MDP:
     """Rewards are standard normal. Successors are one state, or Dirichlet(1); a step ends with probability 0 to 1/2 where `terminating`."""
     shape = (count, states, actions)
@@ -84,7 +92,9 @@ def chain(generator: torch.Generator, count: int, states: int, discount: float, 
     return MDP(transition.expand(count, -1, -1, -1), reward, torch.full((count,), discount, dtype=FLOAT), start)
 
 
-def grid(generator: torch.Generator, count: int, height: int, width: int, discount: float, slip: float, terminating: bool) -> MDP:
+def grid(
+    generator: torch.Generator, count: int, height: int, width: int, discount: float, slip: float, terminating: bool
+) -> MDP:
     """A grid with walls around it, actions up, down, left, right; with probability `slip` a random one of them. Entering the last cell
     gives reward 1 and ends the episode where `terminating`; each step costs a random amount below 0.1. Starts are random."""
     states = height * width
@@ -110,7 +120,9 @@ def _dirichlet(generator: torch.Generator, shape: tuple[int, ...]) -> Tensor:
 # Values -------------------------------------------------------------------------------------------------------------------
 
 
-def by_temperature(function: Callable[..., Tensor], q: Tensor, temperature: Tensor | float, log_reference: Tensor | float = 0.0) -> Tensor:
+def by_temperature(
+    function: Callable[..., Tensor], q: Tensor, temperature: Tensor | float, log_reference: Tensor | float = 0.0
+) -> Tensor:
     """`function(q, tau, log_reference)` of maxent.py, which takes one temperature, for a temperature a process; q [N, S, A]."""
     if isinstance(temperature, float | int):
         return function(q, float(temperature), log_reference)
@@ -121,7 +133,9 @@ def by_temperature(function: Callable[..., Tensor], q: Tensor, temperature: Tens
     for tau in sorted(set(temperature.tolist())):
         chosen = (temperature == tau).nonzero().squeeze(1)
         rows.append(chosen)
-        parts.append(function(q[chosen], tau, log_reference[chosen] if isinstance(log_reference, Tensor) else log_reference))
+        parts.append(
+            function(q[chosen], tau, log_reference[chosen] if isinstance(log_reference, Tensor) else log_reference)
+        )
     return torch.cat(parts)[torch.cat(rows).argsort()]
 
 
@@ -142,7 +156,9 @@ def boltzmann(q: Tensor, temperature: Tensor | float, log_reference: Tensor | fl
     return by_temperature(maxent.log_boltzmann, q, temperature, log_reference)
 
 
-def policy_reward(mdp: MDP, log_policy: Tensor, temperature: Tensor | float = 0.0, log_reference: Tensor | float = 0.0) -> Tensor:
+def policy_reward(
+    mdp: MDP, log_policy: Tensor, temperature: Tensor | float = 0.0, log_reference: Tensor | float = 0.0
+) -> Tensor:
     """E_a[r] - tau KL(pi || ref) [N, S]."""
     penalty = torch.as_tensor(temperature, dtype=FLOAT).view(-1, 1) * maxent.kl(log_policy, log_reference)
     return (log_policy.exp() * mdp.reward).sum(-1) - penalty
@@ -153,26 +169,38 @@ def policy_transition(mdp: MDP, log_policy: Tensor) -> Tensor:
     return torch.einsum("nsa,nsat->nst", log_policy.exp(), mdp.transition)
 
 
-def evaluate(mdp: MDP, log_policy: Tensor, temperature: Tensor | float = 0.0, log_reference: Tensor | float = 0.0) -> Tensor:
+def evaluate(
+    mdp: MDP, log_policy: Tensor, temperature: Tensor | float = 0.0, log_reference: Tensor | float = 0.0
+) -> Tensor:
     """V of a policy [N, S], hard (temperature 0) or soft: (I - gamma P_pi) V = r_pi - tau KL, solved. Wei, soft Bellman equation."""
-    system = torch.eye(mdp.reward.shape[1], dtype=FLOAT) - mdp.discount.view(-1, 1, 1) * policy_transition(mdp, log_policy)
+    system = torch.eye(mdp.reward.shape[1], dtype=FLOAT) - mdp.discount.view(-1, 1, 1) * policy_transition(
+        mdp, log_policy
+    )
     value: Tensor = torch.linalg.solve(system, policy_reward(mdp, log_policy, temperature, log_reference))
     return value
 
 
-def fixed_backup(mdp: MDP, q: Tensor, log_policy: Tensor, temperature: Tensor | float = 0.0, log_reference: Tensor | float = 0.0) -> Tensor:
+def fixed_backup(
+    mdp: MDP, q: Tensor, log_policy: Tensor, temperature: Tensor | float = 0.0, log_reference: Tensor | float = 0.0
+) -> Tensor:
     """T_pi Q [N, S, A]: E[r + gamma (E_a' Q(s', a') - tau KL(s'))]. Schulman et al. 2017, Eq. 33."""
     penalty = torch.as_tensor(temperature, dtype=FLOAT).view(-1, 1) * maxent.kl(log_policy, log_reference)
     return look_ahead(mdp, (log_policy.exp() * q).sum(-1) - penalty)
 
 
-def optimal_backup(mdp: MDP, q: Tensor, temperature: Tensor | float = 0.0, log_reference: Tensor | float = 0.0) -> Tensor:
+def optimal_backup(
+    mdp: MDP, q: Tensor, temperature: Tensor | float = 0.0, log_reference: Tensor | float = 0.0
+) -> Tensor:
     """T Q [N, S, A]: E[r + gamma V_Q(s')]. Schulman et al. 2017, Eq. 39; the hard one at temperature 0."""
     return look_ahead(mdp, soft_value(q, temperature, log_reference))
 
 
 def value_iteration(
-    mdp: MDP, temperature: Tensor | float = 0.0, log_reference: Tensor | float = 0.0, tolerance: float = 1e-10, limit: int = 100_000
+    mdp: MDP,
+    temperature: Tensor | float = 0.0,
+    log_reference: Tensor | float = 0.0,
+    tolerance: float = 1e-10,
+    limit: int = 100_000,
 ) -> Tensor:
     """Q* [N, S, A] to within `tolerance` in the sup norm, by repeated backups. RuntimeError if `limit` of them do not suffice."""
     q = torch.zeros_like(mdp.reward)
@@ -180,12 +208,16 @@ def value_iteration(
     for _ in range(limit):
         following = optimal_backup(mdp, q, temperature, log_reference)
         step, q = (following - q).abs(), following
-        if bool((contraction / (1 - contraction) * step <= tolerance).all()):  # ||Q - Q*|| <= gamma/(1 - gamma) ||last step||
+        if bool(
+            (contraction / (1 - contraction) * step <= tolerance).all()
+        ):  # ||Q - Q*|| <= gamma/(1 - gamma) ||last step||
             return q
     raise RuntimeError(f"value iteration: more than {limit} backups needed for a tolerance of {tolerance}")
 
 
-def policy_iteration(mdp: MDP, temperature: Tensor | float = 0.0, log_reference: Tensor | float = 0.0, limit: int = 200) -> Tensor:
+def policy_iteration(
+    mdp: MDP, temperature: Tensor | float = 0.0, log_reference: Tensor | float = 0.0, limit: int = 200
+) -> Tensor:
     """Q* [N, S, A] by policy iteration, soft or hard, from the best reply to reward alone, until no value rises by more than rounding.
 
     Wei, soft policy iteration. RuntimeError if `limit` evaluations do not suffice.
@@ -220,7 +252,9 @@ def occupancy(mdp: MDP, log_policy: Tensor) -> Tensor:
     return (1 - mdp.discount).unsqueeze(1) * visits
 
 
-def objective(mdp: MDP, log_policy: Tensor, temperature: Tensor | float = 0.0, log_reference: Tensor | float = 0.0) -> Tensor:
+def objective(
+    mdp: MDP, log_policy: Tensor, temperature: Tensor | float = 0.0, log_reference: Tensor | float = 0.0
+) -> Tensor:
     """J = E[V(s_0)] [N]."""
     return (mdp.start * evaluate(mdp, log_policy, temperature, log_reference)).sum(-1)
 

@@ -100,7 +100,10 @@ class Manifest(BaseModel, strict=True):
 
 def find_cells(run: Path) -> list[Cell]:
     """The finished cells at or below `run`. Raises InputError where there are none, or one cannot be read."""
-    folders = [path.parent for path in sorted([*run.glob("manifest.json"), *run.glob("*/manifest.json"), *run.glob("*/*/manifest.json")])]
+    folders = [
+        path.parent
+        for path in sorted([*run.glob("manifest.json"), *run.glob("*/manifest.json"), *run.glob("*/*/manifest.json")])
+    ]
     if not folders:
         raise InputError(
             f"{run}: no finished run is there; give a folder of results, such as results/smoke or results/smoke/ppo/CartPole-v1"
@@ -165,7 +168,11 @@ def draw_segments(cells: list[Cell], count: int, seed: int) -> list[Draw]:
     for member in draw_members(cells, 10**9, seed):
         possible.append(Draw(member.cell, member.arm, member.seed, 1, 1))
         kept = _kept(cells[member.cell], member.arm, member.seed)
-        possible += [Draw(member.cell, member.arm, member.seed, number + 1, number + 1) for number in kept if number < member.last]
+        possible += [
+            Draw(member.cell, member.arm, member.seed, number + 1, number + 1)
+            for number in kept
+            if number < member.last
+        ]
     return _choose(possible, count, seed)
 
 
@@ -186,7 +193,9 @@ def _checkpoints(cell: Cell, arm: str) -> Path | None:
     for path in runs.glob("*/identity.json"):
         try:
             identity = json.loads(path.read_text())
-            same = identity["spec"] == spec_of(cell, arm).to_json() and identity["code"] == cell.manifest["code"]["hash"]
+            same = (
+                identity["spec"] == spec_of(cell, arm).to_json() and identity["code"] == cell.manifest["code"]["hash"]
+            )
         except (OSError, ValueError, KeyError, TypeError):
             continue  # no checkpoints of ours, or damaged ones
         if same:
@@ -194,7 +203,9 @@ def _checkpoints(cell: Cell, arm: str) -> Path | None:
     return None
 
 
-def recompute(cells: list[Cell], draws: list[Draw], workers: int, tell: Callable[[dict[str, Any]], None]) -> list[Finding]:
+def recompute(
+    cells: list[Cell], draws: list[Draw], workers: int, tell: Callable[[dict[str, Any]], None]
+) -> list[Finding]:
     """Train every draw, each member alone, in a folder of its own, and compare link by link."""
     findings = []
     with tempfile.TemporaryDirectory(prefix="softbench-audit-") as scratch:
@@ -209,9 +220,22 @@ def recompute(cells: list[Cell], draws: list[Draw], workers: int, tell: Callable
                 kept = _checkpoints(cell, draw.arm)
                 assert kept is not None
                 Member(kept, draw.seed).copy_segment(draw.first - 1, folder)
-            job = {"spec": spec.to_json(), "seeds": [draw.seed], "folder": str(folder), "device": "cpu", "until": draw.last}
+            job = {
+                "spec": spec.to_json(),
+                "seeds": [draw.seed],
+                "folder": str(folder),
+                "device": "cpu",
+                "until": draw.last,
+            }
             jobs.append(job | {"draw": number, "cell": f"{cell.pair}/{cell.task}"})
-        tell({"event": "start", "steps": sum(found.steps for found in findings), "cells": len(cells), "members": len(draws)})
+        tell(
+            {
+                "event": "start",
+                "steps": sum(found.steps for found in findings),
+                "cells": len(cells),
+                "members": len(draws),
+            }
+        )
         with Pool(min(workers, len(jobs)), Path(scratch) / "workers.log") as pool:
             for event in pool.run(jobs):
                 tell(event)
@@ -227,9 +251,13 @@ def _compare(cell: Cell, member: Member, found: Finding) -> None:
     """Set the first segment that differs, and in what: a number of its row in the curves, or else its link of the chain."""
     state, progress = member.load()
     facts = cell.manifest["members"][found.arm][str(found.seed)]
-    rows = cell.curves[(cell.curves["arm"] == found.arm) & (cell.curves["seed"] == found.seed)].drop(columns=["arm", "seed"])
+    rows = cell.curves[(cell.curves["arm"] == found.arm) & (cell.curves["seed"] == found.seed)].drop(
+        columns=["arm", "seed"]
+    )
     for number in range(found.first, found.last + 1):
-        found.differs_in = _row_difference(rows[rows["segment"] == number].to_dict("records"), progress.records[number - 1])
+        found.differs_in = _row_difference(
+            rows[rows["segment"] == number].to_dict("records"), progress.records[number - 1]
+        )
         if found.differs_in is None and facts["chain"][number - 1 : number] != progress.chain[number - 1 : number]:
             found.differs_in = "the state, by its hash"
         if found.differs_in:
@@ -237,7 +265,10 @@ def _compare(cell: Cell, member: Member, found: Finding) -> None:
             return
     step = int(state["diverged_at"])
     if found.last == cell.manifest["segments"] and facts["diverged_at"] != (None if step < 0 else step):
-        found.differs_at, found.differs_in = found.last, f"diverged_at {facts['diverged_at']} published, {step} here (-1: never)"
+        found.differs_at, found.differs_in = (
+            found.last,
+            f"diverged_at {facts['diverged_at']} published, {step} here (-1: never)",
+        )
 
 
 def _row_difference(rows: list[dict[Any, Any]], record: dict[str, Any]) -> str | None:
@@ -328,7 +359,11 @@ def lines(made: dict[str, Any]) -> list[str]:
     said = [f"{made['suite']}/{made['pair']}/{made['task']}: {made['verdict'].upper()}"]
     said += [f"  {problem}" for problem in made["problems"]]
     for found in made["recomputed"]:
-        part = f"segment {found['last']}" if found["first"] == found["last"] else f"segments {found['first']} to {found['last']}"
+        part = (
+            f"segment {found['last']}"
+            if found["first"] == found["last"]
+            else f"segments {found['first']} to {found['last']}"
+        )
         what = f"  {found['arm']}, seed {found['seed']}, {part} ({found['steps']:,} steps): "
         if found["reason"]:
             said.append(what + f"not recomputed: {found['reason']}")
@@ -340,7 +375,14 @@ def lines(made: dict[str, Any]) -> list[str]:
     return said
 
 
-def audit(run: Path, members: int | None, segments: int | None, seed: int, workers: int, tell: Callable[[dict[str, Any]], None]) -> str:
+def audit(
+    run: Path,
+    members: int | None,
+    segments: int | None,
+    seed: int,
+    workers: int,
+    tell: Callable[[dict[str, Any]], None],
+) -> str:
     """Audit a run, write a certificate beside every cell that was touched, and return the verdict over all of them.
 
     Raises InputError where nothing can be audited: no run, results of a GPU, or no segment that can be executed by itself.
@@ -361,4 +403,6 @@ def audit(run: Path, members: int | None, segments: int | None, seed: int, worke
         with replacing(cell.path / "audit.json") as path:
             path.write_text(json.dumps(made, indent=1) + "\n")
         tell({"event": "certificate", "lines": lines(made), "path": str(cell.path / "audit.json")})
-    return next((verdict for verdict in (DIFFERENT, IMPOSSIBLE) if verdict in verdicts), EQUAL if verdicts else IMPOSSIBLE)
+    return next(
+        (verdict for verdict in (DIFFERENT, IMPOSSIBLE) if verdict in verdicts), EQUAL if verdicts else IMPOSSIBLE
+    )

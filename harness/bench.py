@@ -78,9 +78,18 @@ class Group:
         self.iterations, self.units = 1, 0
         self.rates: list[float] = []
         self.cpu_rates: list[float] = []
-        command, variables = [sys.executable, "-m", "harness.bench"], {**os.environ, **dict.fromkeys(THREADS, "1"), **KEEP_MEMORY}
+        command, variables = (
+            [sys.executable, "-m", "harness.bench"],
+            {**os.environ, **dict.fromkeys(THREADS, "1"), **KEEP_MEMORY},
+        )
         self.processes = [
-            subprocess.Popen([*command, json.dumps(asdict(job))], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=variables)
+            subprocess.Popen(
+                [*command, json.dumps(asdict(job))],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+                env=variables,
+            )
             for job in jobs
         ]
 
@@ -180,19 +189,33 @@ def bench_spec(pair: str, arm: str | None, task: str) -> Spec:
         settings["learning_starts"] = LEARNING_STARTS
     if "exploration_fraction" in settings:
         start, end, fraction = (settings[f"exploration_{key}"] for key in ("start", "end", "fraction"))
-        settings["exploration_start"] = settings["exploration_end"] = fraction * (start + end) / 2 + (1 - fraction) * end
+        settings["exploration_start"] = settings["exploration_end"] = (
+            fraction * (start + end) / 2 + (1 - fraction) * end
+        )
     return Spec(
-        pair=pair, arm=name, task=task, backend=backend, settings=settings, steps=BUDGET, segments=1, episodes=1, time_limit="bootstrap"
+        pair=pair,
+        arm=name,
+        task=task,
+        backend=backend,
+        settings=settings,
+        steps=BUDGET,
+        segments=1,
+        episodes=1,
+        time_limit="bootstrap",
     )
 
 
-def run(pair: str, arm: str | None, task: str, members: int, workers: int, peer: str | None, seconds: float) -> list[dict[str, Any]]:
+def run(
+    pair: str, arm: str | None, task: str, members: int, workers: int, peer: str | None, seconds: float
+) -> list[dict[str, Any]]:
     """Measure one arm in windows of about `seconds`; one JSON-able row. Raises InputError for wrong input.
 
     Rates are environment steps of all members together a wall second; FLOPs are those of the matrix products alone.
     """
     if not (1 <= workers <= members and 0 < seconds <= 600):
-        raise InputError(f"--members {members} --workers {workers}, {seconds} s: 1 <= workers <= members and 0 < seconds <= 600 are needed")
+        raise InputError(
+            f"--members {members} --workers {workers}, {seconds} s: 1 <= workers <= members and 0 < seconds <= 600 are needed"
+        )
     spec = bench_spec(pair, arm, task)
     if peer is not None:
         peers.check(peer, pair)
@@ -268,7 +291,9 @@ def table(rows: list[dict[str, Any]]) -> Table:
     """The rows of `run` as a table, one column each."""
     made = Table("", *(f"{row['arm']} on {row['task']}" for row in rows))
     for title, template in CELLS.items():
-        made.add_row(title, *("-" if "{peer" in template and row["peer"] is None else template.format_map(row) for row in rows))
+        made.add_row(
+            title, *("-" if "{peer" in template and row["peer"] is None else template.format_map(row) for row in rows)
+        )
     return made
 
 

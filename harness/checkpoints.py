@@ -121,7 +121,10 @@ class Member:
             order.append((key, where[key]))
         if fresh:
             files[str(number)] = self._write(self._path("replay", number), blocks.packed(fresh))
-        return {"blocks": order, "replay": {str(file): files[str(file)] for file in sorted({where[key] for key, _ in order})}}
+        return {
+            "blocks": order,
+            "replay": {str(file): files[str(file)] for file in sorted({where[key] for key, _ in order})},
+        }
 
     def _stored(self, number: int) -> dict[str, Any]:
         """What a generation says of its replay buffer; nothing where it is absent or damaged."""
@@ -159,9 +162,14 @@ class Member:
                 return (self._state(number, content, expected) if with_state else {}), progress
             except (OSError, ValueError, SafetensorError) as error:
                 reason = " ".join(str(error).split())[:200]
-                print(f"{self.folder}: the checkpoint of segment {number} is damaged ({reason}); using the one before", file=sys.stderr)
+                print(
+                    f"{self.folder}: the checkpoint of segment {number} is damaged ({reason}); using the one before",
+                    file=sys.stderr,
+                )
         if numbers or any(number > 1 for number in self._numbers("segment-*.safetensors")):
-            raise OSError(f"{self.folder}: no checkpoint is whole; remove the folder to train this member from the start")
+            raise OSError(
+                f"{self.folder}: no checkpoint is whole; remove the folder to train this member from the start"
+            )
         return {}, Progress()
 
     def _content(self, number: int) -> dict[str, Any]:
@@ -169,7 +177,11 @@ class Member:
         content = _opened(_read(self._path("segment", number, "json"), MOST_JSON))
         link = re.compile(r"[0-9a-f]{64}")
         chain, records, order, files = (content.get(name) for name in ("chain", "records", "blocks", "replay"))
-        if not (isinstance(chain, list) and all(isinstance(each, str) and link.fullmatch(each) for each in chain) and len(chain) == number):
+        if not (
+            isinstance(chain, list)
+            and all(isinstance(each, str) and link.fullmatch(each) for each in chain)
+            and len(chain) == number
+        ):
             raise ValueError(f"chain: is not one of {number} hashes")
         if not (isinstance(records, list) and len(records) == number and all(map(_is_record, records))):
             raise ValueError(f"records: are not {number} of numbers")
@@ -181,7 +193,9 @@ class Member:
 
     def _state(self, number: int, content: dict[str, Any], expected: Layout | None) -> State:
         """The row of a generation. Raises ValueError where a checksum, the layout or the last link of the chain is another."""
-        size = None if expected is None else sum(kind.itemsize * int(np.prod(shape)) for kind, shape in expected.values())
+        size = (
+            None if expected is None else sum(kind.itemsize * int(np.prod(shape)) for kind, shape in expected.values())
+        )
         state = self._tensors(self._path("segment", number), content.get("sha256"), size)
         if content["blocks"]:
             _check_count(len(content["blocks"]), expected)
@@ -239,7 +253,10 @@ class Member:
 
 def stack(row_list: list[State], device: torch.device) -> State:
     """The state of a cohort from its members' rows."""
-    return {name: torch.stack([row[name] for row in row_list]).to("cpu" if name == "diverged_at" else device) for name in row_list[0]}
+    return {
+        name: torch.stack([row[name] for row in row_list]).to("cpu" if name == "diverged_at" else device)
+        for name in row_list[0]
+    }
 
 
 def _sealed(content: Mapping[str, Any]) -> bytes:
@@ -293,7 +310,9 @@ def _compare(found: Layout, expected: Layout) -> None:
     """Raises ValueError naming the first tensor that is another than the learner's."""
     for name in sorted(set(found) | set(expected)):
         if found.get(name) != expected.get(name):
-            there, wanted = (f"{each[name][0]} {list(each[name][1])}" if name in each else "nothing" for each in (found, expected))
+            there, wanted = (
+                f"{each[name][0]} {list(each[name][1])}" if name in each else "nothing" for each in (found, expected)
+            )
             raise ValueError(f"{name[:60]}: {there}, the learner expects {wanted}")
 
 
@@ -309,5 +328,7 @@ def locked(folder: Path) -> Iterator[None]:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise InputError(f"--out: {folder}: another process is training here; wait for it, or choose another --out") from error
+            raise InputError(
+                f"--out: {folder}: another process is training here; wait for it, or choose another --out"
+            ) from error
         yield

@@ -85,15 +85,24 @@ def train(
     pair: Annotated[str | None, typer.Option(help="only this pair")] = None,
     task: Annotated[str | None, typer.Option(help="only this task")] = None,
     arms: Annotated[str | None, typer.Option(help="only these arms, comma-separated")] = None,
-    seeds: Annotated[str | None, typer.Option(help="these seeds instead of the suite's, for example 0-9 or 0,3,7")] = None,
-    steps: Annotated[int | None, typer.Option(min=1, max=MOST_STEPS, help="environment steps a member, instead of the task's")] = None,
-    workers: Annotated[int, typer.Option(min=1, max=1024, help="worker processes, one core each")] = os.cpu_count() or 1,
+    seeds: Annotated[
+        str | None, typer.Option(help="these seeds instead of the suite's, for example 0-9 or 0,3,7")
+    ] = None,
+    steps: Annotated[
+        int | None, typer.Option(min=1, max=MOST_STEPS, help="environment steps a member, instead of the task's")
+    ] = None,
+    workers: Annotated[int, typer.Option(min=1, max=1024, help="worker processes, one core each")] = os.cpu_count()
+    or 1,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda; auto is cuda where there is one")] = "auto",
     out: Annotated[Path, typer.Option(help="folder for results (and checkpoints, in .runs)")] = Path("results"),
-    timeout: Annotated[float, typer.Option(min=10, help="seconds without an environment step after which a worker hangs")] = TIMEOUT,
+    timeout: Annotated[
+        float, typer.Option(min=10, help="seconds without an environment step after which a worker hangs")
+    ] = TIMEOUT,
     ray: Annotated[
         str | None,
-        typer.Option(metavar="[ADDRESS]", help="train on the Ray cluster at ADDRESS (auto: the one here), or a new one here"),
+        typer.Option(
+            metavar="[ADDRESS]", help="train on the Ray cluster at ADDRESS (auto: the one here), or a new one here"
+        ),
     ] = None,
 ) -> None:
     """Train the cells of a suite, or go on where training stopped. What is finished is not trained again."""
@@ -115,7 +124,9 @@ def train(
 
         require_ray()
         engine = partial(RayEngine, timeout=timeout, address=ray)
-    plans = training.make_plans(loaded, out, training.choose_device(device), pair, task, chosen_arms, chosen_seeds, steps)
+    plans = training.make_plans(
+        loaded, out, training.choose_device(device), pair, task, chosen_arms, chosen_seeds, steps
+    )
     with Display(Console()) as display:
         complete = training.run(plans, workers, display, engine)
     if not complete:
@@ -123,9 +134,13 @@ def train(
         raise typer.Exit(EXIT_INCOMPLETE)
 
 
-@app.command("import", epilog="\b\nExamples:\n  softbench import runs/sb3.yaml --check\n  softbench import runs/sb3.yaml")
+@app.command(
+    "import", epilog="\b\nExamples:\n  softbench import runs/sb3.yaml --check\n  softbench import runs/sb3.yaml"
+)
 def import_command(
-    file: Annotated[Path, typer.Argument(help="import file (YAML): which log files hold which runs; see docs/import.md")],
+    file: Annotated[
+        Path, typer.Argument(help="import file (YAML): which log files hold which runs; see docs/import.md")
+    ],
     results: Annotated[Path, typer.Option(help="folder for the results")] = Path("results"),
     check: Annotated[bool, typer.Option("--check", help="only show what was understood; write nothing")] = False,
 ) -> None:
@@ -146,7 +161,9 @@ def import_command(
 
 @app.command(epilog="\b\nExamples:\n  softbench report\n  softbench report smoke classic --out site")
 def report(
-    suites: Annotated[list[str] | None, typer.Argument(help="suites to report; all that have results where none is given")] = None,
+    suites: Annotated[
+        list[str] | None, typer.Argument(help="suites to report; all that have results where none is given")
+    ] = None,
     out: Annotated[Path, typer.Option(help="folder for the pages")] = Path("site"),
     results: Annotated[Path, typer.Option(help="folder of the results")] = Path("results"),
 ) -> None:
@@ -162,7 +179,9 @@ def report(
     "Exit code 0: nothing that --fail-on names; 4: a claim is refuted; 5: not measured; 6: invalid; 7: inconclusive."
 )
 def judge(
-    suites: Annotated[list[str] | None, typer.Argument(help="suites to judge; all that have a ledger where none is given")] = None,
+    suites: Annotated[
+        list[str] | None, typer.Argument(help="suites to judge; all that have a ledger where none is given")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="print a list of objects")] = False,
     fail_on: Annotated[
         str, typer.Option(help="verdicts that end in an exit code other than 0, comma-separated, or none")
@@ -176,7 +195,11 @@ def judge(
     found = judging.judge_suites(suites or [], results)
     verdicts = [verdict for of_suite in found.values() for verdict in of_suite]
     if as_json:
-        print(json.dumps([{"suite": name, **verdict.to_json()} for name, each in found.items() for verdict in each], indent=1))
+        print(
+            json.dumps(
+                [{"suite": name, **verdict.to_json()} for name, each in found.items() for verdict in each], indent=1
+            )
+        )
     else:
         print("\n\n".join("\n".join(judging.lines(name, each)) for name, each in found.items()))
     code = judging.exit_code(verdicts, failing)
@@ -190,7 +213,9 @@ def judge(
 )
 def gate(
     suite: Annotated[str, typer.Argument(help="name of a suite that has results")],
-    baseline: Annotated[Path | None, typer.Option(help="the baseline's file; suites/<suite>/baseline.json where none is given")] = None,
+    baseline: Annotated[
+        Path | None, typer.Option(help="the baseline's file; suites/<suite>/baseline.json where none is given")
+    ] = None,
     write: Annotated[bool, typer.Option("--write", help="make these results the baseline")] = False,
     results: Annotated[Path, typer.Option(help="folder of the results")] = Path("results"),
 ) -> None:
@@ -215,7 +240,8 @@ def decide(
     claim: Annotated[str, typer.Argument(help="id of a claim, or suite/id, see `softbench judge`")],
     max_seeds: Annotated[int, typer.Option(min=5, max=1000, help="most seeds of each arm")] = 40,
     block: Annotated[int, typer.Option(min=5, max=1000, help="seeds of each arm that are added before each look")] = 5,
-    workers: Annotated[int, typer.Option(min=1, max=1024, help="worker processes, one core each")] = os.cpu_count() or 1,
+    workers: Annotated[int, typer.Option(min=1, max=1024, help="worker processes, one core each")] = os.cpu_count()
+    or 1,
     results: Annotated[Path, typer.Option(help="folder of the results (and checkpoints, in .runs)")] = Path("results"),
 ) -> None:
     """Add seeds in blocks until a group-sequential test decides a claim, with the error rates of a single test."""
@@ -248,11 +274,17 @@ def decide(
 def audit(
     run: Annotated[Path, typer.Argument(help="folder of a run: results/<suite>, or a folder of one cell in it")],
     members: Annotated[
-        int | None, typer.Option(min=1, help="members to draw and to train again alone; 3 where --segments is not given")
+        int | None,
+        typer.Option(min=1, help="members to draw and to train again alone; 3 where --segments is not given"),
     ] = None,
-    segments: Annotated[int | None, typer.Option(min=1, help="segments to draw and to execute again, from kept checkpoints")] = None,
-    seed_of_draw: Annotated[int | None, typer.Option(min=0, help="makes the draw repeatable; else it cannot be foreseen")] = None,
-    workers: Annotated[int, typer.Option(min=1, max=1024, help="worker processes, one core each")] = os.cpu_count() or 1,
+    segments: Annotated[
+        int | None, typer.Option(min=1, help="segments to draw and to execute again, from kept checkpoints")
+    ] = None,
+    seed_of_draw: Annotated[
+        int | None, typer.Option(min=0, help="makes the draw repeatable; else it cannot be foreseen")
+    ] = None,
+    workers: Annotated[int, typer.Option(min=1, max=1024, help="worker processes, one core each")] = os.cpu_count()
+    or 1,
 ) -> None:
     """Recompute drawn members or segments of a run, compare them bit for bit with its hash chain, and write a certificate."""
     from harness import audit as auditing
@@ -268,13 +300,17 @@ def audit(
         raise typer.Exit(EXIT_DIFFERENT if verdict == auditing.DIFFERENT else EXIT_INPUT)
 
 
-@app.command(epilog="\b\nExamples:\n  softbench bench --pair ppo\n  softbench bench --pair dqn --members 10 --workers 1 --peer sb3 --json")
+@app.command(
+    epilog="\b\nExamples:\n  softbench bench --pair ppo\n  softbench bench --pair dqn --members 10 --workers 1 --peer sb3 --json"
+)
 def bench(
     pair: Annotated[str, typer.Option(help="pair to measure")] = "ppo",
     task: Annotated[str, typer.Option(help="task to measure on")] = "CartPole-v1",
     arm: Annotated[str | None, typer.Option(help="arm to measure; the pair's first where none is given")] = None,
     members: Annotated[int, typer.Option(min=1, max=10_000, help="members, all together")] = 20,
-    workers: Annotated[int | None, typer.Option(min=1, max=1024, help="worker processes, one core each; all cores where not given")] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, max=1024, help="worker processes, one core each; all cores where not given")
+    ] = None,
     peer: Annotated[str | None, typer.Option(help="compare with a known library on the same work: sb3")] = None,
     seconds: Annotated[float, typer.Option(min=0.1, max=600, help="length of each measurement")] = 10.0,
     as_json: Annotated[bool, typer.Option("--json", help="print a list of objects")] = False,
@@ -283,7 +319,13 @@ def bench(
     from harness import bench as measuring
 
     rows = measuring.run(
-        pair=pair, arm=arm, task=task, members=members, workers=workers or min(os.cpu_count() or 1, members), peer=peer, seconds=seconds
+        pair=pair,
+        arm=arm,
+        task=task,
+        members=members,
+        workers=workers or min(os.cpu_count() or 1, members),
+        peer=peer,
+        seconds=seconds,
     )
     if as_json:
         print(json.dumps(rows, indent=1))
@@ -291,7 +333,9 @@ def bench(
         Console().print(measuring.table(rows))
 
 
-@app.command(epilog="\b\nExamples:\n  softbench theory\n  softbench theory --statement 8 --cases 500 --seed 3\n  softbench theory --json")
+@app.command(
+    epilog="\b\nExamples:\n  softbench theory\n  softbench theory --statement 8 --cases 500 --seed 3\n  softbench theory --json"
+)
 def theory(
     statement: Annotated[int | None, typer.Option(help="only this statement, 1 to 17")] = None,
     cases: Annotated[int, typer.Option(min=1, max=10_000, help="random problems for each statement")] = 120,
@@ -320,7 +364,9 @@ def theory(
 
 @app.command(epilog="\b\nExamples:\n  softbench coverage\n  softbench coverage --out coverage")
 def coverage(
-    out: Annotated[Path, typer.Option(help="folder to write coverage.json to, for the report's page")] = Path("results/coverage"),
+    out: Annotated[Path, typer.Option(help="folder to write coverage.json to, for the report's page")] = Path(
+        "results/coverage"
+    ),
 ) -> None:
     """Simulate how often the reports' intervals cover the truth and how often their verdicts are false. About a minute."""
     from reports import coverage as simulation
@@ -370,6 +416,8 @@ class Terminated(Exception):
 
 
 def _terminate(number: int, frame: FrameType | None) -> None:
-    for other in SIGNALS:  # schedulers send several; one is enough, and ending takes a second (SIG_IGN would complain of one on its way)
+    for other in (
+        SIGNALS
+    ):  # schedulers send several; one is enough, and ending takes a second (SIG_IGN would complain of one on its way)
         signal.signal(other, lambda *_: None)
     raise Terminated(number)

@@ -56,7 +56,9 @@ def find_claim(name: str) -> tuple[Suite, Claim, float]:
     return found[0]
 
 
-def decide(name: str, looks: Sequence[int], results: Path, train: Train, say: Callable[[Look], None]) -> tuple[str | None, Path]:
+def decide(
+    name: str, looks: Sequence[int], results: Path, train: Train, say: Callable[[Look], None]
+) -> tuple[str | None, Path]:
     """Train and test at each of `looks` (seeds an arm) until the claim is decided: (verdict, the decision's file).
 
     Members are trained from, and kept in, the checkpoints of `results`; the decision's own cells are in `results/sequential`.

@@ -56,12 +56,16 @@ def spaces(task: str, backend: str) -> Spaces:
     try:
         environments = make(task, backend, 1)
     except ModuleNotFoundError as error:
-        raise InputError(f"task {task!r}: its backend {backend!r} needs the package {error.name!r}, which is not installed") from error
+        raise InputError(
+            f"task {task!r}: its backend {backend!r} needs the package {error.name!r}, which is not installed"
+        ) from error
     except ImportError as error:
         raise InputError(f"task {task!r}: cannot be imported: {error}") from error
     except gymnasium.error.Error as error:
         known = [name for name in gymnasium.registry if "/" not in name]
-        raise InputError(f"task {task!r}: {backend} cannot make it{suggestion(task, known).split(' Known:')[0]} ({error})"[:400]) from error
+        raise InputError(
+            f"task {task!r}: {backend} cannot make it{suggestion(task, known).split(' Known:')[0]} ({error})"[:400]
+        ) from error
     observation, action = environments.observation_space, environments.action_space
     if not isinstance(observation, gymnasium.spaces.Box) or len(observation.shape) != 1:
         raise InputError(f"task {task!r}: has observations {observation}; a flat Box is needed")

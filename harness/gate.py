@@ -47,12 +47,20 @@ def gate_code(changes: Sequence[Change]) -> int:
 
 def lines(name: str, changes: Sequence[Change]) -> list[str]:
     """Counts, and one line for each arm that changed or is missing."""
-    counts = {status: sum(change.status == status for change in changes) for status in dict.fromkeys(change.status for change in changes)}
-    found = [f"{name} against its baseline, arms on tasks: " + ", ".join(f"{count} {status}" for status, count in counts.items())]
+    counts = {
+        status: sum(change.status == status for change in changes)
+        for status in dict.fromkeys(change.status for change in changes)
+    }
+    found = [
+        f"{name} against its baseline, arms on tasks: "
+        + ", ".join(f"{count} {status}" for status, count in counts.items())
+    ]
     for change in changes:
         if change.status in (LOSS, GAIN, MISSING):
             means = ["nothing" if mean is None else f"{mean:.3f}" for mean in (change.then, change.now)]
             p = "" if change.p_loss is None else f", Holm p of a loss {change.p_loss:.2g}"
             seeds = f"seeds {change.seeds[0]} and {change.seeds[1]}"
-            found.append(f"{change.status}: {change.arm} on {change.task}: {means[0]} then, {means[1]} now ({seeds}{p})")
+            found.append(
+                f"{change.status}: {change.arm} on {change.task}: {means[0]} then, {means[1]} now ({seeds}{p})"
+            )
     return found

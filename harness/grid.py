@@ -52,5 +52,7 @@ def cell_specs(suite: Suite, pair: str, task: str, steps: int | None = None) -> 
         iterations = spec.steps // (learner.horizon * learner.environments)
         if iterations < spec.segments:
             least = learner.horizon * learner.environments * spec.segments
-            raise InputError(f"{where}: {spec.steps} steps are too few: {spec.segments} segments of at least one update need {least}")
+            raise InputError(
+                f"{where}: {spec.steps} steps are too few: {spec.segments} segments of at least one update need {least}"
+            )
     return specs

@@ -19,7 +19,9 @@ def claim(folder: Path, identity: dict[str, Any]) -> None:
         raise InputError(f"{path}: is or is in a symbolic link; remove it")
     if not path.exists():
         if any(folder.glob("seed-*")):
-            raise InputError(f"{folder}: has checkpoints and no {NAME}: whose they are is not known; move the folder away")
+            raise InputError(
+                f"{folder}: has checkpoints and no {NAME}: whose they are is not known; move the folder away"
+            )
         make_folder(folder)
         with replacing(path) as temporary:
             temporary.write_text(json.dumps(identity, indent=1, sort_keys=True))
@@ -31,7 +33,9 @@ def claim(folder: Path, identity: dict[str, Any]) -> None:
 
 def left_alone(folder: Path, identity: dict[str, Any]) -> str | None:
     """One line where there are checkpoints of this cohort, but only of other versions: what differs from the latest of them."""
-    others = [path for path in folder.parent.glob(f"*/{NAME}") if path.parent != folder and any(path.parent.glob("seed-*"))]
+    others = [
+        path for path in folder.parent.glob(f"*/{NAME}") if path.parent != folder and any(path.parent.glob("seed-*"))
+    ]
     if folder.exists() or not others:
         return None
     latest = max(others, key=lambda path: path.stat().st_mtime_ns)

@@ -36,7 +36,9 @@ def parse_fail_on(text: str) -> list[str]:
     chosen = [word.strip() for word in text.split(",")]
     for word in chosen:
         if word not in words:
-            raise InputError(f"--fail-on: {word!r} is unknown{suggestion(word, words)}; allowed: {', '.join(words)}, or none")
+            raise InputError(
+                f"--fail-on: {word!r} is unknown{suggestion(word, words)}; allowed: {', '.join(words)}, or none"
+            )
     return [words[word] for word in chosen]
 
 
@@ -48,20 +50,30 @@ def exit_code(verdicts: Sequence[Verdict], fail_on: Sequence[str]) -> int:
 
 def lines(suite: str, verdicts: Sequence[Verdict]) -> list[str]:
     """The verdicts in words, for a terminal or a log."""
-    counts = ", ".join(f"{count} {verdict}" for verdict in VERDICTS if (count := sum(each.verdict == verdict for each in verdicts)))
+    counts = ", ".join(
+        f"{count} {verdict}" for verdict in VERDICTS if (count := sum(each.verdict == verdict for each in verdicts))
+    )
     found = [f"{suite}: {counts}"]
     for verdict in verdicts:
         facts = [f"{SIGNS[verdict.verdict]} {verdict.claim.id}", verdict.verdict]
         outcome = verdict.outcome
         if outcome is not None:
-            interval = "" if outcome.low is None or outcome.high is None else f" [{outcome.low:+.3f}, {outcome.high:+.3f}]"
+            interval = (
+                "" if outcome.low is None or outcome.high is None else f" [{outcome.low:+.3f}, {outcome.high:+.3f}]"
+            )
             facts.append(f"{verdict.claim.arm} − {verdict.claim.against} = {outcome.estimate:+.3f}{interval}")
         facts.append(f"{verdict.seeds} of {verdict.registered} seeds")
         found += ["", "  ".join(facts), f"    {verdict.claim.statement}", f"    {verdict.why}"]
         if verdict.flips and verdict.modes:
-            found.append("    By evaluation: " + ", ".join(f"{mode} {each}" for mode, each in verdict.modes.items()) + ".")
+            found.append(
+                "    By evaluation: " + ", ".join(f"{mode} {each}" for mode, each in verdict.modes.items()) + "."
+            )
         if verdict.sensitivity:
-            found.append("    If lost seeds had ended " + ", ".join(f"{case}: {each}" for case, each in verdict.sensitivity.items()) + ".")
+            found.append(
+                "    If lost seeds had ended "
+                + ", ".join(f"{case}: {each}" for case, each in verdict.sensitivity.items())
+                + "."
+            )
         if verdict.changed:
             found.append("    The claim " + "; ".join(verdict.changed) + ".")
     return found

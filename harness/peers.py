@@ -117,7 +117,10 @@ def a2c(vector: Any, s: Any, _: Any) -> Any:
     """A2C with RMSProp and n-step returns (trace 1)."""
     from stable_baselines3 import A2C
 
-    optimizer = {"optimizer_class": torch.optim.RMSprop, "optimizer_kwargs": {"alpha": s.rms_decay, "eps": s.rms_epsilon}}
+    optimizer = {
+        "optimizer_class": torch.optim.RMSprop,
+        "optimizer_kwargs": {"alpha": s.rms_decay, "eps": s.rms_epsilon},
+    }
     return A2C(
         "MlpPolicy",
         vector,

@@ -111,7 +111,9 @@ def _stage(suite: Suite, pair: str) -> dict[str, Any]:
     folder = f"results/{suite.name}/{pair}/${{key}}"
     protocol = ["seeds", "segments", "evaluation", "tasks.${item.task}", f"cells.{pair}.${{item.task}}"]
     return {
-        "foreach": {folder_name(task): {"task": task, "backend": _backend(suite, pair, task)} for task in suite.cells[pair]},
+        "foreach": {
+            folder_name(task): {"task": task, "backend": _backend(suite, pair, task)} for task in suite.cells[pair]
+        },
         "do": {
             "wdir": "../..",
             "cmd": f"softbench train {suite.name} --pair {pair} --task ${{item.task}} --device ${{device}}",
@@ -129,7 +131,16 @@ def _plots(suite: Suite, root: str) -> list[dict[str, Any]]:
         for task in tasks:
             file = f"{root}/results/{suite.name}/{pair}/{folder_name(task)}/learning.csv".removeprefix("./")
             curves = {file: sorted(learner_class(pair).arms)}
-            plots.append({f"{suite.name} {pair} {task}": {"x": "step", "y": curves, "y_label": "return", "title": f"{pair} on {task}"}})
+            plots.append(
+                {
+                    f"{suite.name} {pair} {task}": {
+                        "x": "step",
+                        "y": curves,
+                        "y_label": "return",
+                        "title": f"{pair} on {task}",
+                    }
+                }
+            )
     return plots
 
 
@@ -146,7 +157,9 @@ def _coverage() -> dict[str, Any]:
 
 
 def _site(suite: Suite) -> dict[str, Any]:
-    cells = [f"results/{suite.name}/{pair}/{folder_name(task)}" for pair, tasks in suite.cells.items() for task in tasks]
+    cells = [
+        f"results/{suite.name}/{pair}/{folder_name(task)}" for pair, tasks in suite.cells.items() for task in tasks
+    ]
     locks = [str(SUITES / name / "dvc.lock") for name in trained() if name != ROOT_SUITE]
     files = [f"{cell}/{name}" for cell in cells for name in ("curves.parquet", "manifest.json")]
     names = ("suite.yaml", CLAIMS, "baseline.json")

@@ -35,11 +35,17 @@ def offered(task: str, backend: str) -> Spaces:
         return look(task, backend)
     command = [sys.executable, "-P", "-m", "harness.probe", task, backend]
     try:
-        ended = subprocess.run(command, env=environment(), stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=LIMIT)
+        ended = subprocess.run(
+            command, env=environment(), stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=LIMIT
+        )
     except subprocess.TimeoutExpired as error:
         raise InputError(f"task {task!r} cannot be made: it took longer than {LIMIT:g} s") from error
     if ended.returncode or not ended.stdout:
-        how = f"was killed by {signal.Signals(-ended.returncode).name}" if ended.returncode < 0 else f"ended with code {ended.returncode}"
+        how = (
+            f"was killed by {signal.Signals(-ended.returncode).name}"
+            if ended.returncode < 0
+            else f"ended with code {ended.returncode}"
+        )
         raise InputError(f"task {task!r} cannot be made: the process that tried {how}")
     answer: dict[str, Any] = json.loads(ended.stdout)
     if "error" in answer:
@@ -55,7 +61,9 @@ def look(task: str, backend: str) -> Spaces:
     try:
         spaces = environments.spaces(task, backend)
         action = environments.make(task, backend, 1).action_space
-        endless = backend == "gymnasium" and gymnasium.spec(registered).max_episode_steps is None  # the others have limits of their own
+        endless = (
+            backend == "gymnasium" and gymnasium.spec(registered).max_episode_steps is None
+        )  # the others have limits of their own
     except InputError:
         raise
     except Exception as error:  # the environment's own code

@@ -30,7 +30,9 @@ class Display:
             self.live.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if self.live:
             self.live.stop()
 
@@ -39,7 +41,9 @@ class Display:
         if kind == "start":
             self.total, self.started = event["steps"], time.perf_counter()
             if event["members"]:
-                self.say(f"{_count(event['cells'], 'cell')}, {_count(event['members'], 'member')}, {self.total:,} environment steps to go")
+                self.say(
+                    f"{_count(event['cells'], 'cell')}, {_count(event['members'], 'member')}, {self.total:,} environment steps to go"
+                )
         elif kind == "note":
             self.say(f"note   {event['cell']} {event['arm']}: {event['text']}")
         elif kind == "segment":
@@ -61,7 +65,9 @@ class Display:
             if self.live:
                 self._refresh()
         elif kind == "partial":
-            self.say(f"PARTIAL {event['cell']}: what was finished is kept, the rest is missing -> {event['folder']}{_again(event)}")
+            self.say(
+                f"PARTIAL {event['cell']}: what was finished is kept, the rest is missing -> {event['folder']}{_again(event)}"
+            )
         elif kind == "certificate":
             for line in (*event["lines"], f"certificate: {event['path']}"):
                 self.say(line)
@@ -88,7 +94,10 @@ class Display:
             self.say(f"{status} | " + "; ".join(f"{cell}: {self._latest(cell)}" for cell in cells))
 
     def _latest(self, cell: str) -> str:
-        return ", ".join(f"{arm} {_mean(returns)}" for (name, arm), returns in self.returns.items() if name == cell) or "from checkpoints"
+        return (
+            ", ".join(f"{arm} {_mean(returns)}" for (name, arm), returns in self.returns.items() if name == cell)
+            or "from checkpoints"
+        )
 
 
 def _again(event: dict[str, Any]) -> str:

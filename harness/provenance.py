@@ -22,7 +22,9 @@ OURS = ("algorithms", "harness", "suites")
 
 def code_files(pair: str, backend: str) -> list[str]:
     """The files that determine a cell's numbers: all of ours that the fold, the pair and the environments import, relative to the root."""
-    return reached([ROOT / "harness" / "segments.py", ROOT / "algorithms" / "pairs" / f"{pair}.py", ROOT / backend_file(backend)])
+    return reached(
+        [ROOT / "harness" / "segments.py", ROOT / "algorithms" / "pairs" / f"{pair}.py", ROOT / backend_file(backend)]
+    )
 
 
 def reached(starts: list[Path]) -> list[str]:
@@ -72,13 +74,17 @@ def own_files(task: str) -> dict[str, Path]:
 
     Packages that are installed are not among them.
     """
-    folders = [Path(entry) for entry in (str(ROOT), *os.environ.get("PYTHONPATH", "").split(os.pathsep)) if entry]  # as a worker's
+    folders = [
+        Path(entry) for entry in (str(ROOT), *os.environ.get("PYTHONPATH", "").split(os.pathsep)) if entry
+    ]  # as a worker's
     waiting = [task.rpartition(":")[0]]
     found: dict[str, Path] = {}
     while waiting:
         for stem in _stems(waiting.pop()):
             places = ((folder, name) for folder in folders for name in (f"{stem}/__init__.py", f"{stem}.py"))
-            folder, name = next(((folder, name) for folder, name in places if stem and (folder / name).is_file()), (ROOT, ""))
+            folder, name = next(
+                ((folder, name) for folder, name in places if stem and (folder / name).is_file()), (ROOT, "")
+            )
             if name and name not in found:
                 found[name] = folder / name
                 with contextlib.suppress(SyntaxError):  # of a module that may never be imported
@@ -98,13 +104,23 @@ def code(pair: str, backend: str, task: str = "", by: str = "syntax") -> dict[st
 
 def versions(backend: str) -> dict[str, str]:
     """Versions of everything that computes, but for our code (see `code`) and packages of a user's own task."""
-    packages = ["torch", "numpy", "gymnasium", "mujoco", *{"atari": ["ale-py"], "envpool": ["envpool"]}.get(backend, [])]
+    packages = [
+        "torch",
+        "numpy",
+        "gymnasium",
+        "mujoco",
+        *{"atari": ["ale-py"], "envpool": ["envpool"]}.get(backend, []),
+    ]
     return {"python": platform.python_version(), **{name: importlib.metadata.version(name) for name in packages}}
 
 
 def capability() -> dict[str, str]:
     """What of the processor decides which instructions are used."""
-    return {"capability": torch.backends.cpu.get_cpu_capability(), "architecture": platform.machine(), "vendor": _cpu_line("vendor_id")}
+    return {
+        "capability": torch.backends.cpu.get_cpu_capability(),
+        "architecture": platform.machine(),
+        "vendor": _cpu_line("vendor_id"),
+    }
 
 
 def machine() -> dict[str, Any]:

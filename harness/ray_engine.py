@@ -38,7 +38,10 @@ class RayEngine:
         if self.address not in ("local", "auto"):
             _check_address(self.address)
         handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-        path = [str(ROOT), *(str(Path(entry).resolve()) for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep) if entry)]
+        path = [
+            str(ROOT),
+            *(str(Path(entry).resolve()) for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep) if entry),
+        ]
         local = {"num_cpus": self.count, "object_store_memory": OBJECT_STORE, "include_dashboard": False}
         try:
             self.ray.init(
@@ -48,13 +51,20 @@ class RayEngine:
                 logging_level=logging.CRITICAL,
                 **(local if self.address == "local" else {}),
             )
-        except (ConnectionError, RuntimeError, ValueError, self.ray.exceptions.RayError) as error:  # the last: a token is wanted
+        except (
+            ConnectionError,
+            RuntimeError,
+            ValueError,
+            self.ray.exceptions.RayError,
+        ) as error:  # the last: a token is wanted
             raise InputError(f"--ray: {self.address!r}: {str(error).splitlines()[0]}") from error
         for number, handler in handlers.items():  # Ray has put its own in their place
             signal.signal(number, handler)
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.ray.shutdown()
 
     def run(self, jobs: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
@@ -76,7 +86,12 @@ class RayEngine:
             except (self.ray.exceptions.RayError, StopIteration) as error:
                 del running[stream]
                 attempts = max(before + 1, seen.get(stream, 0))
-                event = {"event": "retry", "attempts": attempts, "reason": f"its Ray task was lost: {_reason(error)}", "job": job}
+                event = {
+                    "event": "retry",
+                    "attempts": attempts,
+                    "reason": f"its Ray task was lost: {_reason(error)}",
+                    "job": job,
+                }
                 if attempts < ATTEMPTS:
                     running[self._submit(job, attempts)] = (job, attempts)
                 else:
@@ -124,7 +139,9 @@ def _check_address(address: str) -> None:
     """Raises InputError where nothing answers at HOST:PORT; Ray itself would try for minutes."""
     host, _, port = address.rpartition(":")
     if not host or not port.isdigit() or "//" in host:
-        raise InputError(f"--ray: {address!r} is no address of a cluster; write HOST:PORT, auto, or nothing for a new local one")
+        raise InputError(
+            f"--ray: {address!r} is no address of a cluster; write HOST:PORT, auto, or nothing for a new local one"
+        )
     try:
         socket.create_connection((host, int(port)), timeout=10).close()
     except (OSError, OverflowError) as error:

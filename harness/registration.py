@@ -26,7 +26,9 @@ def registered(suite: str, pair: str) -> dict[str, Any]:
         return {}
     content = read_yaml(path)
     claims = content.get("claims") if isinstance(content, dict) else None
-    if not isinstance(claims, list) or not all(isinstance(claim, dict) and isinstance(claim.get("id"), str) for claim in claims):
+    if not isinstance(claims, list) or not all(
+        isinstance(claim, dict) and isinstance(claim.get("id"), str) for claim in claims
+    ):
         raise InputError(f"{path}: claims: must be a list of claims, each with an id")
     ours, arms = [claim for claim in claims if claim.get("pair") == pair], learner_class(pair).arms
     for claim, field in itertools.product(ours, ("arm", "against")):
@@ -46,7 +48,9 @@ def freeze(path: Path, suite: str, pair: str) -> dict[str, Any]:
         try:
             found = json.loads(path.read_text())
         except (OSError, ValueError, RecursionError) as error:
-            raise InputError(f"{path}: cannot be read: {error}; restore it, or move the folder away and train again") from error
+            raise InputError(
+                f"{path}: cannot be read: {error}; restore it, or move the folder away and train again"
+            ) from error
         return found if isinstance(found, dict) else {}
     claims = registered(suite, pair)
     make_folder(path.parent)

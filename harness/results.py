@@ -70,7 +70,11 @@ class Cell:
         code: dict[str, Any] = self.manifest.get("code", {})
         files: dict[str, str] = code.get("files", {})
         by = code.get("by", "bytes")
-        return [name for name, known in sorted(files.items()) if not (path := root / name).is_file() or file_digest(path, by) != known]
+        return [
+            name
+            for name, known in sorted(files.items())
+            if not (path := root / name).is_file() or file_digest(path, by) != known
+        ]
 
     @property
     def pair(self) -> str:
@@ -104,7 +108,8 @@ def read_cell(folder: Path) -> Cell:
 def _are_members(found: Any) -> bool:
     arms = found.values() if isinstance(found, dict) else [None]
     return all(
-        isinstance(seeds, dict) and all(seed.isdecimal() and isinstance(facts, dict) for seed, facts in seeds.items()) for seeds in arms
+        isinstance(seeds, dict) and all(seed.isdecimal() and isinstance(facts, dict) for seed, facts in seeds.items())
+        for seeds in arms
     )
 
 
@@ -131,11 +136,16 @@ def write_cell(
     }
     manifest = {**manifest, "members": members}
     manifest["seal"] = seal(manifest)
-    fields = [pa.field(n, pa.Schema.from_pandas(curves[[n]]).field(0).type, metadata={"unit": described[str(n)]}) for n in curves]
+    fields = [
+        pa.field(n, pa.Schema.from_pandas(curves[[n]]).field(0).type, metadata={"unit": described[str(n)]})
+        for n in curves
+    ]
     table = pa.Table.from_pandas(curves, schema=pa.schema(fields), preserve_index=False).replace_schema_metadata({})
     with replacing(folder / "curves.parquet") as path:
         pq.write_table(table, path)
-    shown = "return_sampled" if curves["return_sampled"].notna().any() else "return_greedy"  # imported runs have one of the two
+    shown = (
+        "return_sampled" if curves["return_sampled"].notna().any() else "return_greedy"
+    )  # imported runs have one of the two
     final = curves[curves["segment"] == curves["segment"].max()]
     soft = final["arm"].map({arm: facts["soft"] for arm, facts in manifest["arms"].items()}).astype(bool)
     summary = {
@@ -178,7 +188,9 @@ def damages(cell: Cell) -> list[str]:
     for arm, members in cell.manifest["members"].items():
         for seed, facts in members.items():
             if facts.get("records") != digests.get((arm, int(seed)), ""):
-                found.append(f"curves.parquet: {arm}, seed {seed}: was altered: it does not match the hash in manifest.json")
+                found.append(
+                    f"curves.parquet: {arm}, seed {seed}: was altered: it does not match the hash in manifest.json"
+                )
     known = {(arm, int(seed)) for arm, members in cell.manifest["members"].items() for seed in members}
     for arm, seed in sorted(set(zip(cell.curves["arm"], cell.curves["seed"], strict=True)) - known):
         found.append(f"curves.parquet: {arm}, seed {seed}: is not in manifest.json")

@@ -49,14 +49,21 @@ class Cohort:
         records = self.train(state, draws, self.boundary(number - 1), last)
         records |= self._evaluate(state, draws, last * self.quantum)
         diverged = state["diverged_at"].numpy() >= 0
-        for name, value in state.items():  # what follows a NaN is of no use, and its bits need not be the same in other company
+        for (
+            name,
+            value,
+        ) in state.items():  # what follows a NaN is of no use, and its bits need not be the same in other company
             if name != "diverged_at":
                 value[torch.from_numpy(diverged).to(value.device)] = 0
         for name, values in records.items():
             if values.dtype.kind == "f":
                 records[name] = np.where(diverged, np.nan, values)
         members = len(self.seeds)
-        records |= {"diverged": diverged, "step": np.full(members, last * self.quantum), "segment": np.full(members, number)}
+        records |= {
+            "diverged": diverged,
+            "step": np.full(members, last * self.quantum),
+            "segment": np.full(members, number),
+        }
         return state, records
 
     def train(self, state: State, draws: Streams, first: int, last: int) -> Records:
@@ -85,7 +92,9 @@ class Cohort:
     def _mark_divergence(self, state: State, rollout: Rollout, metrics: dict[str, Tensor], step: int) -> None:
         """Note in `diverged_at` the members with a parameter, loss, observation or reward that is not finite, or a broken environment."""
         checked = [state["parameters"], rollout.next_observation.flatten(1), rollout.reward.flatten(1)]
-        sums = [values.sum(1) for values in checked] + [value for name, value in metrics.items() if name.endswith("loss")]
+        sums = [values.sum(1) for values in checked] + [
+            value for name, value in metrics.items() if name.endswith("loss")
+        ]
         finite = torch.isfinite(torch.stack(sums)).all(0).cpu()
         self._mark(state, ~finite.numpy() | self.training.faults().reshape(len(self.seeds), -1).any(1), step)
 
@@ -96,21 +105,28 @@ class Cohort:
         state["diverged_at"] = torch.where((known < 0) & torch.from_numpy(broken), step, known)
 
     @torch.no_grad()
-    def _collect(self, state: State, observation: np.ndarray, noise: Tensor, step: int, episodes: Episodes) -> tuple[Rollout, np.ndarray]:
+    def _collect(
+        self, state: State, observation: np.ndarray, noise: Tensor, step: int, episodes: Episodes
+    ) -> tuple[Rollout, np.ndarray]:
         """One rollout from `observation` [P E, D]; the last observation comes back with it."""
         members, count, horizon = len(self.seeds), self.learner.environments, self.learner.horizon
         act = self.learner.behaviour(state)
         actions: list[Tensor] = []
         columns: list[tuple[np.ndarray, ...]] = []
         for t, step_noise in enumerate(noise.unbind(1)):
-            action = act(torch.from_numpy(observation).view(members, count, -1).to(self.device), step_noise, step + t * count)
+            action = act(
+                torch.from_numpy(observation).view(members, count, -1).to(self.device), step_noise, step + t * count
+            )
             actions.append(action)
             following, reward, terminated, truncated, final = self.training.step(self._to_environment(action))
             columns.append((observation, reward, terminated, truncated, final))
             episodes.add(reward, terminated | truncated)
             observation = following
         shape = (horizon, members, count)
-        stacked = [torch.from_numpy(np.stack(column)).view(*shape, *column[0].shape[1:]) for column in zip(*columns, strict=True)]
+        stacked = [
+            torch.from_numpy(np.stack(column)).view(*shape, *column[0].shape[1:])
+            for column in zip(*columns, strict=True)
+        ]
         before, rewards, ended, cut, after = (tensor.transpose(0, 1).contiguous().to(self.device) for tensor in stacked)
         if self.spec.time_limit == "terminal":
             ended = ended | cut
@@ -142,8 +158,15 @@ class Cohort:
             running &= ~(terminated | truncated)
         broken = ~np.isfinite(score) | self.evaluation.faults()
         self._mark(state, broken.reshape(members, -1).any(1), step)
-        means = {"return": score.reshape(members, 2, episodes).mean(2), "length": length.reshape(members, 2, episodes).mean(2)}
-        return {f"{name}_{mode}": mean[:, index] for name, mean in means.items() for index, mode in enumerate(("sampled", "greedy"))}
+        means = {
+            "return": score.reshape(members, 2, episodes).mean(2),
+            "length": length.reshape(members, 2, episodes).mean(2),
+        }
+        return {
+            f"{name}_{mode}": mean[:, index]
+            for name, mean in means.items()
+            for index, mode in enumerate(("sampled", "greedy"))
+        }
 
 
 def fix_arithmetic() -> None:

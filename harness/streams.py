@@ -42,13 +42,17 @@ class Streams:
         """Standard Gumbel [P, *shape], float32."""
 
         def draw(generator: np.random.Generator, size: tuple[int, ...]) -> np.ndarray:
-            return -np.log(np.maximum(generator.standard_exponential(size, dtype=np.float32), np.finfo(np.float32).tiny))
+            return -np.log(
+                np.maximum(generator.standard_exponential(size, dtype=np.float32), np.finfo(np.float32).tiny)
+            )
 
         return self._next(role, shape, draw)
 
     def permutation(self, role: str, count: int) -> Tensor:
         """A permutation of range(count) a member [P, count], int64."""
-        return self._next(role, (count,), lambda generator, size: np.stack([generator.permutation(count) for _ in range(size[0])]))
+        return self._next(
+            role, (count,), lambda generator, size: np.stack([generator.permutation(count) for _ in range(size[0])])
+        )
 
     def environment_seeds(self, role: str, count: int) -> list[int]:
         """One seed an environment, `count` environments a member, member by member."""
@@ -57,9 +61,13 @@ class Streams:
             seeds += [int(word) for word in sequence(seed, role, self.segment).generate_state(count)]
         return seeds
 
-    def _next(self, role: str, shape: tuple[int, ...], draw: Callable[[np.random.Generator, tuple[int, ...]], np.ndarray]) -> Tensor:
+    def _next(
+        self, role: str, shape: tuple[int, ...], draw: Callable[[np.random.Generator, tuple[int, ...]], np.ndarray]
+    ) -> Tensor:
         if role not in self._generators:
-            self._generators[role] = [np.random.Generator(np.random.Philox(sequence(seed, role, self.segment))) for seed in self.seeds]
+            self._generators[role] = [
+                np.random.Generator(np.random.Philox(sequence(seed, role, self.segment))) for seed in self.seeds
+            ]
         known, block = self._blocks.get(role, (shape, []))
         if known != shape:
             raise ValueError(f"stream {role!r} was read in shape {known} before, now {shape}")

@@ -111,7 +111,10 @@ class Loader(yaml.SafeLoader):
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         if self.check_event(yaml.AliasEvent):
-            raise MarkedYAMLError(problem="aliases (*name) are not allowed; write the value out", problem_mark=self.peek_event().start_mark)  # type: ignore[no-untyped-call]
+            raise MarkedYAMLError(
+                problem="aliases (*name) are not allowed; write the value out",
+                problem_mark=self.peek_event().start_mark,
+            )  # type: ignore[no-untyped-call]
         return super().compose_node(parent, index)
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
@@ -131,7 +134,11 @@ def load_suite(name: str) -> Suite:
     """The suite `suites/<name>/suite.yaml`, validated. Raises InputError naming file and field."""
     path = SUITES / name / "suite.yaml"
     if not re.fullmatch(r"[\w-]+", name) or not path.exists():
-        where = "" if suite_names() else f"; this folder has no {SUITES}/<name>/suite.yaml: change to a checkout or to a folder of your own"
+        where = (
+            ""
+            if suite_names()
+            else f"; this folder has no {SUITES}/<name>/suite.yaml: change to a checkout or to a folder of your own"
+        )
         raise InputError(f"unknown suite {name!r}{where or suggestion(name, suite_names())}")
     content = read_yaml(path)
     try:
@@ -175,7 +182,9 @@ def first_problem(error: ValidationError) -> str:
     """The first problem of a pydantic error as `field.path: what is wrong (got ...)`."""
     problem = error.errors()[0]
     field = ".".join(str(part) for part in problem["loc"]) or "the file"
-    got = "" if problem["type"] == "missing" or isinstance(problem["input"], dict) else f" (got {problem['input']!r:.60})"
+    got = (
+        "" if problem["type"] == "missing" or isinstance(problem["input"], dict) else f" (got {problem['input']!r:.60})"
+    )
     message = problem["msg"].removeprefix("Value error, ").replace("Input should", "must")
     message = message.replace("Extra inputs are not permitted", "unknown field")
     return f"{field}: {message}{got}"

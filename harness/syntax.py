@@ -35,7 +35,10 @@ def file_digest(path: Path, by: str = "syntax") -> str:
 def _plain(value: Any) -> Any:
     """A node as [name, [field, value] ...], a list as one; other values by type and text (1, 1.0 and True are equal, not the same)."""
     if isinstance(value, ast.JoinedStr):  # 3.12 leaves an empty text behind some fields
-        return ["JoinedStr", [_plain(part) for part in value.values if not (isinstance(part, ast.Constant) and part.value == "")]]
+        return [
+            "JoinedStr",
+            [_plain(part) for part in value.values if not (isinstance(part, ast.Constant) and part.value == "")],
+        ]
     if isinstance(value, ast.AST):
         fields = [(name, getattr(value, name, None)) for name in value._fields if name not in SILENT]
         # Empty fields are left out: other versions of Python may not have them.

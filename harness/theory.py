@@ -56,7 +56,9 @@ def write(records: Records, seconds: list[float], out: Path) -> Path:
 
 def table(records: Records, seconds: list[float]) -> Table:
     shown = Table("", "statement", "error", "tolerance", "verdict", "caught", "s")
-    shown.caption = f"error: the worst of {records[0]['cases']} random problems each; caught: of the errors planted in the code"
+    shown.caption = (
+        f"error: the worst of {records[0]['cases']} random problems each; caught: of the errors planted in the code"
+    )
     for record, each in zip(records, seconds, strict=True):
         shown.add_row(
             str(record["statement"]),
@@ -76,8 +78,15 @@ def complaints(records: Records) -> list[str]:
     for record in records:
         about = f"statement {record['statement']}"
         failed = {name: error for name, error in record["parts"].items() if error > record["tolerance"]}
-        lines += [f"{about} fails: {name}: error {error:.1e}, tolerance {record['tolerance']:.1e}" for name, error in failed.items()]
-        lines += [f"{about} passes its planted error: {each['name']} ({each['where']})" for each in record["planted"] if not each["caught"]]
+        lines += [
+            f"{about} fails: {name}: error {error:.1e}, tolerance {record['tolerance']:.1e}"
+            for name, error in failed.items()
+        ]
+        lines += [
+            f"{about} passes its planted error: {each['name']} ({each['where']})"
+            for each in record["planted"]
+            if not each["caught"]
+        ]
     return lines
 
 

@@ -24,7 +24,17 @@ from harness.grid import cell_specs
 from harness.identity import claim, difference, left_alone
 from harness.probe import offered
 from harness.registration import freeze
-from harness.results import FORMAT, Cell, ResultsError, digest, folder_name, make_folder, read_cell, replacing, write_cell
+from harness.results import (
+    FORMAT,
+    Cell,
+    ResultsError,
+    digest,
+    folder_name,
+    make_folder,
+    read_cell,
+    replacing,
+    write_cell,
+)
 from harness.suite import Suite
 from harness.workers import Pool
 
@@ -146,7 +156,9 @@ def make_plans(
     known = {arm: cell_pair for cell_pair, _ in cells for arm in learner_class(cell_pair).arms}
     for arm in arms or []:
         if arm not in known:
-            raise InputError(f"--arms: {arm!r} is no arm of {', '.join(dict.fromkeys(known.values()))}{suggestion(arm, known)}")
+            raise InputError(
+                f"--arms: {arm!r} is no arm of {', '.join(dict.fromkeys(known.values()))}{suggestion(arm, known)}"
+            )
         if arms and arms.count(arm) > 1:
             raise InputError(f"--arms: {arm!r} appears twice; every arm must be given once")
     plans = []
@@ -202,7 +214,13 @@ def run(plans: list[Plan], workers: int, tell: Callable[[Event], None], engine: 
         by_name = {plan.name: plan for plan in plans}
         for plan in plans:
             if remaining[plan.name] == 0:
-                tell({"event": "kept" if _write(plan, clocks[plan.name]) else "cell", "cell": plan.name, "folder": str(plan.folder)})
+                tell(
+                    {
+                        "event": "kept" if _write(plan, clocks[plan.name]) else "cell",
+                        "cell": plan.name,
+                        "folder": str(plan.folder),
+                    }
+                )
         if jobs:
             log = plans[0].runs.parent.parent / "workers.log"
             pool = stack.enter_context((engine or Pool)(min(workers, len(jobs)), log))
@@ -236,7 +254,14 @@ def _jobs(plan: Plan, arm: str, tell: Callable[[Event], None]) -> list[dict[str,
         tell({"event": "note", "cell": plan.name, "arm": arm, "text": note})
     claim(folder, identity)
     spec = plan.specs[arm].to_json()
-    job = {"cell": plan.name, "spec": spec, "seeds": seeds, "folder": str(folder), "device": plan.device, "identity": identity}
+    job = {
+        "cell": plan.name,
+        "spec": spec,
+        "seeds": seeds,
+        "folder": str(folder),
+        "device": plan.device,
+        "identity": identity,
+    }
     return [job]
 
 
@@ -274,15 +299,24 @@ def _read_existing(plan: Plan) -> None:
     for name in ("arms", "environment", "steps", "segments", "evaluation", "device", "code", "versions", "cpu"):
         path = difference(old.get(name), new[name], name)
         if path is not None:
-            raise InputError(f"{plan.folder}: holds results of another version: {path}; move the folder away or choose another --out")
+            raise InputError(
+                f"{plan.folder}: holds results of another version: {path}; move the folder away or choose another --out"
+            )
 
 
 def _write(plan: Plan, clock: Clock) -> bool:
     """Write a cell from its members' checkpoints, with the members that were there; True where nothing was new."""
-    tables, members = [], {arm: dict(found) for arm, found in plan.existing.manifest["members"].items()} if plan.existing else {}
+    tables, members = (
+        [],
+        {arm: dict(found) for arm, found in plan.existing.manifest["members"].items()} if plan.existing else {},
+    )
     if plan.existing:
-        known = [str(row.seed) in members.get(row.arm, {}) for row in plan.existing.curves[["arm", "seed"]].itertuples()]
-        tables.append(plan.existing.curves[known])  # a write that was interrupted before the manifest left rows of others
+        known = [
+            str(row.seed) in members.get(row.arm, {}) for row in plan.existing.curves[["arm", "seed"]].itertuples()
+        ]
+        tables.append(
+            plan.existing.curves[known]
+        )  # a write that was interrupted before the manifest left rows of others
     new = 0
     for arm in plan.arms:
         for seed in plan.wanted(arm):

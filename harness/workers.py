@@ -47,7 +47,9 @@ class Pool:
             self._start(slot)
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         with self._starting:
             self._closed = True
         for process in self._processes.values():
@@ -133,9 +135,13 @@ def until_ended(events: queue.Queue[dict[str, Any]], open_jobs: int) -> Iterator
 def environment() -> dict[str, str]:
     """The variables of a worker process: nothing of the caller's that could choose other arithmetic, one thread."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(MATH_VARIABLES)}
-    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))  # never a module of the user's folder
+    path = os.pathsep.join(
+        filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])
+    )  # never a module of the user's folder
     threads = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-    return kept | {"PYTHONPATH": path, "CUBLAS_WORKSPACE_CONFIG": ":4096:8"} | threads | KEEP_MEMORY  # cuBLAS: for deterministic mode
+    return (
+        kept | {"PYTHONPATH": path, "CUBLAS_WORKSPACE_CONFIG": ":4096:8"} | threads | KEEP_MEMORY
+    )  # cuBLAS: for deterministic mode
 
 
 def _read(process: subprocess.Popen[str], limit: float) -> str:

@@ -24,7 +24,14 @@ from reports.verdicts import Verdict
 
 LEVEL = 0.025
 MOST = 2**24
-SAME, LOSS, GAIN, UNCLEAR, MISSING, NEW = "the same scores", "loss", "gain", "no supported change", "not measured now", "new"
+SAME, LOSS, GAIN, UNCLEAR, MISSING, NEW = (
+    "the same scores",
+    "loss",
+    "gain",
+    "no supported change",
+    "not measured now",
+    "new",
+)
 
 
 class Baseline(Strict):
@@ -60,7 +67,9 @@ def make(suite: Suite, studies: Sequence[Study], verdicts: Sequence[Verdict]) ->
     """The content of a baseline file for these results. Raises InputError where there are none."""
     scores: dict[str, Any] = {}
     for pair, task, arm, found in _scores(suite, studies):
-        scores.setdefault(pair, {}).setdefault(task, {})[arm] = {str(seed): round(score, 9) for seed, score in found.items()}
+        scores.setdefault(pair, {}).setdefault(task, {})[arm] = {
+            str(seed): round(score, 9) for seed, score in found.items()
+        }
     if not scores:
         raise InputError(f"no results for suite {suite.name!r}; train it first: softbench train {suite.name}")
     judged = {verdict.claim.id: verdict.verdict for verdict in verdicts}
@@ -88,7 +97,12 @@ def read(path: Path, suite: Suite) -> Baseline:
 
 def compare(baseline: Baseline, suite: Suite, studies: Sequence[Study]) -> list[Change]:
     """Every arm on every task that is in either, in the suite's order, then what only the baseline has."""
-    then = {(pair, task, arm): own for pair, tasks in baseline.scores.items() for task, arms in tasks.items() for arm, own in arms.items()}
+    then = {
+        (pair, task, arm): own
+        for pair, tasks in baseline.scores.items()
+        for task, arms in tasks.items()
+        for arm, own in arms.items()
+    }
     changes = []
     for pair, task, arm, now in _scores(suite, studies):
         changes.append(_change(pair, task, arm, then.pop((pair, task, arm), {}), now))
@@ -111,7 +125,9 @@ def _scores(suite: Suite, studies: Sequence[Study]) -> Iterator[tuple[str, str, 
 
 
 def _change(pair: str, task: str, arm: str, then: dict[int, float], now: dict[int, float]) -> Change:
-    old, new = (np.array([scores[seed] for seed in sorted(scores)])[:, None] for scores in (then, now))  # a file sorts 10 before 2
+    old, new = (
+        np.array([scores[seed] for seed in sorted(scores)])[:, None] for scores in (then, now)
+    )  # a file sorts 10 before 2
     means = float(old.mean()) if len(old) else None, float(new.mean()) if len(new) else None
     sizes = len(old), len(new)
     if not len(old) or not len(new):

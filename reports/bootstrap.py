@@ -49,7 +49,12 @@ def optimality_gap(scores: Array) -> Array:
     return np.asarray(1 - np.minimum(scores, 1).mean(axis=(-2, -1)))
 
 
-AGGREGATES: dict[str, Callable[[Array], Array]] = {"IQM": iqm, "Median": median, "Mean": mean, "Optimality gap": optimality_gap}
+AGGREGATES: dict[str, Callable[[Array], Array]] = {
+    "IQM": iqm,
+    "Median": median,
+    "Mean": mean,
+    "Optimality gap": optimality_gap,
+}
 
 
 def aggregates(scores: Array, resamples: int = RESAMPLES) -> dict[str, Estimate]:
@@ -100,7 +105,9 @@ def draw(shape: Sequence[int], resamples: int, generator: np.random.Generator) -
     """Bootstrap samples of seeds within each task, for scores of `shape` (n, T): how often each was drawn, `[T, n, B]` in chunks."""
     n, tasks = shape
     for start in range(0, resamples, CHUNK):
-        rows = generator.integers(n, size=(n, tasks, min(CHUNK, resamples - start)), dtype=np.min_scalar_type(n - 1).type)
+        rows = generator.integers(
+            n, size=(n, tasks, min(CHUNK, resamples - start)), dtype=np.min_scalar_type(n - 1).type
+        )
         counts = np.empty((tasks, n, rows.shape[-1]), np.min_scalar_type(-n * tasks - 1))  # holds their sum as well
         for seed in range(n):
             np.sum(rows == seed, axis=0, dtype=counts.dtype, out=counts[:, seed])
@@ -114,7 +121,9 @@ def resampled_aggregates(scores: Array, counts: Counts) -> dict[str, Array]:
     means, capped = np.split(both, 2, axis=1)
     return {
         "IQM": _resampled_iqm(scores, counts),
-        "Median": np.sort(means, axis=0)[[(tasks - 1) // 2, tasks // 2]].mean(axis=0),  # np.median along this axis is slower
+        "Median": np.sort(means, axis=0)[[(tasks - 1) // 2, tasks // 2]].mean(
+            axis=0
+        ),  # np.median along this axis is slower
         "Mean": means.mean(axis=0),
         "Optimality gap": 1 - capped.mean(axis=0),
     }
@@ -204,7 +213,11 @@ def speeds(reps: Sequence[int], seeds: int = 10, tasks: int = 26, checkpoints: i
     theirs = library.get_interval_estimates
     parts: list[tuple[str, Callable[[], object], Callable[[int], object]]] = [
         ("aggregates", lambda: [aggregates(each) for each in last.values()], lambda n: theirs(last, all_four, reps=n)),
-        ("improvement", lambda: improvement(*last.values()), lambda n: theirs({"pair": list(last.values())}, chance, reps=n)),
+        (
+            "improvement",
+            lambda: improvement(*last.values()),
+            lambda n: theirs({"pair": list(last.values())}, chance, reps=n),
+        ),
         ("IQM curve", lambda: [iqm_curve(each) for each in arms.values()], lambda n: theirs(arms, curve, reps=n)),
     ]
     return [Speed(name, _seconds(ours), {n: _seconds(partial(its, n)) for n in reps}) for name, ours, its in parts]
@@ -218,10 +231,14 @@ def _seconds(work: Callable[[], object]) -> float:
 
 if __name__ == "__main__":
     found = speeds([100, 400])
-    print(f"2 arms x 10 seeds x 26 tasks, {RESAMPLES:,} resamples; rliable is measured at 100 and 400 and scaled from 400")
+    print(
+        f"2 arms x 10 seeds x 26 tasks, {RESAMPLES:,} resamples; rliable is measured at 100 and 400 and scaled from 400"
+    )
     print(f"{'part':14}{'ours (s)':>10}{'rliable (s): 100':>18}{'400':>8}{f'{RESAMPLES:,}':>10}{'ratio':>10}")
     for each in found:
-        measured = "".join(f"{seconds:{width}.2f}" for seconds, width in zip(each.theirs.values(), (18, 8), strict=True))
+        measured = "".join(
+            f"{seconds:{width}.2f}" for seconds, width in zip(each.theirs.values(), (18, 8), strict=True)
+        )
         print(f"{each.part:14}{each.ours:10.2f}{measured}{each.scaled:10.0f}{each.scaled / each.ours:10.0f}")
     ours, theirs = sum(each.ours for each in found), sum(each.scaled for each in found)
     print(f"{'all':14}{ours:10.2f}{'':26}{theirs:10.0f}{theirs / ours:10.0f}")

@@ -189,14 +189,18 @@ def _reading(verdict: Verdict, family: int) -> str:
         f"The bar in the figure is its {1 - 2 * verdict.level:.0%} interval, from {found.low:.3f} to {found.high:.3f}; "
         "the shaded range is where the claim holds. "
     )
-    corrected = f"corrected for the {family} claims of this suite (Holm)" if family > 1 else "the only claim of this suite"
+    corrected = (
+        f"corrected for the {family} claims of this suite (Holm)" if family > 1 else "the only claim of this suite"
+    )
     if verdict.verdict == SUPPORTED:
         start += f"The data leave little room outside the shaded range: p, {_p(verdict.p_holm)}, {corrected}, "
         return f"{start}is at most {verdict.level:g}."
     if verdict.verdict == REFUTED:
         start += f"The data leave little room inside the shaded range: p against the claim, {_p(verdict.p_against_holm)}, {corrected}, "
         return f"{start}is at most {verdict.level:g}."
-    return f"{start}The data agree with true differences inside and outside the shaded range ({corrected}). {verdict.why}"
+    return (
+        f"{start}The data agree with true differences inside and outside the shaded range ({corrected}). {verdict.why}"
+    )
 
 
 def _numbers(verdict: Verdict) -> Table:
@@ -230,7 +234,13 @@ def _tasks(verdict: Verdict) -> Table | None:
     if not verdict.by_task or verdict.data is None:
         return None
     rows: list[list[Value]] = [
-        [task, float(verdict.data.arm[:, at].mean()), float(verdict.data.against[:, at].mean()), _estimate(found) or NONE, _p(found.p)]
+        [
+            task,
+            float(verdict.data.arm[:, at].mean()),
+            float(verdict.data.against[:, at].mean()),
+            _estimate(found) or NONE,
+            _p(found.p),
+        ]
         for at, (task, found) in enumerate(verdict.by_task.items())
     ]
     claim = verdict.claim
@@ -274,13 +284,20 @@ def _picture(verdict: Verdict, command: str) -> Picture:
     if data is None or found is None:
         raise ValueError("only a measured claim has a figure")
     estimate = Estimate(found.estimate, found.low, found.high, found.why)
-    sides = [(claim.arm, data.arm.mean(axis=1), PLAIN["soft1"], "o"), (claim.against, data.against.mean(axis=1), PLAIN["ink"], "s")]
+    sides = [
+        (claim.arm, data.arm.mean(axis=1), PLAIN["soft1"], "o"),
+        (claim.against, data.against.mean(axis=1), PLAIN["ink"], "s"),
+    ]
 
     def draw(figure: Figure) -> None:
         above, below = figure.subplots(2, 1, height_ratios=[1.25, 1])
         for row, (arm, values, color, marker) in enumerate(sides):
             spread = _beeswarm(values)
-            mark(above.scatter(values, -row + spread, s=16, color=color, marker=marker, alpha=0.65, linewidths=0), arm, data.seeds)
+            mark(
+                above.scatter(values, -row + spread, s=16, color=color, marker=marker, alpha=0.65, linewidths=0),
+                arm,
+                data.seeds,
+            )
             above.plot([values.mean()] * 2, [-row - 0.38, -row + 0.38], color=color, linewidth=2)
         above.set_yticks([0, -1], [short(claim.arm, 18), short(claim.against, 18)])
         above.set(ylim=(-1.55, 0.55), xlabel=f"{_unit(claim.metric)} of each seed")
@@ -288,7 +305,9 @@ def _picture(verdict: Verdict, command: str) -> Picture:
         low, high = min(*ends, -1.3 * claim.margin), max(*ends, 1.3 * claim.margin)
         room = 0.12 * (high - low) or 0.1
         low, high = low - room, high + room
-        first = {"superiority": claim.margin, "non-inferiority": -claim.margin, "equivalence": -claim.margin}[claim.test]
+        first = {"superiority": claim.margin, "non-inferiority": -claim.margin, "equivalence": -claim.margin}[
+            claim.test
+        ]
         last = claim.margin if claim.test == "equivalence" else high
         below.axvspan(first, last, color=PLAIN["soft3"], alpha=0.16, linewidth=0)
         for end in {first, last} - {high}:
@@ -302,7 +321,9 @@ def _picture(verdict: Verdict, command: str) -> Picture:
             axes.tick_params(axis="y", length=0)
             axes.grid(visible=False, axis="y")
 
-    rows: list[list[Value]] = [[seed, *values] for seed, *values in zip(data.seeds, *(map(float, side[1]) for side in sides), strict=True)]
+    rows: list[list[Value]] = [
+        [seed, *values] for seed, *values in zip(data.seeds, *(map(float, side[1]) for side in sides), strict=True)
+    ]
     return picture(
         f"claim-{claim.id}",
         f"Claim {claim.id}: every seed, and the interval against the bar",
@@ -313,7 +334,13 @@ def _picture(verdict: Verdict, command: str) -> Picture:
         command,
         draw,
         2.7,
-        Table(f"claim-{claim.id}-drawn", "Seeds drawn", "Mean over tasks of every seed.", ["seed", claim.arm, claim.against], rows),
+        Table(
+            f"claim-{claim.id}-drawn",
+            "Seeds drawn",
+            "Mean over tasks of every seed.",
+            ["seed", claim.arm, claim.against],
+            rows,
+        ),
     )
 
 
@@ -333,7 +360,10 @@ def _beeswarm(values: np.ndarray) -> np.ndarray:
 
 
 def _unit(metric: str) -> str:
-    return SCALE.get(metric, {"spread": "minus distance to the median", "area": "mean normalized score"}.get(metric, "normalized score"))
+    return SCALE.get(
+        metric,
+        {"spread": "minus distance to the median", "area": "mean normalized score"}.get(metric, "normalized score"),
+    )
 
 
 def _estimate(found: Outcome | None) -> Estimate | None:

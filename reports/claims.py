@@ -101,12 +101,16 @@ def load_ledger(suite: Suite) -> Ledger | None:
 def _check(suite: Suite, claim: Claim, level: float, where: str) -> None:
     """Raises InputError where a claim does not fit its suite, or its test makes no sense."""
     if claim.pair not in suite.cells:
-        raise InputError(f"{where}: pair: {claim.pair!r} is not in suite {suite.name!r}{suggestion(claim.pair, suite.cells)}")
+        raise InputError(
+            f"{where}: pair: {claim.pair!r} is not in suite {suite.name!r}{suggestion(claim.pair, suite.cells)}"
+        )
     if claim.arm == claim.against:
         raise InputError(f"{where}: against: is {claim.arm!r} as well; a claim compares two arms")
     for task in claim.tasks:
         if task not in suite.cells[claim.pair]:
-            raise InputError(f"{where}: tasks: {task!r} has no cell of {claim.pair}{suggestion(task, suite.cells[claim.pair])}")
+            raise InputError(
+                f"{where}: tasks: {task!r} has no cell of {claim.pair}{suggestion(task, suite.cells[claim.pair])}"
+            )
         if claim.tasks.count(task) > 1:
             raise InputError(f"{where}: tasks: {task!r} appears twice")
     if claim.test != "superiority" and claim.margin == 0:

@@ -38,7 +38,9 @@ COMMAND = "softbench coverage"
 DISTRIBUTIONS: dict[str, Callable[[np.random.Generator, tuple[int, ...]], Array]] = {
     "normal": lambda generator, shape: generator.normal(0.8, 0.25, shape),
     "skewed": lambda generator, shape: 1.05 - 0.25 * generator.exponential(size=shape),
-    "bimodal": lambda generator, shape: 0.55 + 0.5 * generator.integers(2, size=shape) + generator.normal(0, 0.05, shape),
+    "bimodal": lambda generator, shape: (
+        0.55 + 0.5 * generator.integers(2, size=shape) + generator.normal(0, 0.05, shape)
+    ),
 }
 
 
@@ -56,7 +58,10 @@ def run(replications: int = 10_000, seed: int = 0) -> dict[str, Any]:
         for tasks in TASKS:
             for n in SEEDS:
                 claimed, against = draw(generator, (replications, n, tasks)), draw(generator, (replications, n, tasks))
-                found = [*_t_intervals(claimed, against), *_bootstraps(claimed[:slow], against[:slow], truths, generator)]
+                found = [
+                    *_t_intervals(claimed, against),
+                    *_bootstraps(claimed[:slow], against[:slow], truths, generator),
+                ]
                 if tasks == 1:
                     flipped, of_flips = _sign_flips(claimed[:slow], against[:slow])
                     found.append(flipped)
@@ -64,7 +69,14 @@ def run(replications: int = 10_000, seed: int = 0) -> dict[str, Any]:
                 coverage += [{"distribution": name, "tasks": tasks, "n": n, **each} for each in found]
         claimed, against = draw(generator, (replications, LOOKS[-1], 1)), draw(generator, (replications, LOOKS[-1], 1))
         looks += [{"distribution": name, **each} for each in _sequential(claimed, against)]
-    return {"seed": seed, "replications": replications, "level": ONE_SIDED, "coverage": coverage, "rates": rates, "sequential": looks}
+    return {
+        "seed": seed,
+        "replications": replications,
+        "level": ONE_SIDED,
+        "coverage": coverage,
+        "rates": rates,
+        "sequential": looks,
+    }
 
 
 def write(folder: Path) -> Path:
@@ -126,7 +138,9 @@ def _sign_flips(claimed: Array, against: Array) -> tuple[dict[str, Any], list[di
     return _covered("test", "sign flips of a difference", low, high, 0.0), rates
 
 
-def _bootstraps(claimed: Array, against: Array, truths: dict[str, float], generator: np.random.Generator) -> Iterator[dict[str, Any]]:
+def _bootstraps(
+    claimed: Array, against: Array, truths: dict[str, float], generator: np.random.Generator
+) -> Iterator[dict[str, Any]]:
     """The percentile bootstrap of `claimed [R, n, T]` (and `against`); 20 replications at a time share their resamples."""
     low_and_high: dict[str, list[Array]] = {name: [] for name in truths}
     for at in range(0, len(claimed), 20):
@@ -152,7 +166,9 @@ def _rates(claimed: Array, against: Array) -> Iterator[dict[str, Any]]:
                 yield _rate(test, method, truth, p <= ONE_SIDED, p_against <= ONE_SIDED)
 
 
-def _rate(test: str, method: str, truth: float, supported: npt.NDArray[np.bool_], refuted: npt.NDArray[np.bool_]) -> dict[str, Any]:
+def _rate(
+    test: str, method: str, truth: float, supported: npt.NDArray[np.bool_], refuted: npt.NDArray[np.bool_]
+) -> dict[str, Any]:
     return {
         "test": test,
         "method": method,
@@ -170,8 +186,12 @@ def _sequential(claimed: Array, against: Array) -> Iterator[dict[str, Any]]:
     for test in TESTS:
         for method in ("welch", "paired"):
             for truth in TRUTHS[test]:
-                verdicts, seeds = sequential.decisions(claimed + truth, against, test, method, MARGINS[test], LOOKS, levels)
-                at_end, _ = sequential.decisions(claimed + truth, against, test, method, MARGINS[test], LOOKS[-1:], [ONE_SIDED])
+                verdicts, seeds = sequential.decisions(
+                    claimed + truth, against, test, method, MARGINS[test], LOOKS, levels
+                )
+                at_end, _ = sequential.decisions(
+                    claimed + truth, against, test, method, MARGINS[test], LOOKS[-1:], [ONE_SIDED]
+                )
                 rate = _rate(test, method, truth, verdicts == 1, verdicts == -1)
                 end = {"supported_at_end": float((at_end == 1).mean()), "refuted_at_end": float((at_end == -1).mean())}
                 yield {**rate, **end, "looks": list(LOOKS), "seeds": round(float(seeds.mean()), 2)}
@@ -185,16 +205,23 @@ def findings(record: dict[str, Any]) -> list[str]:
     lines = []
     for (kind, interval), records in _by(record["coverage"], "kind", "interval").items():
         subject = f"{interval} (bootstrap)" if kind == "bootstrap" else f"{interval[0].upper()}{interval[1:]}"
-        narrow = [each for each in records if each["coverage"] is not None and LEVEL - each["coverage"] > max(0.01, 3 * each["error"])]
+        narrow = [
+            each
+            for each in records
+            if each["coverage"] is not None and LEVEL - each["coverage"] > max(0.01, 3 * each["error"])
+        ]
         parts = []
         for tasks, of_tasks in _by(narrow, "tasks").items():
             worst = [(n, min(each["coverage"] for each in of_n)) for n, of_n in _by(of_tasks, "n").items()]
             parts.append(
-                f"on {tasks} task{'s' * (tasks > 1)} as little as " + ", ".join(f"{share:.2f} with {n} seeds" for n, share in worst)
+                f"on {tasks} task{'s' * (tasks > 1)} as little as "
+                + ", ".join(f"{share:.2f} with {n} seeds" for n, share in worst)
             )
         if parts:
             where = " or ".join(_by(narrow, "distribution"))
-            lines.append(f"{subject}: too narrow for {where} scores. Instead of {LEVEL:.2f} it covers, {'; '.join(parts)}.")
+            lines.append(
+                f"{subject}: too narrow for {where} scores. Instead of {LEVEL:.2f} it covers, {'; '.join(parts)}."
+            )
         else:
             lowest = min(each["coverage"] for each in records if each["coverage"] is not None)
             lines.append(
@@ -202,7 +229,9 @@ def findings(record: dict[str, Any]) -> list[str]:
             )
         absent = [each["n"] for each in records if each["defined"] == 0]
         if absent:
-            lines.append(f"{subject}: with {' or '.join(map(str, dict.fromkeys(absent)))} seeds there is no interval at this level.")
+            lines.append(
+                f"{subject}: with {' or '.join(map(str, dict.fromkeys(absent)))} seeds there is no interval at this level."
+            )
 
     def false(rate: dict[str, Any]) -> float:
         return float(max(rate["supported"], rate["refuted"]))
@@ -238,17 +267,28 @@ def tables(record: dict[str, Any]) -> list[Table]:
 
     covered: list[list[Value]] = []
     for (interval, tasks, n), records in _by(record["coverage"], "interval", "tasks", "n").items():
-        covered.append([interval, tasks, n, *cells(records, coverage), width(_by(records, "distribution")["normal"][0])])
+        covered.append(
+            [interval, tasks, n, *cells(records, coverage), width(_by(records, "distribution")["normal"][0])]
+        )
     false: list[list[Value]] = []
     power: list[list[Value]] = []
     for (test, method, n, truth), records in _by(record["rates"], "test", "method", "n", "truth").items():
         if _on_margin(records[0]):
-            false.append([test, method, n, *cells(records, lambda each: f"{each['supported']:.3f}, {each['refuted']:.3f}")])
+            false.append(
+                [test, method, n, *cells(records, lambda each: f"{each['supported']:.3f}, {each['refuted']:.3f}")]
+            )
         else:
             right = "supported" if abs(truth) <= MARGINS[test] or test == "superiority" else "refuted"
-            power.append([test, method, float(truth), right, n, *cells(records, lambda each, right=right: float(each[right]))])  # type: ignore[misc]
+            power.append(
+                [test, method, float(truth), right, n, *cells(records, lambda each, right=right: float(each[right]))]
+            )  # type: ignore[misc]
     looks: list[list[Value]] = [
-        [test, method, float(truth), *cells(records, lambda each: f"{each['supported']:.3f}, {each['refuted']:.3f}, {each['seeds']:.0f}")]
+        [
+            test,
+            method,
+            float(truth),
+            *cells(records, lambda each: f"{each['supported']:.3f}, {each['refuted']:.3f}, {each['seeds']:.0f}"),
+        ]
         for (test, method, truth), records in _by(record["sequential"], "test", "method", "truth").items()
     ]
     return [
@@ -306,8 +346,20 @@ def _dots(records: list[dict[str, Any]], name: str, title: str) -> Picture:
                 if each["coverage"] is not None:
                     place = SEEDS.index(each["n"]) + 0.13 * (at - (len(intervals) - 1) / 2) + 0.05 * (each["tasks"] > 1)
                     fill = "full" if each["tasks"] == 1 else "none"
-                    label = each["interval"] if axes is panels[0] and each["tasks"] == 1 and each["n"] == SEEDS[-1] else None
-                    axes.plot(place, each["coverage"], MARKERS[at], color=colors[at], markersize=5, fillstyle=fill, label=label)
+                    label = (
+                        each["interval"]
+                        if axes is panels[0] and each["tasks"] == 1 and each["n"] == SEEDS[-1]
+                        else None
+                    )
+                    axes.plot(
+                        place,
+                        each["coverage"],
+                        MARKERS[at],
+                        color=colors[at],
+                        markersize=5,
+                        fillstyle=fill,
+                        label=label,
+                    )
             axes.set_title(f"{kind} scores", fontsize=9)
             axes.set(ylim=(floor, 1.01), ylabel="coverage")
         axes.xaxis.set_major_locator(FixedLocator(range(len(SEEDS))))

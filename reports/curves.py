@@ -57,9 +57,19 @@ def learning(study: Study, task: str, group: list[str], seconds: dict[str, float
     def time(axes: Axes) -> None:
         for arm in shown:
             scaled = steps[arm] * seconds[arm] / steps[arm][-1]
-            _curves(axes, study, arm, scaled, study.curves[task, arm].returns[mode], study.curves[task, arm].seeds, copy=True)
+            _curves(
+                axes,
+                study,
+                arm,
+                scaled,
+                study.curves[task, arm].returns[mode],
+                study.curves[task, arm].seeds,
+                copy=True,
+            )
             _band(axes, study, arm, scaled, [Estimate(each.value) for each in means[arm]])
-        axes.set(xlabel="seconds of computing, all seeds of an arm", ylabel="return", ylim=axes.figure.axes[0].get_ylim())
+        axes.set(
+            xlabel="seconds of computing, all seeds of an arm", ylabel="return", ylim=axes.figure.axes[0].get_ylim()
+        )
 
     def entropy(axes: Axes) -> None:
         for arm in entropies:
@@ -85,7 +95,11 @@ def learning(study: Study, task: str, group: list[str], seconds: dict[str, float
         + ("; dashed: published figures, for reference only" if published else "")
         + ". Bands that overlap throughout give no reason to prefer an arm."
         + (" Of the entropy, the means alone." if entropies and crowded else "")
-        + (" Time: steps, scaled by what all seeds of the arm together took (from a sidecar, no part of the results)." if timed else ""),
+        + (
+            " Time: steps, scaled by what all seeds of the arm together took (from a sidecar, no part of the results)."
+            if timed
+            else ""
+        ),
         f"Final mean return on {task}: " + "; ".join(f"{arm} {say(each, 1)}" for arm, each in finals),
         command,
         lambda figure: _draw(figure, panels, height, rows, 1 if published else 2),
@@ -120,7 +134,9 @@ def _draw(figure: Figure, panels: Sequence[Callable[[Axes], None]], height: floa
 
 def _curves(axes: Axes, study: Study, arm: str, x: Array, values: Array, seeds: list[int], copy: bool = False) -> None:
     """One thin line a seed; `copy`: those of an earlier panel on another time scale."""
-    lines = LineCollection([np.column_stack([x, each]) for each in values], colors=look(study, arm)[0], linewidths=0.5, alpha=0.35)
+    lines = LineCollection(
+        [np.column_stack([x, each]) for each in values], colors=look(study, arm)[0], linewidths=0.5, alpha=0.35
+    )
     mark(lines, arm, seeds, copy)
     axes.add_collection(lines)
 
@@ -134,20 +150,33 @@ def _band(axes: Axes, study: Study, arm: str, x: Array, points: list[Estimate]) 
         high = [each.value if each.high is None else each.high for each in points]
         mark(axes.fill_between(x, low, high, color=color, alpha=0.13, linewidth=0), arm)
     every = max(1, len(x) // 5)
-    mark(axes.plot(x, values, color=color, marker=marker, markersize=4, markevery=every, linewidth=1.6, label=short(arm))[0], arm)
+    mark(
+        axes.plot(
+            x, values, color=color, marker=marker, markersize=4, markevery=every, linewidth=1.6, label=short(arm)
+        )[0],
+        arm,
+    )
 
 
 def _means(returns: Array) -> list[Estimate]:
     return [statistics.mean_interval(returns[:, segment]) for segment in range(returns.shape[1])]
 
 
-def _rows(study: Study, task: str, shown: list[str], means: dict[str, list[Estimate]], entropies: list[str]) -> list[list[Value]]:
+def _rows(
+    study: Study, task: str, shown: list[str], means: dict[str, list[Estimate]], entropies: list[str]
+) -> list[list[Value]]:
     if not shown:
         return []
     rows: list[list[Value]] = []
     mean_entropy = {arm: study.curves[task, arm].entropy.mean(axis=0) for arm in entropies}
     for segment, step in enumerate(study.curves[task, shown[0]].steps):
-        rows.append([int(step), *(means[arm][segment] for arm in shown), *(f"{mean_entropy[arm][segment]:.3f}" for arm in entropies)])
+        rows.append(
+            [
+                int(step),
+                *(means[arm][segment] for arm in shown),
+                *(f"{mean_entropy[arm][segment]:.3f}" for arm in entropies),
+            ]
+        )
     return rows
 
 

@@ -99,9 +99,13 @@ def interval(axes: Axes, estimate: Estimate, row: float, color: str, marker: str
     """One row of an rliable interval plot: a wide pale bar for the interval, a marker for the point (hollow: no interval)."""
     axes.use_sticky_edges = False
     if estimate.low is not None and estimate.high is not None:
-        axes.barh(row, estimate.high - estimate.low, left=estimate.low, height=0.34, color=color, alpha=0.35, linewidth=0)
+        axes.barh(
+            row, estimate.high - estimate.low, left=estimate.low, height=0.34, color=color, alpha=0.35, linewidth=0
+        )
         axes.plot([estimate.low, estimate.high], [row, row], color=color, linewidth=1)
-    axes.plot(estimate.value, row, marker, color=color, markersize=6, fillstyle="none" if estimate.low is None else "full")
+    axes.plot(
+        estimate.value, row, marker, color=color, markersize=6, fillstyle="none" if estimate.low is None else "full"
+    )
 
 
 def short(name: str, most: int = 26) -> str:

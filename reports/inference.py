@@ -142,7 +142,9 @@ class SignFlips:
                 sums, counts = np.concatenate([sums, sums + value]), np.concatenate([counts, counts + 1])
         else:
             generator, weights = stream(claimed, against), np.stack([flat, np.ones(flat.size)], axis=1)
-            drawn = [generator.integers(2, size=(PATTERNS // 10, flat.size), dtype=np.int8) @ weights for _ in range(10)]
+            drawn = [
+                generator.integers(2, size=(PATTERNS // 10, flat.size), dtype=np.int8) @ weights for _ in range(10)
+            ]
             sums, counts = np.concatenate([np.zeros((1, 2)), *drawn]).T
         return cls(sums, counts, 1e-12 * float(np.abs(flat).sum()))
 
@@ -186,7 +188,14 @@ def smallest_p(method: str, seeds: int, tasks: int) -> float:
 
 
 def power(
-    claimed: Array, against: Array, test: str, method: str, margin: float, effect: float, level: float, seeds: int | None = None
+    claimed: Array,
+    against: Array,
+    test: str,
+    method: str,
+    margin: float,
+    effect: float,
+    level: float,
+    seeds: int | None = None,
 ) -> float | None:
     """Probability that the claim is supported if the true difference is `effect` and the spread is the observed one.
 
@@ -202,7 +211,9 @@ def power(
     return _power(test, margin / error, effect / error, df, level)
 
 
-def detectable(claimed: Array, against: Array, test: str, method: str, margin: float, level: float, power: float = 0.8) -> float | None:
+def detectable(
+    claimed: Array, against: Array, test: str, method: str, margin: float, level: float, power: float = 0.8
+) -> float | None:
     """What the present number of seeds can show with probability `power`, at the observed spread, in units of the score.
 
     Superiority: the smallest true difference (it is larger than `margin`). Non-inferiority and equivalence: the smallest margin, if
@@ -276,12 +287,22 @@ def _check(claimed: Array, against: Array, test: str, method: str, margin: float
     if method not in METHODS:
         raise InputError(f"method: {method!r} is not one of {', '.join(METHODS)}")
     if not (0 <= margin < np.inf if test == "superiority" else 0 < margin < np.inf):
-        raise InputError(f"margin: {margin} is not allowed; {test} needs one {'of at least' if test == 'superiority' else 'above'} 0")
+        raise InputError(
+            f"margin: {margin} is not allowed; {test} needs one {'of at least' if test == 'superiority' else 'above'} 0"
+        )
     if not 0 < level < 0.5:
         raise InputError(f"level: {level} is not allowed; it is one-sided, between 0 and 0.5")
     shapes = f"score matrices {claimed.shape} and {against.shape}"
-    if claimed.ndim != 2 or against.ndim != 2 or claimed.shape[1] != against.shape[1] or not claimed.size or not against.size:
-        raise InputError(f"{shapes} cannot be compared: [seeds, tasks] with the same tasks is needed, and a seed at least")
+    if (
+        claimed.ndim != 2
+        or against.ndim != 2
+        or claimed.shape[1] != against.shape[1]
+        or not claimed.size
+        or not against.size
+    ):
+        raise InputError(
+            f"{shapes} cannot be compared: [seeds, tasks] with the same tasks is needed, and a seed at least"
+        )
     if method != "welch" and len(claimed) != len(against):
         raise InputError(f"{shapes} cannot be paired: method {method!r} needs the same seeds in both arms")
     if not (np.isfinite(claimed).all() and np.isfinite(against).all()):

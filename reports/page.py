@@ -66,7 +66,12 @@ class Page:
 
     @property
     def tables(self) -> list[Table]:
-        found = [self.evidence, self.references, *(self.ledger.tables if self.ledger else []), *([self.since] if self.since else [])]
+        found = [
+            self.evidence,
+            self.references,
+            *(self.ledger.tables if self.ledger else []),
+            *([self.since] if self.since else []),
+        ]
         found += [table for section in self.sections for table in section.tables + section.details]
         return found + [picture.data for picture in self.pictures if picture.data]
 
@@ -79,7 +84,11 @@ class Page:
     def effort(self) -> str:
         """On how much all of it rests, in one sentence."""
         runs = sum(len(each.seeds) for study in self.studies for each in study.curves.values())
-        steps = sum(len(each.seeds) * self.suite.tasks[task].steps for study in self.studies for (task, _), each in study.curves.items())
+        steps = sum(
+            len(each.seeds) * self.suite.tasks[task].steps
+            for study in self.studies
+            for (task, _), each in study.curves.items()
+        )
         tasks = {task for study in self.studies for task in study.cells}
         arms = sum(len(study.arms) for study in self.studies)
         taken = f"{steps / 1e6:,.1f} million" if steps >= 1e6 else f"{steps:,}"
@@ -98,13 +107,19 @@ def gather(suite: Suite, results: Path, studio: Studio) -> Page:
     """Everything that a suite's page says. Raises InputError where the suite has no results, or damaged ones."""
     studies = read_studies(suite, results)
     if not studies:
-        raise InputError(f"no results for suite {suite.name!r} in {results / suite.name}; make them first: {making(suite)}")
+        raise InputError(
+            f"no results for suite {suite.name!r} in {results / suite.name}; make them first: {making(suite)}"
+        )
     ledger = load_ledger(suite)
     judged = verdicts(ledger, suite, studies) if ledger else []
     absent = [f"{pair}: no results yet" for pair in suite.cells if pair not in {study.pair for study in studies}]
     command = remake(suite)
     evidence = tables.evidence(studies)
-    shown = [(str(pair), str(soft), str(hard), found) for soft, hard, _, found, *_, pair in evidence.rows if isinstance(found, Estimate)]
+    shown = [
+        (str(pair), str(soft), str(hard), found)
+        for soft, hard, _, found, *_, pair in evidence.rows
+        if isinstance(found, Estimate)
+    ]
     return Page(
         suite=suite,
         studies=studies,
@@ -116,7 +131,12 @@ def gather(suite: Suite, results: Path, studio: Studio) -> Page:
         sections=[_section(study, studio) for study in studies],
         holes=absent + [line for study in studies for line in study.holes],
         diverged=[line for study in studies for line in study.diverged],
-        altered=[f"{study.pair}/{task}: {line}" for study in studies for task, lines in study.altered.items() for line in lines],
+        altered=[
+            f"{study.pair}/{task}: {line}"
+            for study in studies
+            for task, lines in study.altered.items()
+            for line in lines
+        ],
         since=_since(suite, studies, judged),
         command=command,
     )
@@ -138,7 +158,14 @@ def _since(suite: Suite, studies: list[Study], judged: list[Verdict]) -> Table |
     for change in found:
         if change.status != baseline.SAME:
             means = [tables.NONE if mean is None else f"{mean:.3f}" for mean in (change.then, change.now)]
-            rows.append([f"{change.arm} on {change.task} ({change.pair})", *means, change.difference or tables.NONE, change.status])
+            rows.append(
+                [
+                    f"{change.arm} on {change.task} ({change.pair})",
+                    *means,
+                    change.difference or tables.NONE,
+                    change.status,
+                ]
+            )
     same = sum(change.status == baseline.SAME for change in found)
     kept = sum(before.verdicts.get(claim) == its for claim, its in now.items())
     return Table(
@@ -165,7 +192,10 @@ def _section(study: Study, studio: Studio) -> Section:
         matrices = {arm: study.matrix(arm) for arm in study.arms}
         found = {arm: bootstrap.aggregates(scores) for arm, scores in matrices.items()}
         better = {soft: bootstrap.improvement(matrices[soft], matrices[hard]) for soft, hard in study.comparisons}
-        main += [studio.order(plots.intervals, bare, found, command), studio.order(plots.profiles, bare, matrices, command)]
+        main += [
+            studio.order(plots.intervals, bare, found, command),
+            studio.order(plots.profiles, bare, matrices, command),
+        ]
         if better:
             main += [studio.order(plots.improvements, bare, better, command)]
             main += [studio.order(plots.by_task, light(study, *study.cells), command)]
@@ -204,7 +234,9 @@ def making(suite: Suite, pair: str | None = None, task: str | None = None) -> st
     """The shell line that makes results, from nothing or from the files that were imported."""
     if suite.imported is not None:
         return shlex.join(["softbench", "import", suite.imported])
-    return shlex.join(["softbench", "train", suite.name, *(["--pair", pair] if pair else []), *(["--task", task] if task else [])])
+    return shlex.join(
+        ["softbench", "train", suite.name, *(["--pair", pair] if pair else []), *(["--task", task] if task else [])]
+    )
 
 
 def remake(suite: Suite, pair: str | None = None, task: str | None = None) -> str:

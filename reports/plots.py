@@ -25,9 +25,15 @@ def forest(studies: Sequence[Study], evidence: Sequence[tuple[str, str, str, Est
         for row, (pair, soft, hard, estimate) in enumerate(evidence):
             color, marker = look(by_pair[pair], soft)
             interval(axes, estimate, -row, color, marker)
-            axes.text(0, -row + 0.24, f"{soft} − {hard}", transform=axes.get_yaxis_transform(), fontsize=8.5, in_layout=False)
+            axes.text(
+                0, -row + 0.24, f"{soft} − {hard}", transform=axes.get_yaxis_transform(), fontsize=8.5, in_layout=False
+            )
         axes.axvline(0, color=PLAIN["ink"], linewidth=1)
-        axes.set(ylim=(-len(evidence) + 0.4, 0.75), yticks=[], xlabel="← hard better · difference of mean scores · soft better →")
+        axes.set(
+            ylim=(-len(evidence) + 0.4, 0.75),
+            yticks=[],
+            xlabel="← hard better · difference of mean scores · soft better →",
+        )
         axes.margins(x=0.12)
         axes.spines["left"].set_visible(False)
 
@@ -55,7 +61,9 @@ def by_task(study: Study, command: str) -> Picture:
             seeds = [seed for seed in ours if seed in theirs]
             if seeds:
                 differences = np.array([ours[seed] - theirs[seed] for seed in seeds])
-                found.setdefault((soft, hard), []).append((task, seeds, differences, statistics.mean_interval(differences)))
+                found.setdefault((soft, hard), []).append(
+                    (task, seeds, differences, statistics.mean_interval(differences))
+                )
                 rows.append([task, soft, hard, len(seeds), found[soft, hard][-1][-1]])
     row, gap = 0.24, 0.55
     height = sum(len(each) * row + gap for each in found.values()) + 0.3
@@ -69,11 +77,17 @@ def by_task(study: Study, command: str) -> Picture:
             top -= gap - 0.2
             color, marker = look(study, soft)
             for place, (_, seeds, differences, estimate) in enumerate(lines):
-                mark(axes.vlines(differences, -place - 0.24, -place + 0.24, color=color, alpha=0.8, linewidths=0.9), soft, seeds)
+                mark(
+                    axes.vlines(differences, -place - 0.24, -place + 0.24, color=color, alpha=0.8, linewidths=0.9),
+                    soft,
+                    seeds,
+                )
                 interval(axes, estimate, -place, color, marker)
             axes.axvline(0, color=PLAIN["ink"], linewidth=1)
             axes.set_title(f"{short(soft)} − {short(hard)}", fontsize=8.5, loc="left", pad=3)
-            axes.set_yticks([-place for place in range(len(lines))], [short(task, 16) for task, *_ in lines], fontsize=8)
+            axes.set_yticks(
+                [-place for place in range(len(lines))], [short(task, 16) for task, *_ in lines], fontsize=8
+            )
             axes.set_ylim(-len(lines) + 0.4, 0.6)
             axes.tick_params(axis="y", length=0)
             axes.xaxis.set_major_locator(MaxNLocator(5))
@@ -85,14 +99,20 @@ def by_task(study: Study, command: str) -> Picture:
         "Soft minus hard score of the same seed at the final evaluation. Strokes: single seeds; marker and bar: the mean and its 95 % t "
         "interval. Right of the line at 0 the soft arm is ahead. Descriptive: not corrected for the number of rows.",
         "; ".join(
-            f"{task}, {soft} minus {hard}: {say(estimate)}" for (soft, hard), lines in found.items() for task, _, _, estimate in lines
+            f"{task}, {soft} minus {hard}: {say(estimate)}"
+            for (soft, hard), lines in found.items()
+            for task, _, _, estimate in lines
         )
         or "no task has both arms of a comparison",
         command,
         draw,
         height,
         Table(
-            f"{study.pair}-by-task", "Differences by seed on each task", "", ["task", "soft arm", "hard arm", "seeds", "difference"], rows
+            f"{study.pair}-by-task",
+            "Differences by seed on each task",
+            "",
+            ["task", "soft arm", "hard arm", "seeds", "difference"],
+            rows,
         ),
         layout=None,
     )
@@ -112,7 +132,11 @@ def modes(study: Study, found: Sequence[tuple[str, str, str, Estimate]], command
                 label = f"{soft} − {hard}"
                 axes.text(0, place + 0.28, label, transform=axes.get_yaxis_transform(), fontsize=8.5, in_layout=False)
         axes.axvline(0, color=PLAIN["ink"], linewidth=1)
-        axes.set(ylim=(-1.25 * len(found) / both + 0.4, 0.8), yticks=[], xlabel="difference of mean scores: ● sampled, ■ greedy actions")
+        axes.set(
+            ylim=(-1.25 * len(found) / both + 0.4, 0.8),
+            yticks=[],
+            xlabel="difference of mean scores: ● sampled, ■ greedy actions",
+        )
         axes.margins(x=0.12)
         axes.spines["left"].set_visible(False)
 
@@ -126,14 +150,20 @@ def modes(study: Study, found: Sequence[tuple[str, str, str, Estimate]], command
         command,
         draw,
         0.9 + 0.58 * len(found) / both,
-        Table(f"{study.pair}-modes", "Both evaluation modes", "", ["soft arm", "hard arm", "actions", "difference"], found),
+        Table(
+            f"{study.pair}-modes", "Both evaluation modes", "", ["soft arm", "hard arm", "actions", "difference"], found
+        ),
     )
 
 
 def _final(study: Study, task: str, arm: str, mode: str) -> dict[int, float]:
     """seed -> score at the final evaluation."""
     curves = study.curves[task, arm]
-    return dict(zip(curves.seeds, study.score(task, curves.returns[mode][:, -1]).tolist(), strict=True)) if curves.seeds else {}
+    return (
+        dict(zip(curves.seeds, study.score(task, curves.returns[mode][:, -1]).tolist(), strict=True))
+        if curves.seeds
+        else {}
+    )
 
 
 def intervals(study: Study, found: dict[str, dict[str, Estimate]], command: str) -> Picture:
@@ -157,7 +187,9 @@ def intervals(study: Study, found: dict[str, dict[str, Estimate]], command: str)
         "Aggregate scores",
         "Each marker is an aggregate of the final scores over seeds and tasks, each bar its 95 % bootstrap interval; right is better, "
         "except in the optimality gap, where left is better.",
-        "; ".join(f"{arm}: " + ", ".join(f"{name} {say(each)}" for name, each in found[arm].items()) for arm in study.arms),
+        "; ".join(
+            f"{arm}: " + ", ".join(f"{name} {say(each)}" for name, each in found[arm].items()) for arm in study.arms
+        ),
         command,
         draw,
         1.2 + 0.36 * len(study.arms),
@@ -173,7 +205,14 @@ def improvements(study: Study, found: dict[str, Estimate], command: str) -> Pict
         axes = figure.add_subplot()
         for row, (soft, hard) in enumerate(study.comparisons):
             interval(axes, found[soft], -row, *look(study, soft))
-            axes.text(0, -row + 0.24, f"P({soft} > {hard})", transform=axes.get_yaxis_transform(), fontsize=8.5, in_layout=False)
+            axes.text(
+                0,
+                -row + 0.24,
+                f"P({soft} > {hard})",
+                transform=axes.get_yaxis_transform(),
+                fontsize=8.5,
+                in_layout=False,
+            )
         axes.axvline(0.5, color=PLAIN["ink"], linewidth=1)
         axes.set(xlim=(-0.02, 1.02), ylim=(-len(found) + 0.4, 0.75), yticks=[], xlabel="probability of improvement")
         axes.spines["left"].set_visible(False)
@@ -187,7 +226,9 @@ def improvements(study: Study, found: dict[str, Estimate], command: str) -> Pict
         command,
         draw,
         0.9 + 0.46 * len(found),
-        Table(f"{study.pair}-improvement-drawn", "Probabilities drawn", "", ["soft arm", "hard arm", "probability"], rows),
+        Table(
+            f"{study.pair}-improvement-drawn", "Probabilities drawn", "", ["soft arm", "hard arm", "probability"], rows
+        ),
     )
 
 
@@ -198,7 +239,8 @@ def profiles(study: Study, matrices: dict[str, Array], command: str) -> Picture:
     thresholds = np.linspace(lowest, highest, 101)
     curves = {arm: bootstrap.profile(scores, thresholds) for arm, scores in matrices.items()}
     shares_drawn = {
-        arm: [Estimate(float(at), float(low), float(high)) for at, low, high in zip(*curve, strict=True)] for arm, curve in curves.items()
+        arm: [Estimate(float(at), float(low), float(high)) for at, low, high in zip(*curve, strict=True)]
+        for arm, curve in curves.items()
     }
 
     def draw(figure: Figure) -> None:
@@ -206,7 +248,16 @@ def profiles(study: Study, matrices: dict[str, Array], command: str) -> Picture:
         for arm, (share, low, high) in curves.items():
             color, marker = look(study, arm)
             axes.fill_between(thresholds, low, high, color=color, alpha=0.13, linewidth=0)
-            axes.plot(thresholds, share, color=color, marker=marker, markevery=20, markersize=4, linewidth=1.4, label=short(arm))
+            axes.plot(
+                thresholds,
+                share,
+                color=color,
+                marker=marker,
+                markevery=20,
+                markersize=4,
+                linewidth=1.4,
+                label=short(arm),
+            )
         axes.set(xlabel="normalized score τ", ylabel="share of runs above τ", ylim=(-0.02, 1.02))
         figure.legend(loc="outside lower center", ncols=2, fontsize=8)
 

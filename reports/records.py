@@ -22,7 +22,11 @@ def members(study: Study) -> Table:
                     rows.append([task, arm, seed, "missing", *([NONE] * (2 + len(study.suite.modes)))])
                     continue
                 row = curves.seeds.index(seed)
-                fate = f"diverged at step {curves.steps[curves.diverged[row].argmax()]}" if curves.diverged[row, -1] else "finished"
+                fate = (
+                    f"diverged at step {curves.steps[curves.diverged[row].argmax()]}"
+                    if curves.diverged[row, -1]
+                    else "finished"
+                )
                 finals = [f"{curves.returns[each][row, -1]:.2f}" for each in study.suite.modes]
                 score = f"{float(study.score(task, curves.returns[mode][row, -1])):.4f}"
                 chain = cell.manifest["members"][arm][str(seed)]["chain"]
@@ -45,16 +49,30 @@ def arms(study: Study) -> Table:
     for arm, hard in study.hard_of.items():
         own = described[arm].get("switches", {})
         title = described[arm].get("title", "")
-        rows.append([arm, "hard" if hard is None else "soft", hard or NONE, title, *(_plain(own.get(name)) for name in switches)])
+        rows.append(
+            [
+                arm,
+                "hard" if hard is None else "soft",
+                hard or NONE,
+                title,
+                *(_plain(own.get(name)) for name in switches),
+            ]
+        )
     caption = "The last columns are the switches in which the arms differ; the lines that they act on are shown below."
     if study.suite.imported is not None:
         caption = "As the import file declares them; what the code of the arms is, and whether it differs in more, is not known here."
-    return Table(f"{study.pair}-arms", "The arms", caption, ["arm", "kind", "compared with", "what it is", *switches], rows)
+    return Table(
+        f"{study.pair}-arms", "The arms", caption, ["arm", "kind", "compared with", "what it is", *switches], rows
+    )
 
 
 def settings(study: Study) -> Table:
     """All settings, one row where all arms and tasks agree, else one a task and arm."""
-    values = {(task, arm): facts.get("settings", {}) for task, cell in study.cells.items() for arm, facts in cell.manifest["arms"].items()}
+    values = {
+        (task, arm): facts.get("settings", {})
+        for task, cell in study.cells.items()
+        for arm, facts in cell.manifest["arms"].items()
+    }
     rows: list[list[Value]] = []
     for name in sorted({name for each in values.values() for name in each}):
         found = {key: _plain(each.get(name)) for key, each in values.items()}
@@ -84,9 +102,23 @@ def provenance(study: Study) -> Table:
         processor = f"{manifest.get('device', NONE)}, {cpu.get('architecture', NONE)} {cpu.get('capability', '')}"
         code = manifest.get("code", {}).get("hash", NONE)[:16]
         changed = ", ".join(study.cells[task].changed_code(Path())) or "no"
-        environment = ", ".join(f"{name} {_plain(value)}" for name, value in sorted(manifest.get("environment", {}).items()))
+        environment = ", ".join(
+            f"{name} {_plain(value)}" for name, value in sorted(manifest.get("environment", {}).items())
+        )
         rows.append(
-            [task, f"{manifest['steps']:,}", manifest["segments"], environment, processor, *versions, code, changed, hardware, wall, speed]
+            [
+                task,
+                f"{manifest['steps']:,}",
+                manifest["segments"],
+                environment,
+                processor,
+                *versions,
+                code,
+                changed,
+                hardware,
+                wall,
+                speed,
+            ]
         )
     columns = [
         "task",
@@ -113,17 +145,27 @@ def origins(study: Study) -> Table:
     rows: list[list[Value]] = []
     for task, cell in study.cells.items():
         its = cell.manifest["imported"]
-        members = [(arm, int(seed), facts["imported"]) for arm, found in cell.manifest["members"].items() for seed, facts in found.items()]
+        members = [
+            (arm, int(seed), facts["imported"])
+            for arm, found in cell.manifest["members"].items()
+            for seed, facts in found.items()
+        ]
         for arm, seed, run in sorted(members, key=lambda member: (study.arms.index(member[0]), member[1])):
             logged = f"{run['first']:,} to {run['last']:,}"
-            rows += [[task, arm, seed, "used", run["format"], logged, run["points"], *file] for file in sorted(run["files"].items())]
+            rows += [
+                [task, arm, seed, "used", run["format"], logged, run["points"], *file]
+                for file in sorted(run["files"].items())
+            ]
         for run in its["left_out"]:
             rows += [
-                [task, run["arm"], run["seed"], f"left out: {run['why']}", NONE, NONE, NONE, *file] for file in sorted(run["files"].items())
+                [task, run["arm"], run["seed"], f"left out: {run['why']}", NONE, NONE, NONE, *file]
+                for file in sorted(run["files"].items())
             ]
     first = next(iter(study.cells.values())).manifest["imported"]
     smooth = (
-        "The values are used as they were logged" if first["smooth"] == 1 else f"A value is the mean of the last {first['smooth']} logged"
+        "The values are used as they were logged"
+        if first["smooth"] == 1
+        else f"A value is the mean of the last {first['smooth']} logged"
     )
     return Table(
         f"{study.pair}-origins",
@@ -147,9 +189,14 @@ def audits(study: Study) -> Table:
             rows.append([task, "audited before the results were made anew", NONE, NONE, NONE, made.get("time", NONE)])
         else:
             names = ("arm", "seed", "first", "last")
-            drawn = "; ".join("{} {} ({}–{})".format(*(found.get(name, NONE) for name in names)) for found in made.get("recomputed", []))
+            drawn = "; ".join(
+                "{} {} ({}–{})".format(*(found.get(name, NONE) for name in names))
+                for found in made.get("recomputed", [])
+            )
             differing = [found["differs_in"] for found in made.get("recomputed", []) if found.get("differs_in")]
-            differ = "; ".join(map(str, [*differing, *made.get("problems", []), *made.get("differences", [])])) or "none"
+            differ = (
+                "; ".join(map(str, [*differing, *made.get("problems", []), *made.get("differences", [])])) or "none"
+            )
             verdict, steps, when = (str(made.get(name, NONE)) for name in ("verdict", "steps", "time"))
             rows.append([task, verdict, drawn or "nothing", steps, differ, when])
     return Table(
@@ -169,7 +216,9 @@ def references(suite: Suite) -> Table:
             scale = suite.references[task]
             rows.append([task, f"{its.steps:,}", f"{scale.low:g}", f"{scale.high:g}", scale.source])
     caption = "Score = (return − low) / (high − low), declared beforehand; not clipped. A diverged seed counts at low, a score of 0."
-    return Table("references", "How returns become scores", caption, ["task", "steps a seed", "low", "high", "source"], rows)
+    return Table(
+        "references", "How returns become scores", caption, ["task", "steps a seed", "low", "high", "source"], rows
+    )
 
 
 def _plain(value: object) -> str:

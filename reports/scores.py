@@ -94,7 +94,11 @@ class Study:
             for arm in self.arms:
                 missing = [seed for seed in self.suite.seeds if seed not in self.curves[task, arm].seeds]
                 if missing:
-                    named = "all seeds" if len(missing) == len(self.suite.seeds) else f"seed{'s' * (len(missing) > 1)} " + _ranges(missing)
+                    named = (
+                        "all seeds"
+                        if len(missing) == len(self.suite.seeds)
+                        else f"seed{'s' * (len(missing) > 1)} " + _ranges(missing)
+                    )
                     lines.append(f"{self.pair} on {task}, arm {arm}: {named} missing")
         return lines
 
@@ -135,7 +139,10 @@ def read_studies(suite: Suite, results: Path) -> list[Study]:
     """
     try:
         cells = {(cell.pair, cell.task): cell for cell in map(_checked, read_suite(results / suite.name))}
-        found = [(pair, {task: cells[pair, task] for task in tasks if (pair, task) in cells}) for pair, tasks in suite.cells.items()]
+        found = [
+            (pair, {task: cells[pair, task] for task in tasks if (pair, task) in cells})
+            for pair, tasks in suite.cells.items()
+        ]
         return [_study(suite, pair, of_pair) for pair, of_pair in found if of_pair]
     except ResultsError as error:
         raise InputError(str(error)) from error
@@ -143,7 +150,11 @@ def read_studies(suite: Suite, results: Path) -> list[Study]:
 
 def _checked(cell: Cell) -> Cell:
     """The cell, if its manifest has what a report cannot do without; else ResultsError."""
-    missing = [key for key in ("pair", "task", "arms", "hard", "members", "segments", "steps", "source") if key not in cell.manifest]
+    missing = [
+        key
+        for key in ("pair", "task", "arms", "hard", "members", "segments", "steps", "source")
+        if key not in cell.manifest
+    ]
     if missing:
         raise ResultsError(f"{cell.path / 'manifest.json'}: {missing[0]!r} is missing")
     return cell
@@ -152,7 +163,11 @@ def _checked(cell: Cell) -> Cell:
 def _misfit(suite: Suite, cell: Cell) -> str | None:
     """In what the cell differs from what the suite registers, or None."""
     manifest, task = cell.manifest, suite.tasks[cell.task]
-    registered: dict[str, Any] = {"steps": task.steps, "segments": suite.segments, "evaluation": suite.evaluation.model_dump()}
+    registered: dict[str, Any] = {
+        "steps": task.steps,
+        "segments": suite.segments,
+        "evaluation": suite.evaluation.model_dump(),
+    }
     found: dict[str, Any] = {name: manifest.get(name) for name in registered}
     registered["time_limit"] = task.time_limit
     found["time_limit"] = manifest.get("environment", {}).get("time_limit", task.time_limit)
@@ -160,7 +175,9 @@ def _misfit(suite: Suite, cell: Cell) -> str | None:
         registered[name] = value
         found[name] = next(iter(manifest["arms"].values()))["settings"].get(name)
     differing = [name for name, value in registered.items() if found[name] != value]
-    return f"{differing[0]} is {found[differing[0]]} there, {registered[differing[0]]} in the suite" if differing else None
+    return (
+        f"{differing[0]} is {found[differing[0]]} there, {registered[differing[0]]} in the suite" if differing else None
+    )
 
 
 def _study(suite: Suite, pair: str, cells: dict[str, Cell]) -> Study:
@@ -178,10 +195,14 @@ def _study(suite: Suite, pair: str, cells: dict[str, Cell]) -> Study:
     for cell in cells.values():
         for arm, facts in cell.manifest["arms"].items():
             described.setdefault(arm, {"default": cell.manifest["hard"], **facts})
-    hard_of = {arm: (facts.get("hard") or facts["default"]) if facts["soft"] else None for arm, facts in described.items()}
+    hard_of = {
+        arm: (facts.get("hard") or facts["default"]) if facts["soft"] else None for arm, facts in described.items()
+    }
     for arm, hard in hard_of.items():
         if hard is not None and hard_of.get(hard, "absent") is not None:
-            raise ResultsError(f"{next(iter(cells.values())).path}: arm {arm!r} names {hard!r}, which is no hard arm of these results")
+            raise ResultsError(
+                f"{next(iter(cells.values())).path}: arm {arm!r} names {hard!r}, which is no hard arm of these results"
+            )
     default = next(facts["default"] for facts in described.values())
     ordered: dict[str, str | None] = {}
     for hard in sorted((arm for arm, its in hard_of.items() if its is None), key=lambda arm: (arm != default, arm)):
@@ -199,9 +220,13 @@ def _curves(suite: Suite, cell: Cell, arm: str) -> Curves:
     segments = range(1, int(cell.manifest["segments"]) + 1)
     if not seeds:
         empty = np.zeros((0, len(segments)))
-        return Curves([], np.zeros(0, np.int64), dict.fromkeys(suite.modes, empty), empty.astype(bool), empty[:, -1], empty)
+        return Curves(
+            [], np.zeros(0, np.int64), dict.fromkeys(suite.modes, empty), empty.astype(bool), empty[:, -1], empty
+        )
     if len(rows) != len(seeds) * len(segments) or rows.duplicated(["seed", "segment"]).any():
-        raise ResultsError(f"{cell.path / 'curves.parquet'}: arm {arm!r} does not have one row for every seed and segment")
+        raise ResultsError(
+            f"{cell.path / 'curves.parquet'}: arm {arm!r} does not have one row for every seed and segment"
+        )
 
     rows = rows.set_index(["seed", "segment"]).reindex(pd.MultiIndex.from_product([seeds, segments]))
 

@@ -49,7 +49,9 @@ def plan(looks: Sequence[int], level: float) -> list[float]:
     if not looks or looks[0] < 1 or any(after <= before for before, after in pairwise(looks)):
         raise InputError(f"looks: {list(looks)} is not allowed; seeds must be positive and grow from look to look")
     if len(looks) > 1 and looks[0] < FIRST:
-        raise InputError(f"looks: the first one of several has {looks[0]} seeds; at least {FIRST} are needed for a t test at its level")
+        raise InputError(
+            f"looks: the first one of several has {looks[0]} seeds; at least {FIRST} are needed for a t test at its level"
+        )
     if not 0 < level < 0.5:
         raise InputError(f"level: {level} is not allowed; it is one-sided, between 0 and 0.5")
     fractions = np.array(looks) / looks[-1]

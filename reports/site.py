@@ -74,7 +74,9 @@ def build(suites: list[str], out: Path, results: Path = Path("results")) -> list
         files[f"{name}.html"] = environment.get_template("suite.html").render(shared, page=page)
         files |= _downloads(name, page.tables, page.pictures)
         if page.verdicts:
-            files[f"{name}/verdicts.json"] = json.dumps([each.to_json() for each in page.verdicts], indent=1, ensure_ascii=False) + "\n"
+            files[f"{name}/verdicts.json"] = (
+                json.dumps([each.to_json() for each in page.verdicts], indent=1, ensure_ascii=False) + "\n"
+            )
     if theory:
         files["theory.html"] = environment.get_template("theory.html").render(shared)
         files |= _downloads("theory", [theory.misprints], [theory.overview, *theory.pictures])
@@ -91,7 +93,9 @@ def build(suites: list[str], out: Path, results: Path = Path("results")) -> list
 
 def _place(suite: Suite, card: cards.Card, pages: Sequence[Page]) -> str:
     """Where on the site a claim's card is; "" for a suite without a page."""
-    return f"{suite.name}.html#claim-{card.verdict.claim.id}" if suite.name in {page.suite.name for page in pages} else ""
+    return (
+        f"{suite.name}.html#claim-{card.verdict.claim.id}" if suite.name in {page.suite.name for page in pages} else ""
+    )
 
 
 def _simulated(path: Path) -> dict[str, Any] | None:
@@ -116,7 +120,11 @@ def _waiting(suite: Suite, studio: Studio) -> list[tuple[Suite, cards.Card]]:
 def _environment() -> jinja2.Environment:
     """The templates, with the style and the script that every page holds, and their hashes for its policy."""
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=jinja2.FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
     environment.filters |= {
         "file": _file,
@@ -142,7 +150,10 @@ def _downloads(folder: str, tables: Sequence[Table], pictures: Sequence[Picture]
         if len(table.rows) <= MOST_ROWS:
             files[f"{folder}/{_file(table.name)}.tex"] = table.latex()
     for picture in pictures:
-        files |= {f"{folder}/{_file(picture.name)}.svg": picture.standalone(), f"{folder}/{_file(picture.name)}.pdf": picture.pdf}
+        files |= {
+            f"{folder}/{_file(picture.name)}.svg": picture.standalone(),
+            f"{folder}/{_file(picture.name)}.pdf": picture.pdf,
+        }
     return files
 
 

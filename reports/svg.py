@@ -94,7 +94,11 @@ def _shrink(element: ElementTree.Element) -> None:
             element[place] = child[0]
     for child in [child for child in element if child.tag in (f"{SPACE}g", f"{SPACE}defs") and not len(child)]:
         element.remove(child)
-    ticks = [child for child in element if not child.attrib and [each.tag for each in child] == [f"{SPACE}path", f"{SPACE}text"]]
+    ticks = [
+        child
+        for child in element
+        if not child.attrib and [each.tag for each in child] == [f"{SPACE}path", f"{SPACE}text"]
+    ]
     if len(ticks) > 1:
         # The ticks of an axis: all grid lines, then all labels, so that each kind shares its attributes.
         pairs = [list(tick) for tick in ticks]
@@ -109,7 +113,9 @@ def _shrink(element: ElementTree.Element) -> None:
         return
     for name, value in list(drawn[0].attrib.items()):
         # Twice clipped by the same path is clipped once; but a transform moves the group's clip path, so those stay.
-        movable = INHERITED.fullmatch(name) or (name == "clip-path" and not any("transform" in child.attrib for child in drawn))
+        movable = INHERITED.fullmatch(name) or (
+            name == "clip-path" and not any("transform" in child.attrib for child in drawn)
+        )
         if movable and name not in element.attrib and all(child.get(name) == value for child in drawn):
             element.attrib[name] = value
             for child in drawn:

@@ -58,10 +58,15 @@ class Table:
         out = io.StringIO()
         writer = csv.writer(out, lineterminator="\n")
         wide = [any(isinstance(row[column], Estimate) for row in self.rows) for column in range(len(self.columns))]
-        header = [[name, f"{name} low", f"{name} high"] if is_wide else [name] for name, is_wide in zip(self.columns, wide, strict=True)]
+        header = [
+            [name, f"{name} low", f"{name} high"] if is_wide else [name]
+            for name, is_wide in zip(self.columns, wide, strict=True)
+        ]
         writer.writerow(chain.from_iterable(header))
         for row in self.rows:
-            cells = [[*self._parts(cell), "", ""][: 3 if is_wide else 1] for cell, is_wide in zip(row, wide, strict=True)]
+            cells = [
+                [*self._parts(cell), "", ""][: 3 if is_wide else 1] for cell, is_wide in zip(row, wide, strict=True)
+            ]
             writer.writerow(chain.from_iterable(cells))
         return out.getvalue()
 
@@ -73,7 +78,10 @@ class Table:
 
     def _parts(self, cell: Value) -> list[str]:
         if isinstance(cell, Estimate):
-            return [self._number(cell.value), *(cell.why if each is None else self._number(each) for each in (cell.low, cell.high))]
+            return [
+                self._number(cell.value),
+                *(cell.why if each is None else self._number(each) for each in (cell.low, cell.high)),
+            ]
         return [self._number(cell) if isinstance(cell, float) else cell.text if isinstance(cell, Link) else str(cell)]
 
     def _number(self, value: float) -> str:
@@ -96,7 +104,10 @@ def evidence(studies: Sequence[Study]) -> Table:
     """Per pair and soft arm: the difference of mean scores to the hard arm, over the pair's complete block."""
     rows: list[list[Value]] = []
     for study in studies:
-        rests = share(len(study.seeds), len(study.suite.seeds)), share(len(study.tasks), len(study.suite.cells[study.pair]))
+        rests = (
+            share(len(study.seeds), len(study.suite.seeds)),
+            share(len(study.tasks), len(study.suite.cells[study.pair])),
+        )
         for soft, hard in study.comparisons:
             lost = sum(study.curves[task, arm].diverged[:, -1].sum() for task in study.tasks for arm in (soft, hard))
             if study.seeds:
@@ -210,9 +221,17 @@ def published(study: Study) -> Table:
             continue
         final, training = curves.returns[mode][:, -1], curves.training[np.isfinite(curves.training)]
         relative = (float(final.mean()) - figure.mean) / abs(figure.mean) if figure.mean else None
-        within = NONE if relative is None or study.hard_of[figure.arm] is not None else "yes" if abs(relative) <= 0.05 else "no"
+        within = (
+            NONE
+            if relative is None or study.hard_of[figure.arm] is not None
+            else "yes"
+            if abs(relative) <= 0.05
+            else "no"
+        )
         change = NONE if relative is None else f"{relative:+.1%}"
-        rows.append([figure.task, figure.arm, _mean(final), _mean(training), theirs, their_seeds, change, within, figure.source])
+        rows.append(
+            [figure.task, figure.arm, _mean(final), _mean(training), theirs, their_seeds, change, within, figure.source]
+        )
     return Table(
         f"{study.pair}-published",
         "Published figures and ours",

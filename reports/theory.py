@@ -63,13 +63,21 @@ class Statement(BaseModel):
 
     def errors(self) -> Table:
         rows: list[list[Value]] = [
-            [name, f"{error:.1e}", "holds" if error <= self.tolerance else "fails"] for name, error in self.parts.items()
+            [name, f"{error:.1e}", "holds" if error <= self.tolerance else "fails"]
+            for name, error in self.parts.items()
         ]
-        return Table(f"parts-{self.statement}", f"Parts of statement {self.statement}", "", ["part", "worst error", "verdict"], rows)
+        return Table(
+            f"parts-{self.statement}",
+            f"Parts of statement {self.statement}",
+            "",
+            ["part", "worst error", "verdict"],
+            rows,
+        )
 
     def mistakes(self) -> Table:
         rows: list[list[Value]] = [
-            [each.name, each.where, _size(each.worst_error), "caught" if each.caught else "missed"] for each in self.planted
+            [each.name, each.where, _size(each.worst_error), "caught" if each.caught else "missed"]
+            for each in self.planted
         ]
         columns = ["planted error", "planted in", "worst error", "verdict"]
         return Table(f"planted-{self.statement}", f"Errors planted for statement {self.statement}", "", columns, rows)
@@ -127,22 +135,44 @@ def _overview(statements: list[Statement]) -> Picture:
             axes.barh(-row, each.tolerance, height=0.62, color=PLAIN["grid"], linewidth=0)
             shown = [min(max(mutant.worst_error, LEAST), MOST) for mutant in each.planted]
             axes.plot(
-                shown, [-row] * len(shown), "x", color=PLAIN["soft2"], markersize=5, label="with a planted error" if row == 0 else None
+                shown,
+                [-row] * len(shown),
+                "x",
+                color=PLAIN["soft2"],
+                markersize=5,
+                label="with a planted error" if row == 0 else None,
             )
             label = "worst error" if row == 0 else None
             axes.plot(max(each.worst_error, LEAST), -row, "o", color=PLAIN["soft1"], markersize=5, label=label)
         _logarithmic(axes, "x")
-        axes.set(xlim=(LEAST, 4 * MOST), ylim=(-len(statements) + 0.4, 0.6), xlabel="error (0 drawn at 1e-17; 1e9: larger, or no result)")
-        axes.set_yticks([-row for row in range(len(statements))], [f"{each.statement}" for each in statements], fontsize=8)
+        axes.set(
+            xlim=(LEAST, 4 * MOST),
+            ylim=(-len(statements) + 0.4, 0.6),
+            xlabel="error (0 drawn at 1e-17; 1e9: larger, or no result)",
+        )
+        axes.set_yticks(
+            [-row for row in range(len(statements))], [f"{each.statement}" for each in statements], fontsize=8
+        )
         axes.set_ylabel("statement")
         axes.tick_params(axis="y", length=0)
         figure.legend(loc="outside lower center", ncols=2, fontsize=8)
 
-    alt = "; ".join(f"statement {each.statement}: error {each.worst_error:.1e}, tolerance {each.tolerance:.1e}" for each in statements)
-    caption = "A dot inside its grey bar: the statement holds to its tolerance. A cross outside: the planted error is caught."
-    rows: list[list[Value]] = [[each.statement, each.name, f"{each.worst_error:.1e}", f"{each.tolerance:.1e}"] for each in statements]
-    data = Table("theory-errors-data", "Errors and tolerances", "", ["statement", "name", "worst error", "tolerance"], rows)
-    return figures.picture("theory-errors", "Errors against tolerances", caption, alt, COMMAND, draw, 1.2 + 0.2 * len(statements), data)
+    alt = "; ".join(
+        f"statement {each.statement}: error {each.worst_error:.1e}, tolerance {each.tolerance:.1e}"
+        for each in statements
+    )
+    caption = (
+        "A dot inside its grey bar: the statement holds to its tolerance. A cross outside: the planted error is caught."
+    )
+    rows: list[list[Value]] = [
+        [each.statement, each.name, f"{each.worst_error:.1e}", f"{each.tolerance:.1e}"] for each in statements
+    ]
+    data = Table(
+        "theory-errors-data", "Errors and tolerances", "", ["statement", "name", "worst error", "tolerance"], rows
+    )
+    return figures.picture(
+        "theory-errors", "Errors against tolerances", caption, alt, COMMAND, draw, 1.2 + 0.2 * len(statements), data
+    )
 
 
 def _plot(name: str, plot: dict[str, Any], command: str) -> Picture:
@@ -153,7 +183,9 @@ def _plot(name: str, plot: dict[str, Any], command: str) -> Picture:
         for index, series in enumerate(plot["series"]):
             look: dict[str, Any] = {"color": [*SOFT, PLAIN["ink"]][index % 7], "label": series["label"]}
             if series["line"]:
-                marks: dict[str, Any] = {} if len(series["x"]) > 40 else {"marker": MARKERS[index % len(MARKERS)], "markersize": 4}
+                marks: dict[str, Any] = (
+                    {} if len(series["x"]) > 40 else {"marker": MARKERS[index % len(MARKERS)], "markersize": 4}
+                )
                 axes.plot(series["x"], series["y"], linewidth=1.4, **look, **marks)
             else:
                 axes.plot(series["x"], series["y"], MARKERS[index % len(MARKERS)], markersize=3.5, alpha=0.6, **look)
@@ -163,9 +195,15 @@ def _plot(name: str, plot: dict[str, Any], command: str) -> Picture:
         axes.set(xlabel=plot["x"], ylabel=plot["y"])
         figure.legend(loc="outside lower center", ncols=2, fontsize=8)
 
-    rows = [[series["label"], f"{x:.4g}", f"{y:.4g}"] for series in plot["series"] for x, y in zip(series["x"], series["y"], strict=True)]
+    rows = [
+        [series["label"], f"{x:.4g}", f"{y:.4g}"]
+        for series in plot["series"]
+        for x, y in zip(series["x"], series["y"], strict=True)
+    ]
     data = Table(f"{name}-data", plot["title"], "", ["series", plot["x"], plot["y"]], rows)
-    return figures.picture(name, plot["title"], plot["caption"], f"{plot['title']}. {plot['caption']}", command, draw, 3.0, data)
+    return figures.picture(
+        name, plot["title"], plot["caption"], f"{plot['title']}. {plot['caption']}", command, draw, 3.0, data
+    )
 
 
 def _logarithmic(axes: Axes, name: str) -> None:

@@ -21,7 +21,13 @@ from reports.inference import Outcome, detectable, holm, seeds_needed, test
 from reports.scores import Curves, Study, read_studies
 from reports.statistics import Array
 
-SUPPORTED, REFUTED, INCONCLUSIVE, INVALID, NOT_MEASURED = "supported", "refuted", "inconclusive", "invalid", "not measured"
+SUPPORTED, REFUTED, INCONCLUSIVE, INVALID, NOT_MEASURED = (
+    "supported",
+    "refuted",
+    "inconclusive",
+    "invalid",
+    "not measured",
+)
 VERDICTS = (SUPPORTED, REFUTED, INCONCLUSIVE, INVALID, NOT_MEASURED)
 
 
@@ -95,7 +101,9 @@ class Verdict:
             "sensitivity": self.sensitivity,
             "lost": list(self.lost),
             "changed": list(self.changed),
-            **self.claim.model_dump(include={"statement", "source", "pair", "arm", "against", "metric", "test", "method"}),
+            **self.claim.model_dump(
+                include={"statement", "source", "pair", "arm", "against", "metric", "test", "method"}
+            ),
         }
 
 
@@ -111,7 +119,10 @@ def judge(suite: Suite, results: Path) -> list[Verdict]:
 def verdicts(ledger: Ledger, suite: Suite, studies: list[Study]) -> list[Verdict]:
     """The verdicts of a ledger on what was read."""
     by_pair = {study.pair: study for study in studies}
-    found = {mode: [measure(claim, ledger.level, suite, by_pair.get(claim.pair), mode) for claim in ledger.claims] for mode in suite.modes}
+    found = {
+        mode: [measure(claim, ledger.level, suite, by_pair.get(claim.pair), mode) for claim in ledger.claims]
+        for mode in suite.modes
+    }
     judged = {mode: _correct(ledger, measured) for mode, measured in found.items()}
     final = []
     for number, verdict in enumerate(judged[suite.evaluation.primary]):
@@ -119,7 +130,11 @@ def verdicts(ledger: Ledger, suite: Suite, studies: list[Study]) -> list[Verdict
             final.append(verdict)
             continue
         modes = {mode: each[number].verdict for mode, each in judged.items()}
-        verdict = replace(verdict, modes=modes, sensitivity=_sensitivity(ledger, found[suite.evaluation.primary], number, suite, by_pair))
+        verdict = replace(
+            verdict,
+            modes=modes,
+            sensitivity=_sensitivity(ledger, found[suite.evaluation.primary], number, suite, by_pair),
+        )
         final.append(_withheld(verdict))
     return final
 
@@ -155,7 +170,13 @@ def measure(claim: Claim, level: float, suite: Suite, study: Study | None, mode:
     altered = [line for task in tasks for line in study.altered[task]]
     if altered:
         return Verdict(
-            claim, level, INVALID, f"The results were altered after they were written: {altered[0]}.", 0, registered, changed=changed
+            claim,
+            level,
+            INVALID,
+            f"The results were altered after they were written: {altered[0]}.",
+            0,
+            registered,
+            changed=changed,
         )
     unknown = [arm for arm in (claim.arm, claim.against) if arm not in study.arms]
     if unknown:
@@ -166,7 +187,9 @@ def measure(claim: Claim, level: float, suite: Suite, study: Study | None, mode:
     lost = tuple(_lost(claim, suite, study, tasks))
     if len(seeds) < 2:
         why = f"{len(seeds)} complete seed{'s' * (len(seeds) != 1)} of {registered}: at least 2 are needed."
-        return Verdict(claim, level, INVALID if seeds else NOT_MEASURED, why, len(seeds), registered, lost=lost, changed=changed)
+        return Verdict(
+            claim, level, INVALID if seeds else NOT_MEASURED, why, len(seeds), registered, lost=lost, changed=changed
+        )
     arm, against = (np.array([[column[seed] for column in side] for seed in seeds]) for side in columns)
     if not (np.isfinite(arm).all() and np.isfinite(against).all()):
         why = f"The results do not record what the metric {claim.metric!r} needs."
@@ -180,7 +203,9 @@ def measure(claim: Claim, level: float, suite: Suite, study: Study | None, mode:
         registered,
         data=Data(tasks, seeds, arm, against),
         outcome=_outcome(claim, level, arm, against),
-        by_task={task: _outcome(claim, level, arm[:, [column]], against[:, [column]]) for column, task in enumerate(tasks)},
+        by_task={
+            task: _outcome(claim, level, arm[:, [column]], against[:, [column]]) for column, task in enumerate(tasks)
+        },
         lost=lost,
         changed=changed,
     )
@@ -198,7 +223,9 @@ def _lost(claim: Claim, suite: Suite, study: Study, tasks: list[str]) -> list[st
             curves = study.curves[task, arm]
             lines += [f"{arm} on {task}, seed {seed}: missing" for seed in suite.seeds if seed not in curves.seeds]
             lines += [
-                f"{arm} on {task}, seed {seed}: diverged" for seed, flags in zip(curves.seeds, curves.diverged, strict=True) if flags[-1]
+                f"{arm} on {task}, seed {seed}: diverged"
+                for seed, flags in zip(curves.seeds, curves.diverged, strict=True)
+                if flags[-1]
             ]
     return lines
 
@@ -255,11 +282,15 @@ def _why(decided: str, verdict: Verdict, p_holm: float, p_against_holm: float, n
     if decided == REFUTED:
         return f"The difference is {estimate:+.3f} and shown not to be {bar(claim)} (Holm p {p_against_holm:.2g}, {verdict.seeds} seeds)."
     if needed is not None and needed > verdict.seeds:
-        return f"Not enough seeds: {verdict.seeds} do not show whether the difference is {bar(claim)}; you need {needed}."
+        return (
+            f"Not enough seeds: {verdict.seeds} do not show whether the difference is {bar(claim)}; you need {needed}."
+        )
     return f"{verdict.seeds} seeds do not show whether the difference is {bar(claim)}, though they would usually find {claim.assumed:g}."
 
 
-def _sensitivity(ledger: Ledger, measured: list[Verdict], number: int, suite: Suite, by_pair: dict[str, Study]) -> dict[str, str] | None:
+def _sensitivity(
+    ledger: Ledger, measured: list[Verdict], number: int, suite: Suite, by_pair: dict[str, Study]
+) -> dict[str, str] | None:
     """The verdict if every lost seed had ended best, or worst, for the claim; None where none was lost or no bound is known."""
     verdict = measured[number]
     claim, data = verdict.claim, verdict.data
@@ -278,7 +309,9 @@ def _sensitivity(ledger: Ledger, measured: list[Verdict], number: int, suite: Su
                 gone = {seed for seed, flags in zip(curves.seeds, curves.diverged, strict=True) if flags[-1]}
                 columns.append([end if seed in gone else values.get(seed, end) for seed in suite.seeds])
             sides.append(np.array(columns).T)
-        other = replace(verdict, data=Data(data.tasks, suite.seeds, *sides), outcome=_outcome(claim, ledger.level, *sides))
+        other = replace(
+            verdict, data=Data(data.tasks, suite.seeds, *sides), outcome=_outcome(claim, ledger.level, *sides)
+        )
         found[case] = _correct(ledger, [*measured[:number], other, *measured[number + 1 :]])[number].verdict
     return found
 

@@ -35,7 +35,9 @@ def starts(names, *packages):
 
 @pytest.mark.parametrize("path", [p for p in SOURCES if p.is_relative_to(ROOT / "algorithms")], ids=str)
 def test_algorithms_know_no_environments_files_or_clocks(path):
-    assert not starts(imports(path), "gymnasium", "harness", "suites", "reports", "os", "pathlib", "time", "datetime", "random")
+    assert not starts(
+        imports(path), "gymnasium", "harness", "suites", "reports", "os", "pathlib", "time", "datetime", "random"
+    )
 
 
 @pytest.mark.parametrize("path", [p for p in SOURCES if p.is_relative_to(ROOT / "reports")], ids=str)
@@ -56,8 +58,30 @@ def test_statements_know_algorithms_alone(path):
     assert not starts(imports(path), "harness", "reports", "gymnasium")
 
 
-PICKLING = ("pickle", "_pickle", "cPickle", "cloudpickle", "dill", "joblib", "shelve", "marshal", "copyreg", "pandas.read_pickle")
-EXECUTING = ("torch.load", "torch.save", "torch.jit", "read_pickle", "to_pickle", "allow_pickle", "np.load", "numpy.load", "eval", "exec")
+PICKLING = (
+    "pickle",
+    "_pickle",
+    "cPickle",
+    "cloudpickle",
+    "dill",
+    "joblib",
+    "shelve",
+    "marshal",
+    "copyreg",
+    "pandas.read_pickle",
+)
+EXECUTING = (
+    "torch.load",
+    "torch.save",
+    "torch.jit",
+    "read_pickle",
+    "to_pickle",
+    "allow_pickle",
+    "np.load",
+    "numpy.load",
+    "eval",
+    "exec",
+)
 UNSAFE_YAML = ("unsafe_load", "full_load", "load_all", "UnsafeLoader", "FullLoader", "yaml.Loader", "CLoader")
 
 
@@ -68,7 +92,9 @@ def unsafe(source):
         if isinstance(node, (ast.Attribute, ast.Name)):
             name = ast.unparse(node)
             found += [
-                each for each in (*EXECUTING, *UNSAFE_YAML) if name == each or (name.endswith(f".{each}") and each not in ("eval", "exec"))
+                each
+                for each in (*EXECUTING, *UNSAFE_YAML)
+                if name == each or (name.endswith(f".{each}") and each not in ("eval", "exec"))
             ]
         if isinstance(node, ast.keyword) and node.arg in EXECUTING:
             found.append(node.arg)
@@ -117,5 +143,12 @@ def test_the_loader_of_suites_is_the_safe_one():
 def test_numbers_come_from_no_global_random_generator(pair):
     for name in code_files(pair, "batched"):
         text = (ROOT / name).read_text()
-        for call in ("torch.manual_seed", "np.random.seed", "torch.rand", "np.random.rand(", "np.random.normal(", "import random"):
+        for call in (
+            "torch.manual_seed",
+            "np.random.seed",
+            "torch.rand",
+            "np.random.rand(",
+            "np.random.normal(",
+            "import random",
+        ):
             assert call not in text, f"{name}: {call}"

@@ -5,7 +5,9 @@ from __future__ import annotations
 from torch import Tensor
 
 
-def loss(log_ratio: Tensor, value: Tensor, backup: Tensor, penalty: Tensor, temperature: float, value_coefficient: float) -> Tensor:
+def loss(
+    log_ratio: Tensor, value: Tensor, backup: Tensor, penalty: Tensor, temperature: float, value_coefficient: float
+) -> Tensor:
     """Half the squared error [P] of Q(s, a) = V + tau log pi/ref against y = tau KL + V-hat (Eq. 46), gradients scaled by stream.
 
     log_ratio: log pi(a|s)/ref(a|s); value: V(s); backup: V-hat, the entropy-augmented n-step return (Eq. 54, corrected);

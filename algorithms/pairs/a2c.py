@@ -50,7 +50,9 @@ class A2C(learner.Learner):
     source = "Schulman, Chen, Abbeel 2017, section 6.1, Eq. 79-80"
     arms = {
         "a2c-naive": Arm("A2C with the one-step entropy term only (Eq. 79)", False, {"kl_in_return": False}),
-        "a2c-proper": Arm("A2C with the entropy in the return as well (Eq. 80)", True, {"kl_in_return": True}, hard="a2c-naive"),
+        "a2c-proper": Arm(
+            "A2C with the entropy in the return as well (Eq. 80)", True, {"kl_in_return": True}, hard="a2c-naive"
+        ),
     }
     settings_type = Settings
     metrics = {
@@ -119,7 +121,12 @@ class A2C(learner.Learner):
         norm = clip_norm_(gradients, s.max_gradient_norm)
         rmsprop_(state, "parameters", gradients, s.learning_rate, s.rms_decay, s.rms_epsilon)
         entropy = policy.entropy().detach().mean(1)
-        return {"entropy": entropy, "policy_loss": policy_loss.detach(), "value_loss": value_loss.detach(), "gradient_norm": norm}
+        return {
+            "entropy": entropy,
+            "policy_loss": policy_loss.detach(),
+            "value_loss": value_loss.detach(),
+            "gradient_norm": norm,
+        }
 
 
 LEARNER: Any = A2C

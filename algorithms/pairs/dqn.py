@@ -16,7 +16,17 @@ from torch import Tensor
 
 from algorithms import learner, maxent, replay
 from algorithms.learner import Arm, Behaviour, Metrics, Rollout, Spaces
-from algorithms.population import Draws, Layout, State, adam_, fan_in_uniform, gradient, mlp, mlp_shapes, optimizer_state
+from algorithms.population import (
+    Draws,
+    Layout,
+    State,
+    adam_,
+    fan_in_uniform,
+    gradient,
+    mlp,
+    mlp_shapes,
+    optimizer_state,
+)
 from algorithms.returns import n_step_windows
 
 Backup = Literal["max", "kl", "entropy"]
@@ -42,7 +52,11 @@ class Settings(learner.Settings):
 
 
 def _arms() -> dict[str, Arm]:
-    titles = {"dqn": "DQN, max backup", "soft-dqn-kl": "soft DQN, KL penalty", "soft-dqn-entropy": "soft DQN, entropy bonus"}
+    titles = {
+        "dqn": "DQN, max backup",
+        "soft-dqn-kl": "soft DQN, KL penalty",
+        "soft-dqn-entropy": "soft DQN, entropy bonus",
+    }
     backups: dict[str, Backup] = {"dqn": "max", "soft-dqn-kl": "kl", "soft-dqn-entropy": "entropy"}
     arms = {}
     for suffix, steps in (("", 1), ("-5step", 5)):
@@ -80,7 +94,9 @@ class DQN(learner.Learner):
     def backup(self, q: Tensor) -> Tensor:
         """V(s) [...] of Q [..., A]: Eq. 81 (max), 82 (KL, corrected), 83 (entropy, corrected)."""
         tau = self.settings.temperature if self.backup_form != "max" else 0.0
-        return maxent.soft_value(q, tau, self.log_reference())  # Eq. 82: tau log sum_a exp(Q/tau) - tau log|A|; Eq. 83: without log|A|
+        return maxent.soft_value(
+            q, tau, self.log_reference()
+        )  # Eq. 82: tau log sum_a exp(Q/tau) - tau log|A|; Eq. 83: without log|A|
 
     def penalty(self, q: Tensor) -> Tensor:
         """tau KL (or -tau H) of the Boltzmann policy of Q [..., A], for the inner steps of Eq. 46 -> [...]."""
@@ -142,7 +158,9 @@ class DQN(learner.Learner):
         def act(observation: Tensor, noise: Tensor, step: int) -> Tensor:
             greedy = self.q(parameters, observation).argmax(-1)
             draw, choice = noise.unbind(-1)
-            return torch.where(draw > 1 - self.epsilon(step), (choice * self.spaces.actions).long(), greedy)  # zero noise never explores
+            return torch.where(
+                draw > 1 - self.epsilon(step), (choice * self.spaces.actions).long(), greedy
+            )  # zero noise never explores
 
         return act
 

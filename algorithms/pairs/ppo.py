@@ -54,9 +54,15 @@ class Settings(learner.Settings):
 class PPO(learner.Learner):
     source = "Liu, Gu, Liu 2020, Eq. 33-41, Algorithm 1; Schulman et al. 2017 (PPO)"
     arms = {
-        "ppo": Arm("PPO, clipped, no entropy", False, {"entropy_in_return": False, "bonus": False, "log_policy_in_advantage": False}),
+        "ppo": Arm(
+            "PPO, clipped, no entropy",
+            False,
+            {"entropy_in_return": False, "bonus": False, "log_policy_in_advantage": False},
+        ),
         "ppo-bonus": Arm(
-            "PPO with the one-step entropy bonus", False, {"entropy_in_return": False, "bonus": True, "log_policy_in_advantage": False}
+            "PPO with the one-step entropy bonus",
+            False,
+            {"entropy_in_return": False, "bonus": True, "log_policy_in_advantage": False},
         ),
         "sppo-38": Arm(
             "SPPO by Eq. 38: entropy in the return, bonus in the loss",
@@ -82,12 +88,28 @@ class PPO(learner.Learner):
         "explained_variance": "1 - Var[return - value] / Var[return]",
     }
 
-    def __init__(self, settings: Settings, spaces: Spaces, steps: int, entropy_in_return: bool, bonus: bool, log_policy_in_advantage: bool):
+    def __init__(
+        self,
+        settings: Settings,
+        spaces: Spaces,
+        steps: int,
+        entropy_in_return: bool,
+        bonus: bool,
+        log_policy_in_advantage: bool,
+    ):
         self.settings, self.spaces, self.steps = settings, spaces, steps
         self.environments, self.horizon = settings.environments, settings.horizon
-        self.entropy_in_return, self.bonus, self.log_policy_in_advantage = entropy_in_return, bonus, log_policy_in_advantage
-        if 2 * settings.minibatches > self.horizon * self.environments:  # an advantage is normalized over at least two samples
-            raise ValueError(f"minibatches: must be at most half of horizon x environments = {self.horizon * self.environments}")
+        self.entropy_in_return, self.bonus, self.log_policy_in_advantage = (
+            entropy_in_return,
+            bonus,
+            log_policy_in_advantage,
+        )
+        if (
+            2 * settings.minibatches > self.horizon * self.environments
+        ):  # an advantage is normalized over at least two samples
+            raise ValueError(
+                f"minibatches: must be at most half of horizon x environments = {self.horizon * self.environments}"
+            )
         hidden = settings.hidden
         shapes = {
             **mlp_shapes("actor", [spaces.observation, hidden, hidden, spaces.actions]),
@@ -99,14 +121,20 @@ class PPO(learner.Learner):
 
     # What is soft: the three lines that read a switch. ------------------------------------------------------------------
 
-    def returns(self, rollout: Rollout, reward: Tensor, old: Policy, value: Tensor, next_value: Tensor) -> tuple[Tensor, Tensor]:
+    def returns(
+        self, rollout: Rollout, reward: Tensor, old: Policy, value: Tensor, next_value: Tensor
+    ) -> tuple[Tensor, Tensor]:
         """Advantage and value target [P, T, E]; Eq. 35-37."""
         s = self.settings
-        reward = reward + self.entropy_in_return * s.temperature * old.entropy().view_as(reward)  # Eq. 35: r = r_ext + alpha H
+        reward = reward + self.entropy_in_return * s.temperature * old.entropy().view_as(
+            reward
+        )  # Eq. 35: r = r_ext + alpha H
         advantage = gae(reward, value, next_value, rollout.terminated, rollout.truncated, s.discount, s.gae_lambda)
         return advantage, advantage + value
 
-    def policy_loss(self, policy: Policy, action: Tensor, old_log_prob: Tensor, advantage: Tensor) -> tuple[Tensor, Tensor]:
+    def policy_loss(
+        self, policy: Policy, action: Tensor, old_log_prob: Tensor, advantage: Tensor
+    ) -> tuple[Tensor, Tensor]:
         """Loss [P] (the negative of Eq. 38 or 40) and ratios [P, B]. advantage: normalized estimates A-hat [P, B]."""
         s = self.settings
         advantage = advantage - self.log_policy_in_advantage * s.temperature * old_log_prob  # Eq. 41
@@ -151,13 +179,17 @@ class PPO(learner.Learner):
 
     def behaviour(self, state: State) -> Behaviour:
         parameters = self.layout.split(state["parameters"])
-        return lambda observation, noise, step: self.policy(parameters, self.normalized(state, observation)).sample(noise)
+        return lambda observation, noise, step: self.policy(parameters, self.normalized(state, observation)).sample(
+            noise
+        )
 
     def normalized(self, state: State, observation: Tensor) -> Tensor:
         """Observations [P, B, D], normalized by the statistics of the state where the settings say so."""
         if not self.settings.normalize:
             return observation
-        scaled = (observation - state["observation.mean"].unsqueeze(1)) / (state["observation.variance"].unsqueeze(1) + 1e-8).sqrt()
+        scaled = (observation - state["observation.mean"].unsqueeze(1)) / (
+            state["observation.variance"].unsqueeze(1) + 1e-8
+        ).sqrt()
         return scaled.clamp(-10, 10)
 
     def update(self, state: State, rollout: Rollout, draws: Draws, step: int) -> Metrics:
@@ -174,7 +206,9 @@ class PPO(learner.Learner):
             old = self.policy(parameters, flat["observation"])
             old_value = self.value(parameters, flat["observation"])
             next_value = self.value(parameters, self.normalized(state, rollout.next_observation.flatten(1, 2)))
-            advantage, target = self.returns(rollout, reward, old, old_value.view_as(reward), next_value.view_as(reward))
+            advantage, target = self.returns(
+                rollout, reward, old, old_value.view_as(reward), next_value.view_as(reward)
+            )
             flat |= {"log_prob": old.log_prob(flat["action"]), "value": old_value}
             flat |= {"advantage": advantage.flatten(1), "target": target.flatten(1)}
         rate = s.learning_rate * (1 - step / self.steps if s.anneal else 1.0)
@@ -238,7 +272,11 @@ def track(state: State, name: str, values: Tensor, step: int) -> None:
     total = count + batch
     mean, variance = state[f"{name}.mean"], state[f"{name}.variance"]
     difference = values.mean(1) - mean
-    spread = variance * (count / total) + values.var(1, correction=0) * (batch / total) + difference.square() * (count * batch / total**2)
+    spread = (
+        variance * (count / total)
+        + values.var(1, correction=0) * (batch / total)
+        + difference.square() * (count * batch / total**2)
+    )
     mean.add_(difference * (batch / total))
     variance.copy_(spread)
 

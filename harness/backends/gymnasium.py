@@ -44,7 +44,11 @@ class GymnasiumEnvironments:
 
             mujoco.set_mju_user_warning(_warn)
         self.vector = gymnasium.make_vec(
-            task, count, vectorization_mode="sync", wrappers=[Watched], vector_kwargs={"autoreset_mode": AutoresetMode.SAME_STEP}
+            task,
+            count,
+            vectorization_mode="sync",
+            wrappers=[Watched],
+            vector_kwargs={"autoreset_mode": AutoresetMode.SAME_STEP},
         )
         self.observation_space = self.vector.single_observation_space
         self.action_space = self.vector.single_action_space

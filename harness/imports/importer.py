@@ -68,7 +68,9 @@ def read_runs(config: Import, folder: Path) -> list[Run]:
                 key = (run.arm, run.task, run.seed)
                 if key in runs:
                     other = next(iter(runs[key].files))
-                    raise InputError(f"{paths[0]}: arm {run.arm}, task {run.task}, seed {run.seed} appears twice; the other is in {other}")
+                    raise InputError(
+                        f"{paths[0]}: arm {run.arm}, task {run.task}, seed {run.seed} appears twice; the other is in {other}"
+                    )
                 runs[key] = run
     order = [*config.tasks], [*config.arms]
     return sorted(runs.values(), key=lambda run: (order[0].index(run.task), order[1].index(run.arm), run.seed))
@@ -103,7 +105,9 @@ def _files(entry: Entry, folder: Path, number: int) -> list[tuple[list[Path], di
     return runs
 
 
-def _run(config: Import, entry: Entry, files: dict[str, str], path: Path, said: dict[str, str], steps: Array, returns: Array) -> Run:
+def _run(
+    config: Import, entry: Entry, files: dict[str, str], path: Path, said: dict[str, str], steps: Array, returns: Array
+) -> Run:
     """A run, checked and smoothed."""
     for name, declared in (("arm", config.arms), ("task", config.tasks)):
         if name not in said and len(declared) == 1:
@@ -114,7 +118,9 @@ def _run(config: Import, entry: Entry, files: dict[str, str], path: Path, said: 
                 raise InputError(f"{path}: unknown {name} {said[name][:80]!r}{suggestion(said[name][:80], declared)}")
     missing = next((name for name in IDENTITY if name not in said), None)
     if missing is not None:
-        raise InputError(f"{path}: nothing says its {missing}; put {{{missing}}} into `files` (or `run`), or name its column")
+        raise InputError(
+            f"{path}: nothing says its {missing}; put {{{missing}}} into `files` (or `run`), or name its column"
+        )
     if not (said["seed"].isascii() and said["seed"].isdigit() and len(said["seed"]) <= 9):
         raise InputError(f"{path}: seed: {said['seed'][:40]!r} is no integer from 0 to 999,999,999")
     name = f"arm {said['arm']}, task {said['task']}, seed {said['seed']}"
@@ -126,7 +132,9 @@ def _run(config: Import, entry: Entry, files: dict[str, str], path: Path, said: 
     wrong = np.flatnonzero(np.diff(steps) < 0 if again else np.diff(steps) <= 0)
     if len(wrong):
         before, after = steps[wrong[0]], steps[wrong[0] + 1]
-        raise InputError(f"{path}: {name}: step: {after:,.0f} comes after {before:,.0f}; steps must {'not fall' if again else 'rise'}")
+        raise InputError(
+            f"{path}: {name}: step: {after:,.0f} comes after {before:,.0f}; steps must {'not fall' if again else 'rise'}"
+        )
     steps, returns = _smooth(steps, returns, config.smooth or 1)
     why = _short(config.grid, steps, returns)
     return Run(said["arm"], said["task"], int(said["seed"]), entry.format, files, steps, returns, why)
@@ -152,13 +160,26 @@ def _short(grid: Grid, steps: Array, returns: Array) -> str:
 
 def curve(run: Run, grid: Grid) -> tuple[Array, Array]:
     """`(returns [points], diverged [points])` at the grid's steps. A run that ended diverged is diverged to the last step."""
-    at = np.interp(grid.steps, run.steps, run.returns)  # after the last step its value, which is NaN where the run diverged
+    at = np.interp(
+        grid.steps, run.steps, run.returns
+    )  # after the last step its value, which is NaN where the run diverged
     return at, ~np.isfinite(at)
 
 
 def overview(config: Import, runs: list[Run]) -> Table:
     """What was understood: one row an arm and task."""
-    table = Table("task", "arm", "kind", "seeds", "first step", "last step", "points", "diverged", "left out", title=Text(config.title))
+    table = Table(
+        "task",
+        "arm",
+        "kind",
+        "seeds",
+        "first step",
+        "last step",
+        "points",
+        "diverged",
+        "left out",
+        title=Text(config.title),
+    )
     table.columns[0].no_wrap = table.columns[1].no_wrap = True
     for task in config.tasks:
         for arm, definition in config.arms.items():
@@ -166,10 +187,16 @@ def overview(config: Import, runs: list[Run]) -> Table:
             used = [run for run in its if not run.why]
             cells = ["none"] * 4
             if its:
-                numbers = [[int(run.steps[0]) for run in its], [run.last for run in its], [len(run.steps) for run in its]]
+                numbers = [
+                    [int(run.steps[0]) for run in its],
+                    [run.last for run in its],
+                    [len(run.steps) for run in its],
+                ]
                 cells = [",".join(str(run.seed) for run in used) or "none", *map(_span, numbers)]
             diverged = sum(not np.isfinite(run.returns[-1]) for run in used)
-            table.add_row(task, arm, "soft" if definition.soft else "hard", *cells, str(diverged), str(len(its) - len(used)))
+            table.add_row(
+                task, arm, "soft" if definition.soft else "hard", *cells, str(diverged), str(len(its) - len(used))
+            )
     return table
 
 
@@ -180,7 +207,11 @@ def _span(numbers: list[int]) -> str:
 
 def left_out(runs: list[Run]) -> list[str]:
     """One line a run that is not used: which, where, and why."""
-    return [f"left out: {run.arm} on {run.task}, seed {run.seed} ({next(iter(run.files))}): {run.why}" for run in runs if run.why]
+    return [
+        f"left out: {run.arm} on {run.task}, seed {run.seed} ({next(iter(run.files))}): {run.why}"
+        for run in runs
+        if run.why
+    ]
 
 
 def write(config: Import, runs: list[Run], path: Path, results: Path) -> list[Path]:
@@ -191,7 +222,9 @@ def write(config: Import, runs: list[Run], path: Path, results: Path) -> list[Pa
     used = [run for run in runs if not run.why]
     seeds = sorted({run.seed for run in runs})
     if not used:
-        raise InputError(f"{path}: no run covers the grid's steps {config.grid.first:,} to {config.grid.last:,}: {runs[0].why}")
+        raise InputError(
+            f"{path}: no run covers the grid's steps {config.grid.first:,} to {config.grid.last:,}: {runs[0].why}"
+        )
     if len(seeds) > MOST_SEEDS:
         raise InputError(f"{path}: {len(seeds):,} seeds were found; at most {MOST_SEEDS:,} are allowed")
     suite = SUITES / config.name / "suite.yaml"
@@ -229,7 +262,9 @@ def _suite(config: Import, seeds: list[int], path: Path) -> str:
         "references": {task: scale.model_dump() for task, scale in config.tasks.items()},
         "cells": {config.name: {task: {} for task in config.tasks}},
     }
-    return "# Written by `softbench import`; edit the import file instead.\n" + yaml.safe_dump(content, sort_keys=False, width=140)
+    return "# Written by `softbench import`; edit the import file instead.\n" + yaml.safe_dump(
+        content, sort_keys=False, width=140
+    )
 
 
 def _curves(config: Import, runs: list[Run]) -> pd.DataFrame:
@@ -250,7 +285,13 @@ def _manifest(config: Import, task: str, runs: list[Run], path: Path) -> dict[st
     for run in runs:
         if not run.why:
             _, diverged = curve(run, config.grid)
-            origin = {"format": run.format, "files": run.files, "first": int(run.steps[0]), "last": run.last, "points": len(run.steps)}
+            origin = {
+                "format": run.format,
+                "files": run.files,
+                "first": int(run.steps[0]),
+                "last": run.last,
+                "points": len(run.steps),
+            }
             step = int(config.grid.steps[diverged.argmax()]) if diverged.any() else None
             members[run.arm][str(run.seed)] = {"chain": [], "diverged_at": step, "imported": origin}
     kinds = {name: {"soft": arm.soft, "hard": arm.hard} for name, arm in config.arms.items()}
@@ -271,7 +312,9 @@ def _manifest(config: Import, task: str, runs: list[Run], path: Path) -> dict[st
             "file": path.name,
             "sha256": _sha256(path),
             "smooth": config.smooth or 1,
-            "left_out": [{"arm": run.arm, "seed": run.seed, "files": run.files, "why": run.why} for run in runs if run.why],
+            "left_out": [
+                {"arm": run.arm, "seed": run.seed, "files": run.files, "why": run.why} for run in runs if run.why
+            ],
         },
         "members": members,
     }

@@ -86,7 +86,9 @@ def _tensorboard(entry: TensorBoard, paths: list[Path]) -> tuple[Array, Array]:
     for path in paths:
         whole = 0
         try:
-            for record in RawEventFileLoader(str(path)).Load():  # checks each record's CRC, and ends silently where one is damaged
+            for record in RawEventFileLoader(
+                str(path)
+            ).Load():  # checks each record's CRC, and ends silently where one is damaged
                 whole += len(record) + 16
                 event = Event.FromString(record)
                 for value in event.summary.value:
@@ -164,21 +166,29 @@ def _npz(path: Path, name: str, axes: int) -> Array:
         raise InputError(f"{path}: {name}: holds {why}, must be numbers")
     numbers = data.read()
     if len(shape) != axes or math.prod(shape) * dtype.itemsize != len(numbers):
-        raise InputError(f"{path}: {name}: has the shape {list(shape)} and {len(numbers):,} bytes, must have {axes} axes and all values")
+        raise InputError(
+            f"{path}: {name}: has the shape {list(shape)} and {len(numbers):,} bytes, must have {axes} axes and all values"
+        )
     return np.frombuffer(numbers, dtype).reshape(shape, order="F" if fortran else "C").astype(np.float64)
 
 
 def _tidy(entry: Tidy, path: Path, known: set[str], only: set[str]) -> Read:
     """A table of one row a point: arm, task, seed, step, return, under these names or those of `columns`."""
     given = entry.columns.model_dump(by_alias=True, exclude_none=True)
-    names = {name: given.get(name, name) for name in (*IDENTITY, "step", "return") if name in given or name not in known}
+    names = {
+        name: given.get(name, name) for name in (*IDENTITY, "step", "return") if name in given or name not in known
+    }
     table = _columns(path, names, {name for name in only if name not in given})
     yield from _grouped(path, table, [name for name in IDENTITY if name in table])
 
 
 def _wandb_long(entry: WandbLong, path: Path, known: set[str]) -> Read:
     """An export of one row a logged step: rows without a return logged something else and are left out."""
-    given = {"step": "global_step", "return": "charts/episodic_return", **entry.columns.model_dump(by_alias=True, exclude_none=True)}
+    given = {
+        "step": "global_step",
+        "return": "charts/episodic_return",
+        **entry.columns.model_dump(by_alias=True, exclude_none=True),
+    }
     if not {*given, *known} >= set(IDENTITY):
         given.setdefault("run", "run")
     table = _columns(path, given, set())
@@ -227,7 +237,11 @@ def _columns(path: Path, names: dict[str, str], optional: set[str]) -> pd.DataFr
     if len(set(names.values())) < len(names):
         raise InputError(f"{path}: columns: two of {_list(names)} are the same column")
     wanted = list(names.values())
-    table = _parquet(path, wanted, optional) if path.suffix == ".parquet" else _csv(path, path.read_bytes(), wanted, optional)
+    table = (
+        _parquet(path, wanted, optional)
+        if path.suffix == ".parquet"
+        else _csv(path, path.read_bytes(), wanted, optional)
+    )
     there = {ours: theirs for ours, theirs in names.items() if theirs in table}
     return table[list(there.values())].set_axis(list(there), axis="columns")
 
@@ -237,9 +251,13 @@ def _parquet(path: Path, names: list[str], optional: set[str]) -> pd.DataFrame:
         names = _require(path, names, pq.ParquetFile(path).schema_arrow.names, optional)
         file = pq.ParquetFile(path, read_dictionary=names)  # texts that repeat are kept once
         groups = [file.metadata.row_group(number) for number in range(file.metadata.num_row_groups)]
-        size = sum(group.column(column).total_uncompressed_size for group in groups for column in range(group.num_columns))
+        size = sum(
+            group.column(column).total_uncompressed_size for group in groups for column in range(group.num_columns)
+        )
         if size > MOST_BYTES or file.metadata.num_rows * len(names) > MOST_VALUES:
-            raise InputError(f"{path}: has {file.metadata.num_rows:,} rows and unpacks to {size:,} bytes; that is too much for one file")
+            raise InputError(
+                f"{path}: has {file.metadata.num_rows:,} rows and unpacks to {size:,} bytes; that is too much for one file"
+            )
         table: pd.DataFrame = file.read(columns=names).to_pandas()
     except InputError:
         raise

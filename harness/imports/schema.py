@@ -159,7 +159,9 @@ class Import(Strict):
         for number, runs in enumerate(self.runs):
             for theirs, ours in runs.rename.items():
                 if ours not in (known := [*self.arms, *self.tasks]):
-                    raise ValueError(f"runs.{number}.rename.{theirs}: unknown arm or task {ours!r}{suggestion(ours, known)}")
+                    raise ValueError(
+                        f"runs.{number}.rename.{theirs}: unknown arm or task {ours!r}{suggestion(ours, known)}"
+                    )
             if runs.format in EPISODIC and self.smooth is None:
                 raise ValueError(
                     f"smooth: is missing: {runs.format} holds single episodes (runs.{number}); say over how many the mean is taken, "

@@ -224,7 +224,11 @@ class Acrobot(BatchedEnv):
         d2 = self.quarter + self.half * cosine + self.one
         half_sine = self.half * sine
         phi2 = self.weight_2 * np.cos(angle_1 + angle_2 - self.quarter_turn)
-        phi1 = self.weight_1 * np.cos(angle_1 - self.quarter_turn) - (spin_2 * spin_2 * half_sine + spin_2 * spin_1 * sine) + phi2
+        phi1 = (
+            self.weight_1 * np.cos(angle_1 - self.quarter_turn)
+            - (spin_2 * spin_2 * half_sine + spin_2 * spin_1 * sine)
+            + phi2
+        )
         change = np.empty_like(state)
         change[:2] = state[2:]
         change[3] = (torque + d2 / d1 * phi1 - spin_1 * spin_1 * half_sine - phi2) / (self.five_quarters - d2 * d2 / d1)

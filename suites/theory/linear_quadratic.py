@@ -38,7 +38,11 @@ class Task:
         p, spread, entropy = self.curvature(gain), torch.zeros_like(gain), torch.zeros_like(gain)
         if log_std is not None:
             spread, entropy = (2 * log_std).exp(), log_std + ENTROPY
-        lost = self.rho * spread + self.discount * p * (self.b.square() * spread + self.noise.square()) - temperature * entropy
+        lost = (
+            self.rho * spread
+            + self.discount * p * (self.b.square() * spread + self.noise.square())
+            - temperature * entropy
+        )
         return lost / (1 - self.discount)
 
     def objective(self, gain: Tensor, log_std: Tensor | None = None, temperature: float = 0.0) -> Tensor:
@@ -60,7 +64,9 @@ class Task:
         closed = (self.a - self.b * self.gain).square()
         return ((1 - self.discount) * self.first + self.discount * jolt) / (1 - self.discount * closed)
 
-    def q(self, state: Tensor, action: Tensor, repeats: int, log_std: Tensor | None = None, temperature: float = 0.0) -> Tensor:
+    def q(
+        self, state: Tensor, action: Tensor, repeats: int, log_std: Tensor | None = None, temperature: float = 0.0
+    ) -> Tensor:
         """Q(s, u) [N repeats, B] of states and actions [N repeats, B], `repeats` rows a task."""
         p = self.curvature(self.gain).detach()
         constant = self.constant(self.gain, log_std, temperature).detach()

@@ -60,7 +60,9 @@ class Problem:
         return torch.randn(*shape, generator=self.generator, dtype=FLOAT)
 
 
-def draw(cases: int, seed: int, statement: int, sizes: Sequence[tuple[int, int]] = SIZES, layouts: bool = True) -> list[Problem]:
+def draw(
+    cases: int, seed: int, statement: int, sizes: Sequence[tuple[int, int]] = SIZES, layouts: bool = True
+) -> list[Problem]:
     """`cases` random problems in at most BATCHES batches. With `layouts` some are chains and grids, else all have the given sizes."""
     generator = torch.Generator().manual_seed(int(np.random.SeedSequence([seed, statement]).generate_state(1)[0]))
     batches = min(BATCHES, cases)
@@ -95,7 +97,12 @@ def over(problems: Sequence[Problem], check: Callable[[Problem], Errors]) -> Err
     found = [check(problem) for problem in problems]
     names = dict.fromkeys(name for errors in found for name in errors)
     return {
-        name: torch.cat([errors.get(name, torch.zeros(p.count, dtype=FLOAT)).detach() for errors, p in zip(found, problems, strict=True)])
+        name: torch.cat(
+            [
+                errors.get(name, torch.zeros(p.count, dtype=FLOAT)).detach()
+                for errors, p in zip(found, problems, strict=True)
+            ]
+        )
         for name in names
     }
 
@@ -170,7 +177,9 @@ def enumerate_paths(mdp: MDP, log_policy: Tensor, steps: int, initial: Tensor) -
     """Every path of `steps` steps under the policy from `initial` [N, S], those of probability 0 left out."""
     _, states, actions = mdp.reward.shape
     policy = log_policy.detach().exp()
-    outcomes = torch.cat([mdp.transition, mdp.terminating.unsqueeze(-1)], -1)  # [N, S, A, S + 1]; the last one ends the episode
+    outcomes = torch.cat(
+        [mdp.transition, mdp.terminating.unsqueeze(-1)], -1
+    )  # [N, S, A, S + 1]; the last one ends the episode
     state, weight = torch.arange(states), initial
     columns: dict[str, list[Tensor]] = {"state": [], "action": [], "next": [], "terminated": []}
     for _ in range(steps):
@@ -207,7 +216,9 @@ class ReferencedDQN(dqn.DQN):
 
 
 def make_dqn(problem: Problem, arm: str, steps: int, reference: Tensor | None = None) -> dqn.DQN:
-    settings = dqn.Settings(discount=problem.discount, temperature=problem.temperature, learning_starts=100, replay_size=100)
+    settings = dqn.Settings(
+        discount=problem.discount, temperature=problem.temperature, learning_starts=100, replay_size=100
+    )
     spaces = Spaces(problem.states, problem.actions, False)
     switches = {**dqn.DQN.arms[arm].switches, "backup_steps": steps}
     if reference is None:

@@ -31,7 +31,8 @@ def check(cases: int, seed: int) -> Errors:
         norms = {"V": p.q.amax(-1) - other.amax(-1), "Q": p.q - other}
         errors = {
             f"contraction: {name}": excess(
-                (first[name] - second[name]).abs().flatten(1).amax(1), p.discount * norms[name[-1]].abs().flatten(1).amax(1)
+                (first[name] - second[name]).abs().flatten(1).amax(1),
+                p.discount * norms[name[-1]].abs().flatten(1).amax(1),
             )
             for name in first
         }
@@ -42,7 +43,9 @@ def check(cases: int, seed: int) -> Errors:
         errors["fixed point of the policy's operator"] = distance(found, expected)
         top = p.q.amax(-1)
         scaled = (p.log_reference + (p.q - top.unsqueeze(-1)) / p.temperature).exp().sum(-1)
-        expected = p.mdp.reward + p.discount * torch.einsum("nsat,nt->nsa", p.mdp.transition, top + p.temperature * scaled.log())
+        expected = p.mdp.reward + p.discount * torch.einsum(
+            "nsat,nt->nsa", p.mdp.transition, top + p.temperature * scaled.log()
+        )
         errors["optimality operator by its formula"] = distance(operators(p, p.q)["optimality, Q"], expected)
         return errors
 
@@ -66,7 +69,13 @@ def figure(seed: int) -> Plot:
         rates[p.temperature][1].extend(ratio.tolist())
     series = [{"label": f"temperature {tau:g}", "x": x, "y": y, "line": False} for tau, (x, y) in rates.items()]
     series.append({"label": "bound: the discount", "x": [0.0, 1.0], "y": [0.0, 1.0], "line": True})
-    return Plot("Contraction of the optimality operator", "No point lies above the line.", "discount", "measured contraction", series)
+    return Plot(
+        "Contraction of the optimality operator",
+        "No point lies above the line.",
+        "discount",
+        "measured contraction",
+        series,
+    )
 
 
 STATEMENT = Statement(
@@ -80,7 +89,12 @@ STATEMENT = Statement(
     reason=SOLVED,
     check=check,
     mutants=(
-        Mutant("soft value without the factor τ", maxent, "soft_value", lambda right: lambda q, tau, ref=0.0: right(q, tau, ref) / tau),
+        Mutant(
+            "soft value without the factor τ",
+            maxent,
+            "soft_value",
+            lambda right: lambda q, tau, ref=0.0: right(q, tau, ref) / tau,
+        ),
         Mutant(
             "the old state's Q in the backup",
             tabular,
@@ -109,12 +123,19 @@ STATEMENT = Statement(
             "backup without π(a'|s')",
             tabular,
             "fixed_backup",
-            lambda right: lambda mdp, q, log_policy, tau, ref: tabular.look_ahead(mdp, (q - tau * (log_policy - ref)).sum(-1)),
+            lambda right: (
+                lambda mdp, q, log_policy, tau, ref: tabular.look_ahead(mdp, (q - tau * (log_policy - ref)).sum(-1))
+            ),
             "Fragkiadaki, soft Bellman equation: Σ_a' (Q − α log π)",
             "Σ_a' π(a'|s') (Q − α log π)",
         ),
         Mutant("discount used twice", tabular, "look_ahead", lambda right: lambda mdp, v: right(mdp, 2 * v)),
-        Mutant("KL penalty with the wrong sign", maxent, "kl", lambda right: lambda log_policy, ref: -right(log_policy, ref)),
+        Mutant(
+            "KL penalty with the wrong sign",
+            maxent,
+            "kl",
+            lambda right: lambda log_policy, ref: -right(log_policy, ref),
+        ),
     ),
     figure=figure,
 )

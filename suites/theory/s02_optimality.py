@@ -28,11 +28,15 @@ def check(cases: int, seed: int) -> Errors:
         return {
             "V* is the value of its own policy": distance(value, exact_value(p, best, *arguments)),
             "V* = Q* - τ log π*/π̄ for every action": distance(
-                (q - p.temperature * (best - p.log_reference)) - value.unsqueeze(-1), torch.zeros_like(q), 1 + value.abs().amax(1)
+                (q - p.temperature * (best - p.log_reference)) - value.unsqueeze(-1),
+                torch.zeros_like(q),
+                1 + value.abs().amax(1),
             ),
             "Q* is a fixed point": distance(tabular.optimal_backup(p.mdp, q, *arguments), q),
             "no sampled policy beats it": excess(rival_values, value.unsqueeze(1).expand_as(rival_values)),
-            "unique: what a rival loses is its τ KL to π*": distance(value.unsqueeze(1) - rival_values, losses, 1 + value.abs().amax(1)),
+            "unique: what a rival loses is its τ KL to π*": distance(
+                value.unsqueeze(1) - rival_values, losses, 1 + value.abs().amax(1)
+            ),
         }
 
     return over(draw(cases, seed, 2), one)
@@ -51,14 +55,29 @@ STATEMENT = Statement(
     reason=SOLVED,
     check=check,
     mutants=(
-        Mutant("soft value without the factor τ", maxent, "soft_value", lambda right: lambda q, tau, ref=0.0: right(q, tau, ref) / tau),
+        Mutant(
+            "soft value without the factor τ",
+            maxent,
+            "soft_value",
+            lambda right: lambda q, tau, ref=0.0: right(q, tau, ref) / tau,
+        ),
         Mutant(
             "exp(q)/τ for exp(q/τ)",
             maxent,
             "soft_value",
             lambda right: lambda q, tau, ref=0.0: tau * (torch.logsumexp(q + ref, -1) - torch.tensor(tau).log()),
         ),
-        Mutant("policy ∝ exp(Q), not exp(Q/τ)", maxent, "log_boltzmann", lambda right: lambda q, tau, ref=0.0: right(q, 1.0, ref)),
-        Mutant("policy without its reference", maxent, "log_boltzmann", lambda right: lambda q, tau, ref=0.0: right(q, tau, 0.0)),
+        Mutant(
+            "policy ∝ exp(Q), not exp(Q/τ)",
+            maxent,
+            "log_boltzmann",
+            lambda right: lambda q, tau, ref=0.0: right(q, 1.0, ref),
+        ),
+        Mutant(
+            "policy without its reference",
+            maxent,
+            "log_boltzmann",
+            lambda right: lambda q, tau, ref=0.0: right(q, tau, 0.0),
+        ),
     ),
 )

@@ -15,7 +15,12 @@ from suites.theory.statement import SOLVED, Errors, Mutant, Plot, Statement
 def values_by_temperature(p: Problem) -> torch.Tensor:
     """V*(s) of every process at every temperature [K, N, S], solved as one batch of K N processes; the last one is the hard V*."""
     temperatures = torch.tensor([*TEMPERATURES, 0.0], dtype=FLOAT)
-    many = MDP(*(getattr(p.mdp, name).repeat(len(temperatures), *[1] * (getattr(p.mdp, name).dim() - 1)) for name in MDP.__annotations__))
+    many = MDP(
+        *(
+            getattr(p.mdp, name).repeat(len(temperatures), *[1] * (getattr(p.mdp, name).dim() - 1))
+            for name in MDP.__annotations__
+        )
+    )
     each = temperatures.repeat_interleave(p.count)
     q = tabular.policy_iteration(many, each)
     return tabular.soft_value(q, each).view(len(temperatures), p.count, -1)
@@ -41,7 +46,9 @@ def check(cases: int, seed: int) -> Errors:
         room = taus * math.log(p.actions) / (1 - p.discount)
         gap = (values[:-1] - hard).transpose(0, 1)
         errors["0 ≤ V*_τ − V*"] = excess(-gap, torch.zeros_like(gap), 1 + hard.abs().amax(1))
-        errors["V*_τ − V* ≤ τ log|A| / (1 − γ)"] = excess(gap, room.expand(-1, p.count, p.states).transpose(0, 1), 1 + hard.abs().amax(1))
+        errors["V*_τ − V* ≤ τ log|A| / (1 − γ)"] = excess(
+            gap, room.expand(-1, p.count, p.states).transpose(0, 1), 1 + hard.abs().amax(1)
+        )
         return errors
 
     return over(draw(cases, seed, 3), one)
@@ -56,7 +63,9 @@ def figure(seed: int) -> Plot:
         label = f"γ = {p.discount:g}, {p.states} states, {p.actions} actions"
         series.append({"label": label, "x": list(TEMPERATURES), "y": gap.tolist(), "line": True})
     caption = "The gap to the hard optimum vanishes with the temperature, at the latest in proportion to it."
-    return Plot("Soft optimum above hard optimum", caption, "temperature", "largest V*_τ − V*", series, log_x=True, log_y=True)
+    return Plot(
+        "Soft optimum above hard optimum", caption, "temperature", "largest V*_τ − V*", series, log_x=True, log_y=True
+    )
 
 
 STATEMENT = Statement(
@@ -71,9 +80,14 @@ STATEMENT = Statement(
     check=check,
     mutants=(
         Mutant(
-            "soft value without the factor τ", maxent, "soft_value", lambda right: lambda q, tau, ref=0.0: right(q, tau, ref) / (tau or 1)
+            "soft value without the factor τ",
+            maxent,
+            "soft_value",
+            lambda right: lambda q, tau, ref=0.0: right(q, tau, ref) / (tau or 1),
         ),
-        Mutant("sum without exponent 1/τ", maxent, "soft_value", lambda right: lambda q, tau, ref=0.0: right(q, 1.0, ref)),
+        Mutant(
+            "sum without exponent 1/τ", maxent, "soft_value", lambda right: lambda q, tau, ref=0.0: right(q, 1.0, ref)
+        ),
         Mutant(
             "mean, not maximum, at τ = 0",
             maxent,
@@ -81,7 +95,10 @@ STATEMENT = Statement(
             lambda right: lambda q, tau, ref=0.0: right(q, tau, ref) if tau else q.mean(-1),
         ),
         Mutant(
-            "log|A| taken off twice", maxent, "soft_value", lambda right: lambda q, tau, ref=0.0: right(q, tau, ref - math.log(q.shape[-1]))
+            "log|A| taken off twice",
+            maxent,
+            "soft_value",
+            lambda right: lambda q, tau, ref=0.0: right(q, tau, ref - math.log(q.shape[-1])),
         ),
     ),
     figure=figure,

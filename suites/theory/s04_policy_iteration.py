@@ -44,8 +44,12 @@ def figure(seed: int) -> Plot:
         best = tabular.policy_iteration(p.mdp, p.temperature, p.log_reference)
         gaps = [float((best - q)[0].abs().max()) for q in iterate(p)]
         label = f"γ = {p.discount:g}, τ = {p.temperature:g}"
-        series.append({"label": label, "x": list(range(1, ITERATIONS + 1)), "y": [max(gap, 1e-16) for gap in gaps], "line": True})
-    caption = "Rate γ is guaranteed; close to the optimum the gap falls faster, as Newton's method does. 1e-16 stands for 0."
+        series.append(
+            {"label": label, "x": list(range(1, ITERATIONS + 1)), "y": [max(gap, 1e-16) for gap in gaps], "line": True}
+        )
+    caption = (
+        "Rate γ is guaranteed; close to the optimum the gap falls faster, as Newton's method does. 1e-16 stands for 0."
+    )
     return Plot("Convergence of soft policy iteration", caption, "iteration", "‖Q* − Q‖", series, log_y=True)
 
 
@@ -68,8 +72,15 @@ STATEMENT = Statement(
             "Fragkiadaki, soft policy improvement: π' ∝ exp(Q)",
             "π' ∝ exp(Q/α)",
         ),
-        Mutant("policy falls with Q", maxent, "log_boltzmann", lambda right: lambda q, tau, ref=0.0: right(-q, tau, ref)),
-        Mutant("improvement without the reference", maxent, "log_boltzmann", lambda right: lambda q, tau, ref=0.0: right(q, tau, 0.0)),
+        Mutant(
+            "policy falls with Q", maxent, "log_boltzmann", lambda right: lambda q, tau, ref=0.0: right(-q, tau, ref)
+        ),
+        Mutant(
+            "improvement without the reference",
+            maxent,
+            "log_boltzmann",
+            lambda right: lambda q, tau, ref=0.0: right(q, tau, 0.0),
+        ),
     ),
     figure=figure,
 )

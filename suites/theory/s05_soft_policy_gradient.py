@@ -10,7 +10,19 @@ from torch import Tensor
 from algorithms import maxent, tabular
 from algorithms.pairs import ppo
 from algorithms.policies import Categorical
-from suites.theory.problems import SMALL, Paths, Problem, distance, draw, enumerate_paths, exact_value, gradient, make_ppo, over, rows_of
+from suites.theory.problems import (
+    SMALL,
+    Paths,
+    Problem,
+    distance,
+    draw,
+    enumerate_paths,
+    exact_value,
+    gradient,
+    make_ppo,
+    over,
+    rows_of,
+)
 from suites.theory.statement import SUMMED, Errors, Mutant, Statement
 
 STEPS, TRACE = 2, 0.9
@@ -32,7 +44,9 @@ def ppo_gradient(p: Problem, paths: Paths, arm: str, value: Tensor) -> tuple[Ten
     policy = Categorical(leaf[:, paths.state[:, 0]].flatten(0, 1).unsqueeze(1))
     action = rollout.action[:, 0]
     loss, _ = learner.policy_loss(policy, action, policy.log_prob(action).detach(), advantage[:, 0])
-    bias = torch.zeros_like(value).index_add(1, paths.state[:, 0], paths.weight * (target - now)[:, 0].view(p.count, -1))
+    bias = torch.zeros_like(value).index_add(
+        1, paths.state[:, 0], paths.weight * (target - now)[:, 0].view(p.count, -1)
+    )
     return -gradient(paths.weight * loss.view(p.count, -1), leaf), bias
 
 
@@ -42,13 +56,19 @@ def check(cases: int, seed: int) -> Errors:
         errors: Errors = {}
         visits = tabular.occupancy(p.mdp, p.log_policy) / (1 - p.discount)
         paths = enumerate_paths(p.mdp, p.log_policy, STEPS, visits)
-        arms = {"Eq. 19: sppo-38": (p.temperature, "sppo-38"), "Eq. 20: sppo-40": (p.temperature, "sppo-40"), "hard: ppo": (0.0, "ppo")}
+        arms = {
+            "Eq. 19: sppo-38": (p.temperature, "sppo-38"),
+            "Eq. 20: sppo-40": (p.temperature, "sppo-40"),
+            "hard: ppo": (0.0, "ppo"),
+        }
         for name, (tau, arm) in arms.items():
             value = exact_value(p, torch.log_softmax(leaf, -1), tau, 0.0)
             expected = gradient((p.mdp.start * value).sum(-1), leaf)
             found, bias = ppo_gradient(p, paths, arm, value.detach())
             errors[f"{name} is the gradient of J"] = distance(found, expected, 1 + tau)
-            errors[f"{name}, value target is V in expectation"] = distance(bias, torch.zeros_like(bias), 1 + value.abs().amax(1).detach())
+            errors[f"{name}, value target is V in expectation"] = distance(
+                bias, torch.zeros_like(bias), 1 + value.abs().amax(1).detach()
+            )
         return errors
 
     return over(draw(cases, seed, 5, SMALL, layouts=False), one)
@@ -68,7 +88,9 @@ def no_bonus(right: Any) -> Any:
 def bonus_by_action(right: Any) -> Any:
     def changed(self: ppo.PPO, policy: Categorical, *arguments: Any) -> Any:
         loss, ratio = right(self, policy, *arguments)
-        return loss - (self.spaces.actions - 1) * self.bonus * self.settings.temperature * policy.entropy().mean(1), ratio
+        return loss - (self.spaces.actions - 1) * self.bonus * self.settings.temperature * policy.entropy().mean(
+            1
+        ), ratio
 
     return changed
 
@@ -108,14 +130,25 @@ STATEMENT = Statement(
             "no γ in the advantage",
             ppo,
             "gae",
-            lambda right: lambda reward, v, after, ended, cut, discount, trace: right(reward, v, after, ended, cut, 1.0, trace),
+            lambda right: (
+                lambda reward, v, after, ended, cut, discount, trace: right(reward, v, after, ended, cut, 1.0, trace)
+            ),
         ),
         Mutant(
             "`done` on time limits",
             ppo,
             "gae",
-            lambda right: lambda reward, v, after, ended, cut, discount, trace: right(reward, v, after, ended | cut, cut, discount, trace),
+            lambda right: (
+                lambda reward, v, after, ended, cut, discount, trace: right(
+                    reward, v, after, ended | cut, cut, discount, trace
+                )
+            ),
         ),
-        Mutant("visits not discounted: the first state alone", tabular, "occupancy", lambda right: lambda mdp, log_policy: mdp.start),
+        Mutant(
+            "visits not discounted: the first state alone",
+            tabular,
+            "occupancy",
+            lambda right: lambda mdp, log_policy: mdp.start,
+        ),
     ),
 )

@@ -70,9 +70,13 @@ def check(cases: int, seed: int) -> Errors:
         g = gradients(p)
         predicted, found = (each.flatten(1).norm(dim=1) for each in (g["left out"], g["J"] - g["naive"]))
         policy, action = Categorical(p.logits), p.q.argmax(-1)
-        naive, proper = (make_a2c(p, arm).policy_loss(policy, action, p.q[..., 0]) for arm in ("a2c-naive", "a2c-proper"))
+        naive, proper = (
+            make_a2c(p, arm).policy_loss(policy, action, p.q[..., 0]) for arm in ("a2c-naive", "a2c-proper")
+        )
         old = policy.log_prob(action) + 0.1
-        bonus, sppo = (make_ppo(p, arm).policy_loss(policy, action, old, p.q[..., 0])[0] for arm in ("ppo-bonus", "sppo-38"))
+        bonus, sppo = (
+            make_ppo(p, arm).policy_loss(policy, action, old, p.q[..., 0])[0] for arm in ("ppo-bonus", "sppo-38")
+        )
         return {
             "proper is the gradient of J": distance(g["proper"], g["J"], 1 + p.temperature),
             "naive lacks the later penalties": distance(g["naive"] + g["left out"], g["J"], 1 + p.temperature),
@@ -89,11 +93,17 @@ def figure(seed: int) -> Plot:
     for p in draw(120, seed, 6, SMALL, layouts=False):
         if p.discount > 0:
             g = gradients(p)
-            gaps[p.temperature] += ((g["J"] - g["naive"]).flatten(1).norm(dim=1) / g["J"].flatten(1).norm(dim=1)).tolist()
+            gaps[p.temperature] += (
+                (g["J"] - g["naive"]).flatten(1).norm(dim=1) / g["J"].flatten(1).norm(dim=1)
+            ).tolist()
     points = [(tau, gap) for tau, found in gaps.items() for gap in found if gap > 1e-9]
-    series = [{"label": "a problem with γ > 0", "x": [x for x, _ in points], "y": [y for _, y in points], "line": False}]
+    series = [
+        {"label": "a problem with γ > 0", "x": [x for x, _ in points], "y": [y for _, y in points], "line": False}
+    ]
     caption = "How much of the true gradient the naive one misses: as much as all of it at high temperatures."
-    return Plot("Error of the naive gradient", caption, "temperature", "‖∇J − naive‖ / ‖∇J‖", series, log_x=True, log_y=True)
+    return Plot(
+        "Error of the naive gradient", caption, "temperature", "‖∇J − naive‖ / ‖∇J‖", series, log_x=True, log_y=True
+    )
 
 
 def make_naive(learner: a2c.A2C) -> a2c.A2C:

@@ -18,7 +18,9 @@ OUTCOMES = 3  # rewards that an action can give
 
 def bandit(p: Problem) -> Problem:
     """The same random tables with one state, in which every step ends the episode."""
-    ending = MDP(p.mdp.transition[:, :1, :, :1] * 0, p.mdp.reward[:, :1], p.mdp.discount, torch.ones(p.count, 1, dtype=FLOAT))
+    ending = MDP(
+        p.mdp.transition[:, :1, :, :1] * 0, p.mdp.reward[:, :1], p.mdp.discount, torch.ones(p.count, 1, dtype=FLOAT)
+    )
     return replace(p, mdp=ending, logits=p.logits[:, :1], q=p.q[:, :1])
 
 
@@ -104,7 +106,12 @@ STATEMENT = Statement(
             "Schulman et al. 2017, after Eq. 63 (**): E[π/π̄] = KL",
             "E[log π/π̄] = KL",
         ),
-        Mutant("policy without its reference", maxent, "log_boltzmann", lambda right: lambda q, tau, ref=0.0: right(q, tau, 0.0)),
+        Mutant(
+            "policy without its reference",
+            maxent,
+            "log_boltzmann",
+            lambda right: lambda q, tau, ref=0.0: right(q, tau, 0.0),
+        ),
         Mutant(
             "loss with the wrong factor",
             dqn.DQN,
@@ -116,7 +123,9 @@ STATEMENT = Statement(
             dqn,
             "n_step_windows",
             lambda right: (
-                lambda reward, penalty, after, ended, ends, discount: right(reward, penalty, after, ended & False, ends, discount)
+                lambda reward, penalty, after, ended, ends, discount: right(
+                    reward, penalty, after, ended & False, ends, discount
+                )
             ),
         ),
     ),

@@ -49,7 +49,9 @@ def backed_up(p: Problem, paths: Paths, value: Tensor, kl: Tensor, cut: int | No
     return total
 
 
-def dqn_gradient(p: Problem, q: Tensor, paths: Paths, arm: str, reference: Tensor | None, cut: int | None) -> tuple[Tensor, Tensor]:
+def dqn_gradient(
+    p: Problem, q: Tensor, paths: Paths, arm: str, reference: Tensor | None, cut: int | None
+) -> tuple[Tensor, Tensor]:
     """Expected gradient [N, S, A] of half the arm's loss at online = target network, and its targets y [N, W]."""
     learner = make_dqn(p, arm, paths.state.shape[1], None if reference is None else rows_of(reference, paths))
     leaf = q.clone().requires_grad_()
@@ -71,14 +73,18 @@ def a2c_gradient(p: Problem, q: Tensor, paths: Paths, value: Tensor, cut: int | 
     now, _, _ = parts(leaf, p.temperature, torch.full_like(p.log_reference, 1 / p.actions).log())
     first = Categorical(leaf[:, paths.state[:, 0]].flatten(0, 1).unsqueeze(1) / p.temperature)
     now = now[:, paths.state[:, 0]].reshape(-1, 1)
-    loss = p.temperature * learner.policy_loss(first, rollout.action[:, 0], target - now.detach()) + 0.5 * (now - target).square().mean(1)
+    loss = p.temperature * learner.policy_loss(first, rollout.action[:, 0], target - now.detach()) + 0.5 * (
+        now - target
+    ).square().mean(1)
     return gradient(paths.weight.detach() * loss.view(p.count, -1), leaf)
 
 
 def check(cases: int, seed: int) -> Errors:
     def one(p: Problem) -> Errors:
         tau, steps = p.temperature, int(torch.randint(1, MOST_STEPS + 1, (1,), generator=p.generator))
-        cut = 0 if steps > 1 and bool(torch.rand(1, generator=p.generator) < 0.5) else None  # a time limit after the first step
+        cut = (
+            0 if steps > 1 and bool(torch.rand(1, generator=p.generator) < 0.5) else None
+        )  # a time limit after the first step
         # Half of the tables are so flat that at low temperatures, too, every action has its probability.
         flat = (torch.arange(p.count) % 2 == 0).view(-1, 1, 1)
         q = torch.where(flat, p.q.mean(-1, keepdim=True) + tau * p.q, p.q)
@@ -150,7 +156,11 @@ STATEMENT = Statement(
             "the first KL is not cancelled",
             dqn.DQN,
             "target",
-            lambda right: lambda self, net, window: right(self, net, window) - self.penalty(self.q(net, window["observation"][:, :, 0])),
+            lambda right: (
+                lambda self, net, window: (
+                    right(self, net, window) - self.penalty(self.q(net, window["observation"][:, :, 0]))
+                )
+            ),
         ),
         Mutant(
             "no KL in the return that the value fits",
@@ -168,19 +178,27 @@ STATEMENT = Statement(
             "no γ in the target",
             dqn,
             "n_step_windows",
-            lambda right: lambda reward, penalty, after, ended, ends, discount: right(reward, penalty, after, ended, ends, 1.0),
+            lambda right: (
+                lambda reward, penalty, after, ended, ends, discount: right(reward, penalty, after, ended, ends, 1.0)
+            ),
         ),
         Mutant(
             "`done` on time limits",
             dqn,
             "n_step_windows",
-            lambda right: lambda reward, penalty, after, ended, ends, discount: right(reward, penalty, after, ends, ends, discount),
+            lambda right: (
+                lambda reward, penalty, after, ended, ends, discount: right(
+                    reward, penalty, after, ends, ends, discount
+                )
+            ),
         ),
         Mutant(
             "pgql: advantage stream not scaled by 1/τ",
             pgql,
             "loss",
-            lambda right: lambda ratio, value, backup, penalty, tau, c: tau * right(ratio, value, backup, penalty, tau, c / tau),
+            lambda right: (
+                lambda ratio, value, backup, penalty, tau, c: tau * right(ratio, value, backup, penalty, tau, c / tau)
+            ),
             "Schulman et al. 2017, section 6.3: advantage stream scaled by 1/ε (tried: ε = 1)",
             "scaled by 1/τ",
         ),

@@ -32,7 +32,11 @@ def q_hat(p: Problem, q: Tensor, log_policy: Tensor, steps: int) -> Tensor:
     learner = make_dqn(p, "soft-dqn-kl", steps, rows_of(p.log_reference, paths))
     target = learner.target(table_network("q", rows_of(q, paths)), dqn_windows(paths, p.states)).view(p.count, -1)
     pair = paths.state[:, 0] * p.actions + paths.action[:, 0]
-    return torch.zeros_like(q).flatten(1).index_add(1, pair, paths.weight * target).view_as(q) * p.states / log_policy.exp()
+    return (
+        torch.zeros_like(q).flatten(1).index_add(1, pair, paths.weight * target).view_as(q)
+        * p.states
+        / log_policy.exp()
+    )
 
 
 def check(cases: int, seed: int) -> Errors:
@@ -73,7 +77,9 @@ def check(cases: int, seed: int) -> Errors:
         features = p.normal(p.count, p.states, p.actions, p.states * (p.actions - 1) // 2)
         psi = features - (log_policy.exp().unsqueeze(-1) * features).sum(2, keepdim=True)
         root = pairs.sqrt().unsqueeze(-1)
-        regression = torch.linalg.pinv((root * tau * psi).flatten(1, 2)) @ (root * (damped - q).unsqueeze(-1)).flatten(1, 2)
+        regression = torch.linalg.pinv((root * tau * psi).flatten(1, 2)) @ (root * (damped - q).unsqueeze(-1)).flatten(
+            1, 2
+        )
         g_features = torch.einsum("nsa,nsak->nk", pairs * (delta - tau * (ratio - kl)), psi)
         natural_features = npg.natural_gradient(tabular.fisher(visits, log_policy, psi), g_features)
 
@@ -118,7 +124,12 @@ STATEMENT = Statement(
             "policy_loss",
             lambda right: lambda self, policy, action, advantage: -(policy.log_prob(action) * advantage).mean(1),
         ),
-        Mutant("plain gradient for the natural one", npg, "natural_gradient", lambda right: lambda fisher, gradient: gradient),
+        Mutant(
+            "plain gradient for the natural one",
+            npg,
+            "natural_gradient",
+            lambda right: lambda fisher, gradient: gradient,
+        ),
         Mutant(
             "the damping pulls the wrong way",
             npg,

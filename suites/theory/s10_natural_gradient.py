@@ -21,7 +21,11 @@ def regression(p: Problem, visits: Tensor, psi: Tensor, log_policy: Tensor, adva
 
 def check(cases: int, seed: int) -> Errors:
     def one(p: Problem) -> Errors:
-        identity = torch.eye(p.states * p.actions, dtype=torch.float64).view(1, p.states, p.actions, -1).expand(p.count, -1, -1, -1)
+        identity = (
+            torch.eye(p.states * p.actions, dtype=torch.float64)
+            .view(1, p.states, p.actions, -1)
+            .expand(p.count, -1, -1, -1)
+        )
         errors: Errors = {}
         for name, features in {"softmax": identity, "features": p.normal(p.count, p.states, p.actions, 3)}.items():
             leaf = (0.5 * p.normal(p.count, features.shape[-1])).requires_grad_()
@@ -29,7 +33,9 @@ def check(cases: int, seed: int) -> Errors:
             value = exact_value(p, log_policy, 0.0, 0.0)
             plain = gradient((p.mdp.start * value).sum(-1), leaf)
             log_policy, value = log_policy.detach(), value.detach()
-            advantage = p.mdp.reward + p.discount * torch.einsum("nsat,nt->nsa", p.mdp.transition, value) - value.unsqueeze(-1)
+            advantage = (
+                p.mdp.reward + p.discount * torch.einsum("nsat,nt->nsa", p.mdp.transition, value) - value.unsqueeze(-1)
+            )
             psi = features - (log_policy.exp().unsqueeze(-1) * features).sum(2, keepdim=True)
             visits = tabular.occupancy(p.mdp, log_policy)
             natural = npg.natural_gradient(tabular.fisher(visits, log_policy, psi), plain)
@@ -64,7 +70,12 @@ STATEMENT = Statement(
             "occupancy",
             lambda right: lambda mdp, policy: right(mdp, policy) / (1 - mdp.discount.unsqueeze(1)),
         ),
-        Mutant("plain gradient for the natural one", npg, "natural_gradient", lambda right: lambda fisher, gradient: gradient),
+        Mutant(
+            "plain gradient for the natural one",
+            npg,
+            "natural_gradient",
+            lambda right: lambda fisher, gradient: gradient,
+        ),
         Mutant(
             "Fisher matrix of uniform actions",
             tabular,

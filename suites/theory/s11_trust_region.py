@@ -65,7 +65,9 @@ def figure(seed: int) -> Plot:
             points[p.discount][1].extend((achieved - lower).tolist())
     series = [{"label": f"γ = {gamma:g}", "x": x, "y": y, "line": False} for gamma, (x, y) in points.items()]
     caption = "What the bound gives away: always more than 0, and mostly by far, for γ near 1."
-    return Plot("Slack of TRPO's lower bound", caption, "max KL(old || new)", "V − bound", series, log_x=True, log_y=True)
+    return Plot(
+        "Slack of TRPO's lower bound", caption, "max KL(old || new)", "V − bound", series, log_x=True, log_y=True
+    )
 
 
 STATEMENT = Statement(
@@ -81,10 +83,25 @@ STATEMENT = Statement(
     reason=SOLVED,
     check=check,
     mutants=(
-        Mutant("no penalty", trpo, "penalty_coefficient", lambda right: lambda discount, largest: 0 * right(discount, largest)),
-        Mutant("ratio the wrong way round", trpo, "surrogate", lambda right: lambda new, old, advantage: right(old, new, advantage)),
+        Mutant(
+            "no penalty",
+            trpo,
+            "penalty_coefficient",
+            lambda right: lambda discount, largest: 0 * right(discount, largest),
+        ),
+        Mutant(
+            "ratio the wrong way round",
+            trpo,
+            "surrogate",
+            lambda right: lambda new, old, advantage: right(old, new, advantage),
+        ),
         Mutant("KL with the wrong sign", maxent, "kl", lambda right: lambda log_policy, ref: -right(log_policy, ref)),
-        Mutant("visits not discounted: the first state alone", tabular, "occupancy", lambda right: lambda mdp, log_policy: mdp.start),
+        Mutant(
+            "visits not discounted: the first state alone",
+            tabular,
+            "occupancy",
+            lambda right: lambda mdp, log_policy: mdp.start,
+        ),
     ),
     figure=figure,
 )

@@ -35,7 +35,9 @@ def check(cases: int, seed: int) -> Errors:
 
         def clipped(advantage: Tensor) -> Tensor:
             """Liu et al. 2020, Eq. 38 without its entropy, with Eq. 39's g written as it stands there."""
-            return torch.minimum(ratio * advantage, torch.where(advantage > 0, (1 + clip) * advantage, (1 - clip) * advantage))
+            return torch.minimum(
+                ratio * advantage, torch.where(advantage > 0, (1 + clip) * advantage, (1 - clip) * advantage)
+            )
 
         found = objective("ppo")
         flat = torch.where(estimate > 0, ratio > 1 + clip, ratio < 1 - clip)
@@ -51,9 +53,13 @@ def check(cases: int, seed: int) -> Errors:
             "unclipped gradient elsewhere": distance(steep, gradient(ratio * estimate * ~flat, leaf)),
             "Eq. 38-39 without entropy": distance(found, clipped(estimate)),
             "Eq. 38, sppo-38": distance(objective("sppo-38"), clipped(estimate) + p.temperature * entropy),
-            "Eq. 38's bonus alone, ppo-bonus": distance(objective("ppo-bonus"), clipped(estimate) + p.temperature * entropy),
+            "Eq. 38's bonus alone, ppo-bonus": distance(
+                objective("ppo-bonus"), clipped(estimate) + p.temperature * entropy
+            ),
             "Eq. 40-41, sppo-40": distance(objective("sppo-40"), clipped(spread)),
-            "value loss: the larger of two": distance(error, 0.5 * torch.maximum((value - target) ** 2, (kept - target) ** 2).mean(1)),
+            "value loss: the larger of two": distance(
+                error, 0.5 * torch.maximum((value - target) ** 2, (kept - target) ** 2).mean(1)
+            ),
         }
 
     return over(draw(cases, seed, 12), one)
@@ -63,7 +69,9 @@ def with_torch_min(change: Any) -> Any:
     """PPO's policy loss with another function for the minimum."""
 
     def make(right: Any) -> Any:
-        def changed(self: ppo.PPO, policy: Categorical, action: Tensor, old: Tensor, advantage: Tensor) -> tuple[Tensor, Tensor]:
+        def changed(
+            self: ppo.PPO, policy: Categorical, action: Tensor, old: Tensor, advantage: Tensor
+        ) -> tuple[Tensor, Tensor]:
             ratio = (policy.log_prob(action) - old).exp()
             inner = change(ratio * advantage, ratio.clamp(1 - self.settings.clip, 1 + self.settings.clip) * advantage)
             return -(inner.mean(1) + self.bonus * self.settings.temperature * policy.entropy().mean(1)), ratio
@@ -96,7 +104,11 @@ STATEMENT = Statement(
             "policy_loss",
             lambda right: (
                 lambda self, policy, action, old, advantage: right(
-                    self, policy, action, old, advantage + 2 * self.log_policy_in_advantage * self.settings.temperature * old
+                    self,
+                    policy,
+                    action,
+                    old,
+                    advantage + 2 * self.log_policy_in_advantage * self.settings.temperature * old,
                 )
             ),
         ),

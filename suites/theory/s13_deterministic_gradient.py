@@ -42,8 +42,15 @@ STATEMENT = Statement(
     reason="float64 rounding (2e-16) in closed forms that divide by 1 − γ(a − bθ)² and 1 − γ, both at least 0.01",
     check=check,
     mutants=(
-        Mutant("ascent for descent", ddpg, "ddpg_policy_loss", lambda right: lambda action, critic: -right(action, critic)),
-        Mutant("slope at half the action", ddpg, "ddpg_policy_loss", lambda right: lambda action, critic: right(action / 2, critic)),
+        Mutant(
+            "ascent for descent", ddpg, "ddpg_policy_loss", lambda right: lambda action, critic: -right(action, critic)
+        ),
+        Mutant(
+            "slope at half the action",
+            ddpg,
+            "ddpg_policy_loss",
+            lambda right: lambda action, critic: right(action / 2, critic),
+        ),
         Mutant(
             "gradient through the action lost",
             ddpg,

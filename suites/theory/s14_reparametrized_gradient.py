@@ -27,7 +27,9 @@ def on_the_task(cases: int, seed: int, temperature: float) -> Errors:
     state, weight = quadrature(task.visited(log_std))
     members = 2 * NODES
     gain, spread = task.gain.clone().requires_grad_(), log_std.clone().requires_grad_()
-    at = state.repeat_interleave(NODES, 1).reshape(-1, 1)  # a member each state and draw [N 2 NODES, 1], so that they can be weighted
+    at = state.repeat_interleave(NODES, 1).reshape(
+        -1, 1
+    )  # a member each state and draw [N 2 NODES, 1], so that they can be weighted
     mean = -gain.repeat_interleave(members).view(-1, 1, 1) * at.unsqueeze(-1)
     policy = Gaussian(mean, spread.repeat_interleave(members).view(-1, 1, 1))
     draws = noise.repeat(2 * cases).view(-1, 1, 1)
@@ -120,13 +122,22 @@ STATEMENT = Statement(
     ),
     check=check,
     mutants=(
-        Mutant("entropy with the wrong sign", ddpg, "sac1_policy_loss", lambda right: lambda pi, eps, q, tau: right(pi, eps, q, -tau)),
-        Mutant("entropy left out", ddpg, "sddpg_policy_loss", lambda right: lambda pi, eps, q, tau: right(pi, eps, q, 0.0)),
+        Mutant(
+            "entropy with the wrong sign",
+            ddpg,
+            "sac1_policy_loss",
+            lambda right: lambda pi, eps, q, tau: right(pi, eps, q, -tau),
+        ),
+        Mutant(
+            "entropy left out", ddpg, "sddpg_policy_loss", lambda right: lambda pi, eps, q, tau: right(pi, eps, q, 0.0)
+        ),
         Mutant(
             "log π of a fixed action",
             ddpg,
             "sac1_policy_loss",
-            lambda right: lambda pi, eps, q, tau: -(q(pi.sample(eps)) - tau * pi.log_prob(pi.sample(eps).detach())).mean(1),
+            lambda right: (
+                lambda pi, eps, q, tau: -(q(pi.sample(eps)) - tau * pi.log_prob(pi.sample(eps).detach())).mean(1)
+            ),
         ),
         Mutant(
             "variance for deviation",

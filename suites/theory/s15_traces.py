@@ -25,7 +25,11 @@ def operators(p: Problem, q: Tensor, trace: float) -> tuple[Tensor, Tensor, Tens
     log_policy, value = maxent.log_boltzmann(q, tau, p.log_reference), maxent.soft_value(q, tau, p.log_reference)
     penalty = maxent.penalty(q, tau, p.log_reference)
     # T Q = b + M Q with M[(s, a), (s', a')] = gamma P(s'|s, a) pi(a'|s'), Eq. 33.
-    move = (p.discount * p.mdp.transition.unsqueeze(-1) * log_policy.exp().unsqueeze(1).unsqueeze(1)).flatten(3).flatten(1, 2)
+    move = (
+        (p.discount * p.mdp.transition.unsqueeze(-1) * log_policy.exp().unsqueeze(1).unsqueeze(1))
+        .flatten(3)
+        .flatten(1, 2)
+    )
     constant = tabular.fixed_backup(p.mdp, torch.zeros_like(q), log_policy, tau, p.log_reference).flatten(1)
     unit = torch.eye(pairs, dtype=q.dtype)
     once = constant + (move @ q.flatten(1).unsqueeze(-1)).squeeze(-1)
@@ -35,7 +39,12 @@ def operators(p: Problem, q: Tensor, trace: float) -> tuple[Tensor, Tensor, Tens
     for n in range(1, STEPS + 1):
         power = constant + (move @ power.unsqueeze(-1)).squeeze(-1)
         cut = cut + ((1 - trace) * trace ** (n - 1) if n < STEPS else trace ** (n - 1)) * power
-    delta = p.mdp.reward - penalty.unsqueeze(-1) + p.discount * torch.einsum("nsat,nt->nsa", p.mdp.transition, value) - value.unsqueeze(-1)
+    delta = (
+        p.mdp.reward
+        - penalty.unsqueeze(-1)
+        + p.discount * torch.einsum("nsat,nt->nsa", p.mdp.transition, value)
+        - value.unsqueeze(-1)
+    )
     correction = torch.linalg.solve(unit - trace * move, delta.flatten(1)).view_as(q)
     return total.view_as(q), identity(q, value, penalty, correction), cut.view_as(q)
 
@@ -48,9 +57,15 @@ def td_lambda_code(p: Problem, q: Tensor, trace: float) -> tuple[Tensor, Tensor]
     rollout = paths.rollout(p.states)
     now, after, penalty = (
         table[:, index].reshape(-1, STEPS, 1)
-        for table, index in ((value, paths.state), (value, paths.next_state), (maxent.penalty(q, tau, p.log_reference), paths.state))
+        for table, index in (
+            (value, paths.state),
+            (value, paths.next_state),
+            (maxent.penalty(q, tau, p.log_reference), paths.state),
+        )
     )
-    target = traces.td_lambda(rollout.reward, penalty, now, after, rollout.terminated, rollout.truncated, p.discount, trace)
+    target = traces.td_lambda(
+        rollout.reward, penalty, now, after, rollout.terminated, rollout.truncated, p.discount, trace
+    )
     pair = paths.state[:, 0] * p.actions + paths.action[:, 0]
     found = torch.zeros_like(q).flatten(1).index_add(1, pair, paths.weight * target[:, 0].view(p.count, -1))
     return found.view_as(q), log_policy.exp() / p.states
@@ -64,10 +79,14 @@ def off_policy(p: Problem) -> tuple[Tensor, Tensor]:
     now, after = (value[:, index].reshape(-1, STEPS, 1) for index in (paths.state, paths.next_state))
     ratio = (p.log_policy - behaviour)[:, paths.state, paths.action].reshape(-1, STEPS, 1)
     clips = (float("inf"), float("inf"))
-    target = traces.v_trace(rollout.reward, now, after, ratio, rollout.terminated, rollout.truncated, p.discount, *clips)
+    target = traces.v_trace(
+        rollout.reward, now, after, ratio, rollout.terminated, rollout.truncated, p.discount, *clips
+    )
     found = torch.zeros_like(value).index_add(1, paths.state[:, 0], paths.weight * target[:, 0].view(p.count, -1))
     for _ in range(STEPS):
-        value = (p.log_policy.exp() * (p.mdp.reward + p.discount * torch.einsum("nsat,nt->nsa", p.mdp.transition, value))).sum(-1)
+        value = (
+            p.log_policy.exp() * (p.mdp.reward + p.discount * torch.einsum("nsat,nt->nsa", p.mdp.transition, value))
+        ).sum(-1)
     return found * p.states, value
 
 
@@ -91,7 +110,9 @@ def check(cases: int, seed: int) -> Errors:
         ones = traces.td_lambda(reward, 0 * reward, value, after, *flags, 1.0)
         bellman = traces.td_lambda(reward, 0 * reward, value, after, *flags, 0.0)
         unbiased, expected = off_policy(p)
-        optimum = maxent.soft_value(tabular.policy_iteration(p.mdp, p.temperature, p.log_reference), p.temperature, p.log_reference)
+        optimum = maxent.soft_value(
+            tabular.policy_iteration(p.mdp, p.temperature, p.log_reference), p.temperature, p.log_reference
+        )
         best = maxent.log_boltzmann(tabular.look_ahead(p.mdp, optimum), p.temperature, p.log_reference)
         return {
             "Eq. 43, corrected": distance(right, total),
@@ -99,7 +120,9 @@ def check(cases: int, seed: int) -> Errors:
             "TD(1) = n-step": distance(ones, returns.n_step(reward, after, *flags)),
             "TD(0) = one step": distance(bellman, reward + p.discount * after * ~terminated),
             "V-trace, ratios 1 = n-step": distance(on_policy, returns.n_step(reward, after, *flags)),
-            "V-trace, clipped: by its sum": distance(clipped, v_trace_sum(reward, value, after, log_ratio, *flags, 0.8, 0.6)),
+            "V-trace, clipped: by its sum": distance(
+                clipped, v_trace_sum(reward, value, after, log_ratio, *flags, 0.8, 0.6)
+            ),
             "V-trace, no clips: unbiased off-policy": distance(unbiased, expected),
             "the optimum is a fixed point": distance(exact_value(p, best, p.temperature, p.log_reference), optimum),
         }
@@ -162,14 +185,20 @@ STATEMENT = Statement(
             traces,
             "gae",
             lambda right: (
-                lambda reward, v, after, ended, cut, discount, trace: right(reward, v, after, ended, cut, discount, trace / (discount or 1))
+                lambda reward, v, after, ended, cut, discount, trace: right(
+                    reward, v, after, ended, cut, discount, trace / (discount or 1)
+                )
             ),
         ),
         Mutant(
             "V-trace: the ratio multiplies the reward alone",
             traces,
             "v_trace",
-            lambda right: lambda reward, v, after, ratio, *rest, **clips: right(reward * ratio.exp(), v, after, 0 * ratio, *rest, **clips),
+            lambda right: (
+                lambda reward, v, after, ratio, *rest, **clips: right(
+                    reward * ratio.exp(), v, after, 0 * ratio, *rest, **clips
+                )
+            ),
         ),
         Mutant(
             "n-step: `done` on time limits",

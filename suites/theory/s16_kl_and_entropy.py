@@ -49,15 +49,21 @@ def check(cases: int, seed: int) -> Errors:
             errors[f"{form} form: fixed point of DQN's backup"] = residual
             policy[form] = maxent.log_boltzmann(q[form], tau)
         ending = bool(p.mdp.terminating.amax() > 0)
-        alive = exact_value(replace(p, mdp=replace(p.mdp, reward=torch.ones_like(p.mdp.reward))), policy["KL"], 0.0, 0.0)
+        alive = exact_value(
+            replace(p, mdp=replace(p.mdp, reward=torch.ones_like(p.mdp.reward))), policy["KL"], 0.0, 0.0
+        )
         counting = exact_value(p, policy["KL"], tau, 0.0)
         uniform = exact_value(p, policy["KL"], tau, torch.full_like(p.log_reference, 1 / p.actions).log())
-        errors["a policy's values differ by τ log|A| for each step alive"] = distance(counting - uniform, worth * alive, 1 + tau)
+        errors["a policy's values differ by τ log|A| for each step alive"] = distance(
+            counting - uniform, worth * alive, 1 + tau
+        )
         errors["KL value is that of its policy"] = distance(
             maxent.soft_value(q["KL"], tau, maxent.log_uniform(p.actions)), uniform, 1 + tau
         )
         if not ending:
-            difference = maxent.soft_value(q["entropy"], tau) - maxent.soft_value(q["KL"], tau, maxent.log_uniform(p.actions))
+            difference = maxent.soft_value(q["entropy"], tau) - maxent.soft_value(
+                q["KL"], tau, maxent.log_uniform(p.actions)
+            )
             constant = torch.full_like(difference, worth / (1 - p.discount))
             errors["no ends: V differs by τ log|A| / (1 − γ)"] = distance(difference, constant, 1 + tau)
             errors["no ends: same policy"] = distance(policy["entropy"].exp(), policy["KL"].exp(), 1 / tau)
@@ -77,7 +83,12 @@ def figure(seed: int) -> Plot:
     p = replace(p, mdp=replace(p.mdp, discount=torch.tensor([0.9], dtype=FLOAT)))
     costs = [0.05 * step for step in range(31)]
     series = [
-        {"label": f"{form} form", "x": costs, "y": [float(chance_to_stay(p, cost, form)[0]) for cost in costs], "line": True}
+        {
+            "label": f"{form} form",
+            "x": costs,
+            "y": [float(chance_to_stay(p, cost, form)[0]) for cost in costs],
+            "line": True,
+        }
         for form in FORMS
     ]
     caption = "One state, stay or end, γ = 0.9, τ = 1: where one line is above and the other below 1/2 the two forms choose differently."
@@ -101,7 +112,9 @@ STATEMENT = Statement(
             "soft value and log|A| without τ, KL form",
             dqn.DQN,
             "backup",
-            lambda right: lambda self, q: right(self, q) / (self.settings.temperature if self.backup_form == "kl" else 1),
+            lambda right: (
+                lambda self, q: right(self, q) / (self.settings.temperature if self.backup_form == "kl" else 1)
+            ),
             "Schulman et al. 2017, Eq. 82: y = r + γ log Σ exp(Q/τ) − log|A|",
             "y = r + γ τ (log Σ exp(Q/τ) − log|A|)",
         ),
@@ -109,7 +122,9 @@ STATEMENT = Statement(
             "soft value without τ, entropy form",
             dqn.DQN,
             "backup",
-            lambda right: lambda self, q: right(self, q) / (self.settings.temperature if self.backup_form == "entropy" else 1),
+            lambda right: (
+                lambda self, q: right(self, q) / (self.settings.temperature if self.backup_form == "entropy" else 1)
+            ),
             "Schulman et al. 2017, Eq. 83: y = r + γ log Σ exp(Q/τ)",
             "y = r + γ τ log Σ exp(Q/τ)",
         ),

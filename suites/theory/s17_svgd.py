@@ -121,7 +121,9 @@ STATEMENT = Statement(
     mutants=(
         Mutant("no repulsion", svgd, "direction", lambda right: lambda a, slope, tau: right(a, slope, 0.0)),
         Mutant("repulsion without α", svgd, "direction", lambda right: lambda a, slope, tau: right(a, slope, 1.0)),
-        Mutant("attraction for repulsion", svgd, "direction", lambda right: lambda a, slope, tau: right(a, slope, -tau)),
+        Mutant(
+            "attraction for repulsion", svgd, "direction", lambda right: lambda a, slope, tau: right(a, slope, -tau)
+        ),
         Mutant("particles descend Q", svgd, "direction", lambda right: lambda a, slope, tau: right(a, -slope, tau)),
     ),
     figure=figure,

@@ -23,7 +23,9 @@ LARGEST = 1e9
 # Why a tolerance is what it is, where several statements share the reason.
 SOLVED = "float64 rounding (2e-16), amplified by 1/(1 − γ) = 100 in a linear solve and again in Q* and its policy; two digits to spare"
 SUMMED = "float64 rounding (2e-16) of returns up to 100 rewards, summed over visits up to 1/(1 − γ) = 100 and solved for at that condition"
-EXPONENTIATED = "float64 rounding (2e-16) of q/τ up to 5000 at τ = 0.001, which exponentials turn into relative errors of 1e-12"
+EXPONENTIATED = (
+    "float64 rounding (2e-16) of q/τ up to 5000 at τ = 0.001, which exponentials turn into relative errors of 1e-12"
+)
 
 Errors = dict[str, Tensor]
 """Part of the statement -> [cases], scaled errors: 0 where it holds exactly, comparable with the statement's one tolerance."""
@@ -94,7 +96,9 @@ class Statement:
 
 def worst(errors: Errors) -> dict[str, float]:
     """Largest error of each part; to three digits, so that the last bit's noise does not change the file."""
-    values = {name: torch.nan_to_num(error.detach(), nan=LARGEST).max().clamp(max=LARGEST) for name, error in errors.items()}
+    values = {
+        name: torch.nan_to_num(error.detach(), nan=LARGEST).max().clamp(max=LARGEST) for name, error in errors.items()
+    }
     return {name: float(f"{float(value):.2e}") for name, value in values.items()}
 
 
@@ -139,5 +143,7 @@ def _judged(statement: Statement, cases: int, seed: int) -> dict[str, float]:
         return {f"stopped: {stopped}": LARGEST}
     for name, error in errors.items():
         if error.shape != (cases,):
-            raise ValueError(f"statement {statement.number}: {name!r} has {tuple(error.shape)} errors for {cases} cases")
+            raise ValueError(
+                f"statement {statement.number}: {name!r} has {tuple(error.shape)} errors for {cases} cases"
+            )
     return worst(errors)

@@ -43,7 +43,12 @@ def test_naive_returns_by_hand():
     no, last, first = [False, False], [False, True], [True, False]
     close(
         returns_of("a2c-naive", [LATE, LATE, LATE, LATE], [no, last, first, no], [no, no, no, first]),
-        [[2.75, 3.5], [2.0, 2.0], [1.0, 3.5], [4.5, 3.5]],  # cut; terminated at the end; terminated and truncated after the first step
+        [
+            [2.75, 3.5],
+            [2.0, 2.0],
+            [1.0, 3.5],
+            [4.5, 3.5],
+        ],  # cut; terminated at the end; terminated and truncated after the first step
     )
 
 
@@ -84,7 +89,9 @@ def rollout_and_state(made):
     observation, following = (torch.randn(*shape, 3, generator=generator, dtype=torch.float64) for _ in range(2))
     reward = torch.randn(shape, generator=generator, dtype=torch.float64)
     terminated, truncated = (torch.rand(shape, generator=generator) < 0.2 for _ in range(2))
-    return Rollout(observation, torch.randint(2, shape, generator=generator), reward, following, terminated, truncated), state
+    return Rollout(
+        observation, torch.randint(2, shape, generator=generator), reward, following, terminated, truncated
+    ), state
 
 
 @pytest.mark.parametrize("arm", list(a2c.A2C.arms))
@@ -101,7 +108,9 @@ def test_update_descends_the_loss_at_fixed_targets_and_advantages(arm, monkeypat
         return made.policy(tensors, observation), made.value(tensors, observation)
 
     policy, value = outputs(parameters)
-    following = made.value(made.layout.split(parameters), rollout.next_observation.flatten(1, 2)).view_as(rollout.reward)
+    following = made.value(made.layout.split(parameters), rollout.next_observation.flatten(1, 2)).view_as(
+        rollout.reward
+    )
     target = made.returns(rollout, policy, following).flatten(1)
     advantage = target - value
 
@@ -117,7 +126,9 @@ def test_update_descends_the_loss_at_fixed_targets_and_advantages(arm, monkeypat
     assert_gradient(loss, parameters, remembered.last)
     torch.testing.assert_close(metrics["gradient_norm"], remembered.last.norm(dim=1))
     clipped = remembered.last * (0.5 / remembered.last.norm(dim=1, keepdim=True)).clamp(max=1)
-    step = -made.settings.learning_rate * clipped / (0.1 * clipped.abs() + 1e-5)  # first RMSProp step: the mean square is 0.01 g^2
+    step = (
+        -made.settings.learning_rate * clipped / (0.1 * clipped.abs() + 1e-5)
+    )  # first RMSProp step: the mean square is 0.01 g^2
     torch.testing.assert_close(state["parameters"] - parameters, step, rtol=1e-4, atol=1e-9)
 
 

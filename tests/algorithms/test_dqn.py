@@ -20,7 +20,15 @@ VALUES = {"dqn": 0.5493061443340549, "soft-dqn-kl": 0.3465735902799727, "soft-dq
 
 def learner(arm, observed_q=False, **settings):
     """With `observed_q` the observations are the Q values themselves."""
-    defaults = {"horizon": 2, "replay_size": 40, "learning_starts": 10, "batch": 8, "temperature": 0.5, "discount": 0.5, "hidden": (4, 8)}
+    defaults = {
+        "horizon": 2,
+        "replay_size": 40,
+        "learning_starts": 10,
+        "batch": 8,
+        "temperature": 0.5,
+        "discount": 0.5,
+        "hidden": (4, 8),
+    }
     chosen = dqn.Settings(**{**defaults, **settings})
     made = dqn.DQN(chosen, Spaces(2, 2, False), 1000, **dqn.DQN.arms[arm].switches)
     if observed_q:
@@ -35,8 +43,17 @@ def close(actual, expected, tolerance=1e-9):
 def window(reward, inner, following, terminated, truncated):
     """One window of one member; `inner` are the observations (Q values), `following` the next ones, by step."""
     numbers = [torch.tensor(x, dtype=torch.float64)[None, None] for x in (inner, reward, following)]
-    flags = [torch.tensor([step in steps for step in range(len(reward))])[None, None] for steps in (terminated, terminated + truncated)]
-    return {"observation": numbers[0], "reward": numbers[1], "next_observation": numbers[2], "terminated": flags[0], "ends": flags[1]}
+    flags = [
+        torch.tensor([step in steps for step in range(len(reward))])[None, None]
+        for steps in (terminated, terminated + truncated)
+    ]
+    return {
+        "observation": numbers[0],
+        "reward": numbers[1],
+        "next_observation": numbers[2],
+        "terminated": flags[0],
+        "ends": flags[1],
+    }
 
 
 def one_step(arm, terminated=(), truncated=()):
@@ -104,13 +121,19 @@ def filled_state(made, seed=0):
     generator = torch.Generator().manual_seed(seed)
 
     def rollout(steps):
-        observation, following = (torch.randn(2, steps, 1, 2, generator=generator, dtype=torch.float64) for _ in range(2))
+        observation, following = (
+            torch.randn(2, steps, 1, 2, generator=generator, dtype=torch.float64) for _ in range(2)
+        )
         flags = [torch.rand(2, steps, 1, generator=generator) < 0.15 for _ in range(2)]
         action = torch.randint(2, (2, steps, 1), generator=generator)
-        return Rollout(observation, action, torch.randn(2, steps, 1, generator=generator, dtype=torch.float64), following, *flags)
+        return Rollout(
+            observation, action, torch.randn(2, steps, 1, generator=generator, dtype=torch.float64), following, *flags
+        )
 
     replay.append(state, rollout(20), 0)
-    state["target"] = state["target"] + 0.3 * torch.randn(state["target"].shape, generator=generator, dtype=torch.float64)
+    state["target"] = state["target"] + 0.3 * torch.randn(
+        state["target"].shape, generator=generator, dtype=torch.float64
+    )
     return state, rollout(2)
 
 

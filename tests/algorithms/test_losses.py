@@ -50,7 +50,10 @@ def test_svgd_kernel_and_direction_by_hand():
     kappa, slope = svgd.kernel(particles)
     close(kappa[0, 0], [1.0, 1 / 4, 4.0**-9])
     close(slope[0, 0, 1], [2 * math.log(4) / 4])  # d kappa(a, 1)/da at a = 0: upwards
-    close(svgd.direction(particles, torch.zeros_like(particles), 3.0)[0, 1], [3 * (2 * math.log(4) / 4 - 4 * math.log(4) * 4.0**-4) / 3])
+    close(
+        svgd.direction(particles, torch.zeros_like(particles), 3.0)[0, 1],
+        [3 * (2 * math.log(4) / 4 - 4 * math.log(4) * 4.0**-4) / 3],
+    )
     climb = svgd.direction(particles, torch.ones_like(particles), 0.0)
     close(climb[0, 0], [(1 + 1 / 4 + 4.0**-9) / 3])
 
@@ -61,7 +64,10 @@ def test_ddpg_losses_by_hand():
     policy = Gaussian(double([[1.0]]), torch.zeros(1, 1, dtype=torch.float64))
     entropy = 0.5 * math.log(2 * math.pi * math.e)
     noise = double([[2.0]])
-    close(ddpg.sac1_policy_loss(policy, noise, lambda a: 3 * a.squeeze(-1), 0.1), [-9 + 0.1 * (-2 - 0.5 * math.log(2 * math.pi))])
+    close(
+        ddpg.sac1_policy_loss(policy, noise, lambda a: 3 * a.squeeze(-1), 0.1),
+        [-9 + 0.1 * (-2 - 0.5 * math.log(2 * math.pi))],
+    )
     close(ddpg.sddpg_policy_loss(policy, noise, lambda a: 3 * a.squeeze(-1), 0.1), [-9 - 0.1 * entropy])
 
 

@@ -98,7 +98,9 @@ def test_no_other_policy_reaches_the_soft_value():
     q, tau, reference = random_q(20, 4), 0.7, torch.log_softmax(random_q(4, seed=1), -1)
     for seed in range(20):
         other = torch.log_softmax(random_q(20, 4, seed=seed + 2), -1)
-        assert ((other.exp() * q).sum(-1) - tau * maxent.kl(other, reference) < maxent.soft_value(q, tau, reference)).all()
+        assert (
+            (other.exp() * q).sum(-1) - tau * maxent.kl(other, reference) < maxent.soft_value(q, tau, reference)
+        ).all()
 
 
 def test_kl_form_and_entropy_form_differ_by_tau_log_actions():
@@ -115,7 +117,11 @@ def test_huge_values_do_not_overflow(sign):
     q = sign * torch.tensor([1e6, 1e6 - 1, 0.0], dtype=torch.float64)
     for reference in (0.0, maxent.log_uniform(3)):
         policy = maxent.log_boltzmann(q, 0.01, reference)
-        for number in (maxent.soft_value(q, 0.01, reference), maxent.entropy(policy), maxent.penalty(q, 0.01, reference)):
+        for number in (
+            maxent.soft_value(q, 0.01, reference),
+            maxent.entropy(policy),
+            maxent.penalty(q, 0.01, reference),
+        ):
             assert torch.isfinite(number).all()
         close(maxent.entropy(policy), 0.0)
 

@@ -33,7 +33,9 @@ def test_categorical_by_hand():
 @pytest.mark.parametrize("scheme", ["global", "local"])
 def test_gaussian_log_probability_and_entropy_are_torchs(scheme):
     policy, action = gaussian(scheme), randn(2, 5, 3, seed=2)
-    theirs = torch.distributions.Independent(torch.distributions.Normal(policy.mean, policy.log_std.exp().expand_as(policy.mean)), 1)
+    theirs = torch.distributions.Independent(
+        torch.distributions.Normal(policy.mean, policy.log_std.exp().expand_as(policy.mean)), 1
+    )
     torch.testing.assert_close(policy.log_prob(action), theirs.log_prob(action))
     torch.testing.assert_close(policy.entropy(), theirs.entropy())
     assert policy.entropy().shape == (2, 5)
@@ -42,7 +44,9 @@ def test_gaussian_log_probability_and_entropy_are_torchs(scheme):
 def test_gaussian_by_hand():
     policy = Gaussian(torch.zeros(1, 1, 2), torch.tensor([[[0.0, math.log(2)]]]))
     action = torch.tensor([[[1.0, 2.0]]])
-    assert policy.log_prob(action).item() == pytest.approx(-0.5 - 0.5 - 1.8378770664 - 0.6931471806, abs=1e-6)  # -ln 2 pi - ln 2
+    assert policy.log_prob(action).item() == pytest.approx(
+        -0.5 - 0.5 - 1.8378770664 - 0.6931471806, abs=1e-6
+    )  # -ln 2 pi - ln 2
     assert policy.entropy().item() == pytest.approx(2 * 1.4189385332 + 0.6931471806, abs=1e-6)
 
 
@@ -74,7 +78,11 @@ def test_gradients_are_those_of_finite_differences():
     logits, action = randn(2, 3, 4).requires_grad_(), torch.tensor([[0, 1, 2], [3, 0, 1]])
     assert torch.autograd.gradcheck(lambda x: Categorical(x).log_prob(action), (logits,))
     assert torch.autograd.gradcheck(lambda x: Categorical(x).entropy(), (logits,))
-    mean, log_std, sample = randn(2, 3, 2).requires_grad_(), randn(2, 1, 2, seed=1).requires_grad_(), randn(2, 3, 2, seed=2)
+    mean, log_std, sample = (
+        randn(2, 3, 2).requires_grad_(),
+        randn(2, 1, 2, seed=1).requires_grad_(),
+        randn(2, 3, 2, seed=2),
+    )
     assert torch.autograd.gradcheck(lambda m, s: Gaussian(m, s).log_prob(sample), (mean, log_std))
     assert torch.autograd.gradcheck(lambda m, s: Gaussian(m, s).entropy(), (mean, log_std))
     assert torch.autograd.gradcheck(lambda m, s: Gaussian(m, s).sample(sample), (mean, log_std))

@@ -138,7 +138,9 @@ def test_rmsprop_is_torch_rmsprop_for_each_member():
     for gradient in gradients:
         population.rmsprop_(state, "p", gradient, rate=1e-2, decay=0.9, epsilon=1e-3)
     for member in range(3):
-        alone = optimized_alone(lambda p: torch.optim.RMSprop(p, lr=1e-2, alpha=0.9, eps=1e-3), start[member], gradients[:, member])
+        alone = optimized_alone(
+            lambda p: torch.optim.RMSprop(p, lr=1e-2, alpha=0.9, eps=1e-3), start[member], gradients[:, member]
+        )
         torch.testing.assert_close(state["p"][member], alone, rtol=2e-6, atol=2e-6)
 
 
@@ -165,7 +167,10 @@ def test_clipping_by_hand():
 
 def test_gradients_are_those_of_each_members_own_loss():
     parameters = torch.tensor([[1.0, 2.0], [3.0, 4.0]], requires_grad=True)
-    assert population.gradient((parameters**2).sum(1) * torch.tensor([1.0, 10.0]), parameters).tolist() == [[2.0, 4.0], [60.0, 80.0]]
+    assert population.gradient((parameters**2).sum(1) * torch.tensor([1.0, 10.0]), parameters).tolist() == [
+        [2.0, 4.0],
+        [60.0, 80.0],
+    ]
 
 
 @pytest.mark.parametrize(("inputs", "outputs"), [(8, 8), (12, 5), (5, 12), (6, 1)])

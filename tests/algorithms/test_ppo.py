@@ -15,7 +15,15 @@ LN2, LN3 = 0.6931471805599453, 1.0986122886681098
 
 
 def learner(arm, continuous=False, **settings):
-    defaults = {"environments": 1, "horizon": 2, "minibatches": 1, "epochs": 1, "temperature": 0.5, "discount": 0.5, "gae_lambda": 0.5}
+    defaults = {
+        "environments": 1,
+        "horizon": 2,
+        "minibatches": 1,
+        "epochs": 1,
+        "temperature": 0.5,
+        "discount": 0.5,
+        "gae_lambda": 0.5,
+    }
     chosen = ppo.Settings(**{**defaults, "clip": 0.1, "hidden": 32, **settings})
     return ppo.PPO(chosen, Spaces(3, 2, continuous), 1000, **ppo.PPO.arms[arm].switches)
 
@@ -114,7 +122,9 @@ def test_clipped_objective_is_a_lower_bound_of_the_unclipped_one():
     assert (-loss <= (ratio * advantage).mean(1)).all()
     for index in range(20):  # and so is every sample's
         part = slice(index, index + 1)
-        single, _ = learner("ppo").policy_loss(Categorical(logits[:, part]), action[:, part], old[:, part], advantage[:, part])
+        single, _ = learner("ppo").policy_loss(
+            Categorical(logits[:, part]), action[:, part], old[:, part], advantage[:, part]
+        )
         assert (-single <= (ratio * advantage)[:, index] + 1e-12).all()
 
 
@@ -145,7 +155,9 @@ def test_both_soft_forms_have_the_same_expected_gradient():
     """Liu et al. 2020, Eq. 19 = Eq. 20: the bonus' gradient is that of -alpha log pi in the advantage, in expectation."""
     generator = torch.Generator().manual_seed(0)
     logits, advantages = (torch.randn(5, 4, generator=generator, dtype=torch.float64) for _ in range(2))
-    hard, bonus, eq38, eq40 = (expected_gradient(arm, logits, advantages) for arm in ("ppo", "ppo-bonus", "sppo-38", "sppo-40"))
+    hard, bonus, eq38, eq40 = (
+        expected_gradient(arm, logits, advantages) for arm in ("ppo", "ppo-bonus", "sppo-38", "sppo-40")
+    )
     torch.testing.assert_close(eq38, eq40, rtol=0, atol=1e-12)
     torch.testing.assert_close(bonus, eq38)
     assert (hard - eq38).abs().amax(1).min() > 1e-2
@@ -183,7 +195,9 @@ def test_gradient_of_a_step_is_that_of_finite_differences(arm, continuous, monke
     sample, state = sample_and_state(made)
 
     def loss(parameters):
-        metrics = made.step({name: x.clone() for name, x in state.items()} | {"parameters": parameters.clone()}, sample, 1, 0.1)
+        metrics = made.step(
+            {name: x.clone() for name, x in state.items()} | {"parameters": parameters.clone()}, sample, 1, 0.1
+        )
         return metrics["policy_loss"] + 0.5 * metrics["value_loss"]
 
     loss(state["parameters"])
@@ -199,7 +213,9 @@ def test_first_step_is_an_adam_step_with_clipped_gradient(monkeypatch):
     before = state["parameters"].clone()
     made.step(state, sample, 1, 0.1)
     clipped = remembered.last * (0.01 / remembered.last.norm(dim=1, keepdim=True)).clamp(max=1)
-    torch.testing.assert_close(state["parameters"] - before, -0.1 * clipped / (clipped.abs() + 1e-5), rtol=1e-3, atol=1e-6)
+    torch.testing.assert_close(
+        state["parameters"] - before, -0.1 * clipped / (clipped.abs() + 1e-5), rtol=1e-3, atol=1e-6
+    )
 
 
 def test_advantages_are_normalized_before_the_log_policy_is_taken_off(monkeypatch):
@@ -246,7 +262,12 @@ def test_learning_rate_falls_to_zero_over_the_budget():
     state = made.initial(streams)
     nothing, no = torch.zeros(1, 5, 2, 3), torch.zeros(1, 5, 2, dtype=torch.bool)
     for step in (0, 10, 990):
-        made.update(state, Rollout(nothing, torch.zeros(1, 5, 2, dtype=torch.int64), torch.zeros(1, 5, 2), nothing, no, no), streams, step)
+        made.update(
+            state,
+            Rollout(nothing, torch.zeros(1, 5, 2, dtype=torch.int64), torch.zeros(1, 5, 2), nothing, no, no),
+            streams,
+            step,
+        )
     assert [count for count, _ in rates] == [1, 2, 100]
     assert [rate for _, rate in rates] == pytest.approx([2.5e-4, 2.5e-4 * 0.99, 2.5e-4 * 0.01])
 
@@ -259,7 +280,9 @@ def test_every_sample_is_used_once_an_epoch():
     observation = torch.zeros(2, 5, 3, 3)
     observation[..., 0] = torch.arange(30.0).view(2, 5, 3)
     no, actions = torch.zeros(2, 5, 3, dtype=torch.bool), torch.zeros(2, 5, 3, dtype=torch.int64)
-    made.update(made.initial(streams), Rollout(observation, actions, torch.zeros(2, 5, 3), observation, no, no), streams, 0)
+    made.update(
+        made.initial(streams), Rollout(observation, actions, torch.zeros(2, 5, 3), observation, no, no), streams, 0
+    )
     assert len(seen) == 12
     orders = [torch.cat(seen[4 * epoch : 4 * epoch + 4], 1) for epoch in range(3)]
     for order in orders:

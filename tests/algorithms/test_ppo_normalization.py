@@ -11,7 +11,15 @@ from harness.streams import Streams
 
 
 def learner(**settings):
-    defaults = {"environments": 1, "horizon": 2, "minibatches": 1, "epochs": 1, "discount": 0.5, "hidden": 32, "normalize": True}
+    defaults = {
+        "environments": 1,
+        "horizon": 2,
+        "minibatches": 1,
+        "epochs": 1,
+        "discount": 0.5,
+        "hidden": 32,
+        "normalize": True,
+    }
     return ppo.PPO(ppo.Settings(**{**defaults, **settings}), Spaces(1, 2, False), 1000, **ppo.PPO.arms["ppo"].switches)
 
 
@@ -26,7 +34,10 @@ def rollout(rewards, terminated=(False, False), truncated=(False, False)):
 
 
 def scaled(experience):
-    state = {"return.mean": torch.zeros(1, 1, dtype=torch.float64), "return.variance": torch.ones(1, 1, dtype=torch.float64)}
+    state = {
+        "return.mean": torch.zeros(1, 1, dtype=torch.float64),
+        "return.variance": torch.ones(1, 1, dtype=torch.float64),
+    }
     return learner().scaled_reward(state, experience, 0).flatten()
 
 
@@ -66,7 +77,10 @@ def test_the_update_bootstraps_from_the_next_observation(normalize, monkeypatch)
         return torch.zeros_like(reward), torch.zeros_like(reward)
 
     monkeypatch.setattr(made, "returns", remember)
-    observation, following = torch.tensor([[0.5], [2.0]]).view(1, 2, 1, 1), torch.tensor([[-1.0], [3.0]]).view(1, 2, 1, 1)
+    observation, following = (
+        torch.tensor([[0.5], [2.0]]).view(1, 2, 1, 1),
+        torch.tensor([[-1.0], [3.0]]).view(1, 2, 1, 1),
+    )
     no = torch.zeros(1, 2, 1, dtype=torch.bool)
     parameters = {name: tensor.clone() for name, tensor in made.layout.split(state["parameters"]).items()}
     expected = {

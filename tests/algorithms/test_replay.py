@@ -39,7 +39,10 @@ def test_the_newest_entries_replace_the_oldest_in_ring_order(stored):
         assert state["replay.observation"][:, place, 1].tolist() == [-step, -1000 - step]
         assert state["replay.next_observation"][:, place, 0].tolist() == [step + 1, 1001 + step]
         assert state["replay.terminated"][:, place].tolist() == [step % 4 == 0] * 2
-        assert state["replay.ends"][:, place].tolist() == [step % 4 == 0 or step % 5 == 0, (step % 4 == 0) or step % 5 == 0]
+        assert state["replay.ends"][:, place].tolist() == [
+            step % 4 == 0 or step % 5 == 0,
+            (step % 4 == 0) or step % 5 == 0,
+        ]
 
 
 @pytest.mark.parametrize("length", [1, 3, 5])
@@ -69,7 +72,11 @@ def test_valid_starts_are_covered_uniformly(stored, length):
 def test_the_largest_uniform_number_stays_within_the_buffer():
     edge = torch.full((2, 1), 1 - 2**-53, dtype=torch.float64)
     assert replay.sample(filled(12), edge, 3, 12)["reward"][0, 0].tolist() == [9, 10, 11]
-    assert replay.sample(filled(12), torch.zeros(2, 1, dtype=torch.float64), 3, 12)["reward"][0, 0].tolist() == [5, 6, 7]
+    assert replay.sample(filled(12), torch.zeros(2, 1, dtype=torch.float64), 3, 12)["reward"][0, 0].tolist() == [
+        5,
+        6,
+        7,
+    ]
 
 
 def test_each_member_draws_from_its_own_row():

@@ -136,7 +136,11 @@ def test_windows_read_nothing_behind_their_first_end():
 
 
 def test_one_step_windows_are_one_step_targets():
-    reward, penalty, following = torch.tensor([[[3.0], [3.0], [3.0]]]), torch.full((1, 3, 1), 7.0), torch.tensor([[10.0, 10.0, 10.0]])
+    reward, penalty, following = (
+        torch.tensor([[[3.0], [3.0], [3.0]]]),
+        torch.full((1, 3, 1), 7.0),
+        torch.tensor([[10.0, 10.0, 10.0]]),
+    )
     ended, ends = torch.tensor([[[False], [True], [False]]]), torch.tensor([[[False], [True], [True]]])
     assert n_step_windows(reward, penalty, following, ended, ends, 0.5).tolist() == [[8.0, 3.0, 8.0]]
 

@@ -14,7 +14,12 @@ LN2 = 0.6931471805599453
 def one_state(rewards, stays, discount):
     """One state, one action a reward; `stays`: probability that the episode goes on."""
     transition = torch.tensor(stays, dtype=FLOAT).view(1, 1, -1, 1)
-    return MDP(transition, torch.tensor([[rewards]], dtype=FLOAT), torch.tensor([discount], dtype=FLOAT), torch.ones(1, 1, dtype=FLOAT))
+    return MDP(
+        transition,
+        torch.tensor([[rewards]], dtype=FLOAT),
+        torch.tensor([discount], dtype=FLOAT),
+        torch.ones(1, 1, dtype=FLOAT),
+    )
 
 
 def log(*probabilities):
@@ -102,7 +107,9 @@ def test_grid_leads_to_its_goal():
         assert bool(mdp.terminating.any()) == terminating
         greedy = tabular.policy_iteration(mdp)[0].argmax(-1)
         assert int(greedy[2]) == 1 and int(greedy[4]) == 3  # above the goal: down; left of it: right
-    torch.testing.assert_close(tabular.grid(generator, 2, 2, 3, 0.9, 0.4, False).transition.sum(-1), torch.ones(2, 6, 4, dtype=FLOAT))
+    torch.testing.assert_close(
+        tabular.grid(generator, 2, 2, 3, 0.9, 0.4, False).transition.sum(-1), torch.ones(2, 6, 4, dtype=FLOAT)
+    )
 
 
 def test_deterministic_processes_have_one_successor():
@@ -111,7 +118,9 @@ def test_deterministic_processes_have_one_successor():
 
 
 def test_temperature_zero_has_no_boltzmann_policy():
-    with pytest.raises(ValueError, match="temperature: must be above 0; the Boltzmann policy has no limit at 0 where actions tie"):
+    with pytest.raises(
+        ValueError, match="temperature: must be above 0; the Boltzmann policy has no limit at 0 where actions tie"
+    ):
         tabular.boltzmann(torch.zeros(1, 1, 2, dtype=FLOAT), 0.0)
 
 

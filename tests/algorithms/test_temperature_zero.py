@@ -34,7 +34,15 @@ def trained(pair, task, arm, temperature):
     """Everything that two segments leave behind, as bytes by name."""
     settings = importlib.import_module(f"algorithms.pairs.{pair}").Settings(**SMALL[pair], temperature=temperature)
     spec = Spec(
-        pair, arm, task, "batched", settings.model_dump(mode="json"), steps=STEPS[pair], segments=2, episodes=1, time_limit="bootstrap"
+        pair,
+        arm,
+        task,
+        "batched",
+        settings.model_dump(mode="json"),
+        steps=STEPS[pair],
+        segments=2,
+        episodes=1,
+        time_limit="bootstrap",
     )
     cohort = Cohort(spec, [0, 5])
     state, left = cohort.initial(), {}
@@ -60,4 +68,7 @@ def test_soft_arm_above_temperature_zero_is_not_its_hard_arm(pair, task, soft, h
 @pytest.mark.parametrize(("pair", "arm"), [("ppo", "ppo"), ("dqn", "dqn"), ("dqn", "dqn-5step")])
 def test_hard_arm_does_not_read_the_temperature(pair, arm):
     cold, warm = trained(pair, "CartPole-v1", arm, 0.0), trained(pair, "CartPole-v1", arm, 0.7)
-    assert {name for name in cold if cold[name] != warm[name]} <= {"record boltzmann_entropy 1", "record boltzmann_entropy 2"}
+    assert {name for name in cold if cold[name] != warm[name]} <= {
+        "record boltzmann_entropy 1",
+        "record boltzmann_entropy 2",
+    }

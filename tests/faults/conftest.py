@@ -12,7 +12,9 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent.parent
-os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))  # processes import this checkout
+os.environ["PYTHONPATH"] = os.pathsep.join(
+    filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])
+)  # processes import this checkout
 HEADER = "| class | what was tried | how often | what happened |\n|---|---|---|---|\n"
 
 
@@ -29,7 +31,9 @@ def fault(request):
 def pytest_terminal_summary(terminalreporter):
     counts: Counter[tuple[str, str, str]] = Counter()
     for report in terminalreporter.stats.get("passed", []):
-        for name, tried, outcome, times in (row for key, row in report.user_properties if key == "fault" and report.when == "call"):
+        for name, tried, outcome, times in (
+            row for key, row in report.user_properties if key == "fault" and report.when == "call"
+        ):
             counts[name, tried, outcome] += times
     for report in [*terminalreporter.stats.get("failed", []), *terminalreporter.stats.get("error", [])]:
         if "tests/faults/" in report.nodeid:

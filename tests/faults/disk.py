@@ -190,9 +190,15 @@ def make_row(number):
     ring[0, : PER_SEGMENT * number] = torch.randn(PER_SEGMENT * SEGMENTS, generator=torch.Generator().manual_seed(0))[
         : PER_SEGMENT * number
     ]
-    state = {"parameters": torch.randn(1, 40, generator=generator), "diverged_at": torch.tensor([-1]), "replay.reward": ring}
+    state = {
+        "parameters": torch.randn(1, 40, generator=generator),
+        "diverged_at": torch.tensor([-1]),
+        "replay.reward": ring,
+    }
     state["replay.action"] = (ring * 1000).long()
-    return next(rows(state, {"segment": torch.tensor([number]).numpy(), "step": torch.tensor([PER_SEGMENT * number]).numpy()}))
+    return next(
+        rows(state, {"segment": torch.tensor([number]).numpy(), "step": torch.tensor([PER_SEGMENT * number]).numpy()})
+    )
 
 
 ROWS = {number: make_row(number) for number in range(1, SEGMENTS + 1)}

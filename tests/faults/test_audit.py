@@ -62,7 +62,9 @@ def test_members_trained_again_alone_are_equal(run, fault):
     assert len(made["recomputed"]) == 3 and made["steps"] == 3 * 320 and made["differences"] == made["problems"] == []
     assert all(found["differs_at"] is found["differs_in"] is found["reason"] is None for found in made["recomputed"])
     assert any("equal, bit for bit" in line for line in audit.lines(made))
-    assert made["machine"]["cpu"] == provenance.capability() and made["machine"]["versions"] == provenance.versions("batched")
+    assert made["machine"]["cpu"] == provenance.capability() and made["machine"]["versions"] == provenance.versions(
+        "batched"
+    )
     fault("audit", "drawn members of a sound run", "equal, bit for bit, exit code 0", 3)
 
 
@@ -78,7 +80,12 @@ def test_segments_are_executed_again_from_kept_checkpoints(run, fault):
     assert verdict == audit.EQUAL
     assert {(found["first"], found["last"]) for found in made["recomputed"]} == {(1, 1), (4, 4)}
     assert made["steps"] == 8 * 80
-    fault("audit", "first segments, and those after a kept checkpoint, of a sound run", "equal, bit for bit, exit code 0", 8)
+    fault(
+        "audit",
+        "first segments, and those after a kept checkpoint, of a sound run",
+        "equal, bit for bit, exit code 0",
+        8,
+    )
 
 
 def test_without_checkpoints_first_segments_remain(run):
@@ -117,15 +124,22 @@ def forge_curves(run, row, column, value):
 
 
 @pytest.mark.parametrize(
-    ("column", "value"), [("return_sampled", 499.5), ("entropy", float("nan")), ("diverged", True), ("train_episodes", 99)]
+    ("column", "value"),
+    [("return_sampled", 499.5), ("entropy", float("nan")), ("diverged", True), ("train_episodes", 99)],
 )
 def test_one_altered_number_under_forged_hashes_is_found_by_training(run, column, value, fault):
     member = forge_curves(run, 5, column, value)
     verdict, made = audited(run, members=4)
     assert verdict == audit.DIFFERENT and made["problems"] == []
-    assert [(found["arm"], found["seed"], found["differs_at"]) for found in made["recomputed"] if found["differs_at"]] == [member]
+    assert [
+        (found["arm"], found["seed"], found["differs_at"]) for found in made["recomputed"] if found["differs_at"]
+    ] == [member]
     assert any(f"differs from segment {member[2]} on: {column}" in line for line in audit.lines(made))
-    fault("audit", "one altered number in curves.parquet under forged hashes", "found by training the member again, exit code 3")
+    fault(
+        "audit",
+        "one altered number in curves.parquet under forged hashes",
+        "found by training the member again, exit code 3",
+    )
 
 
 def test_a_row_that_was_removed_under_forged_hashes_is_found_by_training(run, fault):
@@ -137,14 +151,20 @@ def test_a_row_that_was_removed_under_forged_hashes_is_found_by_training(run, fa
     assert verdict == audit.DIFFERENT and damages(read_cell(run)) == []
     (found,) = [found for found in made["recomputed"] if found["differs_at"]]
     assert (found["seed"], found["differs_at"], found["differs_in"]) == (1, 3, "0 rows in curves.parquet")
-    fault("audit", "one row removed from curves.parquet under forged hashes", "found by training the member again, exit code 3")
+    fault(
+        "audit",
+        "one row removed from curves.parquet under forged hashes",
+        "found by training the member again, exit code 3",
+    )
 
 
 def test_a_divergence_that_never_was_is_found_by_training(run, fault):
     forge(run, lambda manifest: manifest["members"]["a2c-naive"]["1"].__setitem__("diverged_at", 40))
     verdict, made = audited(run, members=4)
     assert verdict == audit.DIFFERENT
-    assert [found["differs_in"] for found in made["recomputed"]].count("diverged_at 40 published, -1 here (-1: never)") == 1
+    assert [found["differs_in"] for found in made["recomputed"]].count(
+        "diverged_at 40 published, -1 here (-1: never)"
+    ) == 1
     fault("audit", "a false step of divergence under a forged seal", "found by training the member again, exit code 3")
 
 
@@ -177,13 +197,22 @@ def test_one_altered_hash_under_a_forged_seal_is_found_by_training(run, fault):
     forge(run, lambda manifest: manifest["members"]["a2c-naive"]["1"]["chain"].__setitem__(2, "0" * 64))
     verdict, made = audited(run, members=4)
     assert verdict == audit.DIFFERENT and made["problems"] == []
-    assert [found["differs_at"] for found in made["recomputed"] if (found["arm"], found["seed"]) == ("a2c-naive", 1)] == [3]
+    assert [
+        found["differs_at"] for found in made["recomputed"] if (found["arm"], found["seed"]) == ("a2c-naive", 1)
+    ] == [3]
     assert sum(found["differs_at"] is not None for found in made["recomputed"]) == 1
-    fault("audit", "one altered hash of the chain under a forged seal", "found by training the member again, segment named, exit code 3")
+    fault(
+        "audit",
+        "one altered hash of the chain under a forged seal",
+        "found by training the member again, segment named, exit code 3",
+    )
 
 
 def test_a_run_made_with_another_setting_than_it_says_is_found(run, fault):
-    forge(run, lambda manifest: [arm["settings"].__setitem__("learning_rate", 0.0015) for arm in manifest["arms"].values()])
+    forge(
+        run,
+        lambda manifest: [arm["settings"].__setitem__("learning_rate", 0.0015) for arm in manifest["arms"].values()],
+    )
     verdict, made = audited(run, members=1)
     assert verdict == audit.DIFFERENT
     assert made["recomputed"][0]["differs_at"] == 1
@@ -260,7 +289,11 @@ def test_what_cannot_be_audited_is_said_in_a_line(run, change, message, fault):
     forge(run, change)
     with pytest.raises(InputError, match=message):
         audited(run, members=1)
-    fault("malicious", "manifest.json under a forged seal, for the audit: fields missing or of another type", "refused, the field is said")
+    fault(
+        "malicious",
+        "manifest.json under a forged seal, for the audit: fields missing or of another type",
+        "refused, the field is said",
+    )
 
 
 def test_no_run_is_said(tmp_path):

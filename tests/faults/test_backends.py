@@ -11,7 +11,9 @@ from test_company import differences, left_behind, make_spec
 
 from harness import environments
 
-envpool = pytest.mark.skipif(importlib.util.find_spec("envpool") is None, reason="envpool is an optional extra and not installed")
+envpool = pytest.mark.skipif(
+    importlib.util.find_spec("envpool") is None, reason="envpool is an optional extra and not installed"
+)
 PAIRS = {"ppo": "sppo-38", "a2c": "a2c-proper", "dqn": "soft-dqn-kl-5step"}
 TASKS = [
     *(pytest.param(pair, "gymnasium", "CartPole-v1", {}) for pair in PAIRS),
@@ -20,17 +22,32 @@ TASKS = [
     pytest.param("ppo", "envpool", "HalfCheetah-v5", {"horizon": 64}, marks=[envpool, pytest.mark.slow]),
     pytest.param("ppo", "atari", "ALE/Pong-v5", {"horizon": 16, "hidden": 32}, marks=pytest.mark.slow),
     pytest.param("a2c", "atari", "ALE/Pong-v5", {"environments": 2, "hidden": 32}, marks=pytest.mark.slow),
-    pytest.param("dqn", "atari", "ALE/Pong-v5", {"hidden": (32, 32), "learning_starts": 20, "replay_size": 60, "batch": 16}),
+    pytest.param(
+        "dqn", "atari", "ALE/Pong-v5", {"hidden": (32, 32), "learning_starts": 20, "replay_size": 60, "batch": 16}
+    ),
 ]
 STEPS = {"ALE/Pong-v5": 64, "HalfCheetah-v5": 512}
 
 
 @pytest.mark.parametrize(("pair", "backend", "task", "settings"), TASKS)
 def test_a_member_leaves_the_same_bytes_on_every_backend(pair, backend, task, settings, fault):
-    spec = make_spec(pair, task, PAIRS[pair], backend=backend, steps=STEPS.get(task), segments=1 if backend == "atari" else 2, **settings)
+    spec = make_spec(
+        pair,
+        task,
+        PAIRS[pair],
+        backend=backend,
+        steps=STEPS.get(task),
+        segments=1 if backend == "atari" else 2,
+        **settings,
+    )
     companies = [[4, 2, 9], [2]] if backend == "atari" else [[4, 2, 9, 1, 0], [2], [0, 1, 9, 2, 4]]
     assert differences(spec, *companies) == []
-    fault("company", f"{pair} on {task} ({backend}): alone, among {len(companies[0])}, in another order", "equal bytes", len(companies))
+    fault(
+        "company",
+        f"{pair} on {task} ({backend}): alone, among {len(companies[0])}, in another order",
+        "equal bytes",
+        len(companies),
+    )
 
 
 def test_members_on_a_backend_differ():
@@ -50,7 +67,11 @@ def test_how_a_member_is_evaluated_does_not_change_what_it_learns(pair, fault):
     fault("company", f"{pair}: 1 and 5 evaluation episodes a segment", "equal states and training records", 2)
 
 
-SEEDED = [("gymnasium", "Acrobot-v1"), ("atari", "ALE/Breakout-v5"), pytest.param("envpool", "Acrobot-v1", marks=envpool)]
+SEEDED = [
+    ("gymnasium", "Acrobot-v1"),
+    ("atari", "ALE/Breakout-v5"),
+    pytest.param("envpool", "Acrobot-v1", marks=envpool),
+]
 
 
 @pytest.mark.parametrize(("backend", "task"), SEEDED)
@@ -71,4 +92,9 @@ def test_an_environment_does_not_feel_the_others(backend, task, fault):
         for ours, theirs in zip(played(places), together, strict=True):
             np.testing.assert_array_equal(ours, theirs[places])
     assert not np.array_equal(together[0][0], together[0][1]) or any(not np.array_equal(x[0], x[1]) for x in together)
-    fault("company", f"environments of {task} ({backend}) alone, in pairs and together, {steps} steps", "equal observations", 3)
+    fault(
+        "company",
+        f"environments of {task} ({backend}) alone, in pairs and together, {steps} steps",
+        "equal observations",
+        3,
+    )

@@ -52,7 +52,11 @@ def try_all(whole, tmp_path, capfd, kind, every):
         path.write_bytes(damaged)
         capfd.readouterr()
         assert check(Member(copy, 0)) == SEGMENTS - 1, what
-        assert "segment 4 is damaged" in (told := capfd.readouterr().err) and "using the one before" in told and told.count("\n") == 1
+        assert (
+            "segment 4 is damaged" in (told := capfd.readouterr().err)
+            and "using the one before" in told
+            and told.count("\n") == 1
+        )
         if kind.endswith("json"):
             assert len(Member(copy, 0).load(with_state=False)[1].chain) == SEGMENTS - 1
         count += 1
@@ -64,14 +68,24 @@ def try_all(whole, tmp_path, capfd, kind, every):
 @pytest.mark.parametrize("kind", KINDS)
 def test_damage_is_found_and_the_generation_before_is_used(whole, tmp_path, capfd, fault, kind):
     count = try_all(whole, tmp_path, capfd, kind, every=False)
-    fault("damage", f"flips, cuts and more in {kind.replace('00004', 'N')}", "found, said, generation before used, same hash", count)
+    fault(
+        "damage",
+        f"flips, cuts and more in {kind.replace('00004', 'N')}",
+        "found, said, generation before used, same hash",
+        count,
+    )
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_damage_at_any_byte_is_found(whole, tmp_path, capfd, fault, kind):
     count = try_all(whole, tmp_path, capfd, kind, every=True)
-    fault("damage", f"flips at up to 4,000 places of {kind.replace('00004', 'N')}", "found, said, generation before used, same hash", count)
+    fault(
+        "damage",
+        f"flips at up to 4,000 places of {kind.replace('00004', 'N')}",
+        "found, said, generation before used, same hash",
+        count,
+    )
 
 
 def test_both_generations_damaged_is_an_error(whole, tmp_path, fault):
@@ -104,8 +118,13 @@ def test_replay_files_are_kept_as_long_as_a_generation_needs_them(whole):
     shutil.copytree(whole, copy.folder.parent)
     row, record = make_row(SEGMENTS)
     progress = copy.load()[1]
-    copy.save(row, Progress([*progress.records, record], [*progress.chain, fingerprint(progress.chain[-1], row, record)]))
-    assert not (copy.folder / "replay-00001.safetensors").exists() and not (copy.folder / "replay-00005.safetensors").exists()
+    copy.save(
+        row, Progress([*progress.records, record], [*progress.chain, fingerprint(progress.chain[-1], row, record)])
+    )
+    assert (
+        not (copy.folder / "replay-00001.safetensors").exists()
+        and not (copy.folder / "replay-00005.safetensors").exists()
+    )
     assert len(copy.load()[1].chain) == SEGMENTS + 1
 
 
@@ -142,7 +161,9 @@ def test_files_that_were_removed_or_exchanged_are_found(whole, tmp_path, capfd, 
         path.unlink()
     with pytest.raises(OSError, match="no checkpoint is whole"):
         Member(copy, 0).load()
-    fault("damage", "files removed or exchanged", "found, generation before used; an error where none is left", count + 1)
+    fault(
+        "damage", "files removed or exchanged", "found, generation before used; an error where none is left", count + 1
+    )
 
 
 def test_a_run_with_a_damaged_checkpoint_says_so_and_ends_with_the_same_bytes(tmp_path, monkeypatch, capsys, fault):
@@ -156,7 +177,9 @@ def test_a_run_with_a_damaged_checkpoint_says_so_and_ends_with_the_same_bytes(tm
             path.write_bytes(path.read_bytes()[:-1] + b"\xff")
         assert softbench(out) == 0
         said = capsys.readouterr().err.count("segment 3 is damaged")
-        assert said >= 2 if name.endswith("json") else said == 0  # records and chain are in the JSON file; a finished member needs no state
+        assert (
+            said >= 2 if name.endswith("json") else said == 0
+        )  # records and chain are in the JSON file; a finished member needs no state
         assert stable_files(out, CELL) == stable_files(Path("whole"), CELL)
         no_row_twice_or_missing(out)
     out = Path(shutil.copytree("whole", "both"))
@@ -166,4 +189,9 @@ def test_a_run_with_a_damaged_checkpoint_says_so_and_ends_with_the_same_bytes(tm
     assert softbench(out) == 1
     told = capsys.readouterr()
     assert "no checkpoint is whole; remove the folder" in told.out + told.err
-    fault("damage", "a run whose last, or every, checkpoint is damaged", "goes on with the same bytes; exit code 1 where none is whole", 3)
+    fault(
+        "damage",
+        "a run whose last, or every, checkpoint is damaged",
+        "goes on with the same bytes; exit code 1 where none is whole",
+        3,
+    )

@@ -34,7 +34,11 @@ def trained(spec, seeds, harm=None):
 
 def bytes_of(state, records, place):
     found = {name: tensor[place].numpy().tobytes() for name, tensor in state.items()}
-    return found | {(name, k): np.asarray(column[place]).tobytes() for k, record in enumerate(records) for name, column in record.items()}
+    return found | {
+        (name, k): np.asarray(column[place]).tobytes()
+        for k, record in enumerate(records)
+        for name, column in record.items()
+    }
 
 
 def parameter(cohort, state, iteration):
@@ -78,7 +82,9 @@ def test_a_member_that_breaks_is_marked_and_changes_no_other(pair, arm, task, ha
     without = trained(spec, [SEEDS[0], SEEDS[2]])
     quantum = Cohort(spec, SEEDS).quantum
     at = int(broken[0]["diverged_at"][BROKEN])
-    assert at == 2 * quantum or (pair == "dqn" and harm in (reward, observation, huge_parameter) and at <= spec.steps // 2)
+    assert at == 2 * quantum or (
+        pair == "dqn" and harm in (reward, observation, huge_parameter) and at <= spec.steps // 2
+    )
     assert [record["diverged"].tolist() for record in broken[1]] == [[False, True, False]] * 2
     for place, other in ((0, 0), (2, 1)):
         assert bytes_of(*broken, place) == bytes_of(*clean, place) == bytes_of(*without, other)
@@ -86,7 +92,9 @@ def test_a_member_that_breaks_is_marked_and_changes_no_other(pair, arm, task, ha
         assert all(np.isnan(column[BROKEN]) for column in record.values() if column.dtype.kind == "f")
     assert all(torch.isfinite(value).all() for value in broken[0].values())
     fault(
-        "divergence", f"{harm.__name__.replace('_', ' ')} not finite, {pair}", "marked at that step; the others bit for bit as without it"
+        "divergence",
+        f"{harm.__name__.replace('_', ' ')} not finite, {pair}",
+        "marked at that step; the others bit for bit as without it",
     )
 
 
@@ -114,4 +122,8 @@ def test_mujocos_silent_reset_is_divergence(what, fault):
     clean, broken = trained(spec, SEEDS), trained(spec, SEEDS, bad_state)
     assert broken[0]["diverged_at"].tolist() == [-1, 256, -1]
     assert all(bytes_of(*broken, place) == bytes_of(*clean, place) for place in (0, 2))
-    fault("divergence", f"MuJoCo resets a huge {what} by itself", "marked at that step; the others bit for bit as without it")
+    fault(
+        "divergence",
+        f"MuJoCo resets a huge {what} by itself",
+        "marked at that step; the others bit for bit as without it",
+    )

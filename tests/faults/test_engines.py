@@ -32,7 +32,9 @@ WAYS = {  # number of workers, seeds, variables
     "two": (2, "3,1,0,2", {"OMP_NUM_THREADS": "4", "PYTHONHASHSEED": "1"}),
     "four": (4, "2,3,0,1", {"MKL_NUM_THREADS": "2", "MKL_CBWR": "COMPATIBLE", "PYTHONHASHSEED": "random"}),
 }
-TRAINED_ON = {(pair, backend) for pair in TINY for backend in ("gymnasium", "envpool")} | {("a2c", "atari")}  # a game of Pong is long
+TRAINED_ON = {(pair, backend) for pair in TINY for backend in ("gymnasium", "envpool")} | {
+    ("a2c", "atari")
+}  # a game of Pong is long
 needs_ray = pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="the extra `ray` is not installed")
 
 
@@ -43,12 +45,27 @@ def _own_folder(tmp_path, monkeypatch):
 
 def softbench(*words, **variables):
     kept = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
-    return subprocess.run(command(*words), env=kept | {"COLUMNS": "200"} | variables, capture_output=True, text=True, timeout=500)
+    return subprocess.run(
+        command(*words), env=kept | {"COLUMNS": "200"} | variables, capture_output=True, text=True, timeout=500
+    )
 
 
 def train_all_ways(suite, ways, *options):
     for name, (workers, seeds, variables) in ways.items():
-        ran = softbench("train", suite, "--out", name, "--workers", workers, "--seeds", seeds, "--device", "cpu", *options, **variables)
+        ran = softbench(
+            "train",
+            suite,
+            "--out",
+            name,
+            "--workers",
+            workers,
+            "--seeds",
+            seeds,
+            "--device",
+            "cpu",
+            *options,
+            **variables,
+        )
         assert ran.returncode == 0, ran.stderr
 
 
@@ -57,7 +74,12 @@ def test_workers_threads_hash_seed_and_order_leave_the_same_bytes(fault):
     train_all_ways("small", WAYS)
     first, *others = (stable_files(Path(name)) for name in WAYS)
     assert all(other == first for other in others)
-    fault("engines", "1, 2, 4 workers, other OMP/MKL variables, PYTHONHASHSEED and order of seeds; a2c", "same bytes", len(WAYS))
+    fault(
+        "engines",
+        "1, 2, 4 workers, other OMP/MKL variables, PYTHONHASHSEED and order of seeds; a2c",
+        "same bytes",
+        len(WAYS),
+    )
 
 
 @pytest.mark.slow
@@ -68,7 +90,12 @@ def test_every_arm_of_every_pair_is_the_same_on_any_number_of_workers(fault):
         for name in STABLE:
             contents = {(Path(way) / "all" / pair / "CartPole-v1" / name).read_bytes() for way in WAYS}
             assert len(contents) == 1, f"{pair}: {name}"
-        fault("engines", f"1, 2, 4 workers, other variables, hash seed and order; all arms of {pair}", "same bytes", len(WAYS))
+        fault(
+            "engines",
+            f"1, 2, 4 workers, other variables, hash seed and order; all arms of {pair}",
+            "same bytes",
+            len(WAYS),
+        )
 
 
 def write_all_pairs(**changes):
@@ -88,7 +115,9 @@ def test_a_terminal_or_none_leaves_the_same_bytes(fault):
     train_all_ways("small", {"plain": WAYS["plain"]})
     screen, terminal = os.openpty()
     words = command("train", "small", "--out", "terminal", "--workers", 1, "--seeds", "0-3", "--device", "cpu")
-    process = subprocess.Popen(words, stdin=terminal, stdout=terminal, stderr=terminal, env=os.environ | {"TERM": "xterm"})
+    process = subprocess.Popen(
+        words, stdin=terminal, stdout=terminal, stderr=terminal, env=os.environ | {"TERM": "xterm"}
+    )
     os.close(terminal)
     shown = b""
     with contextlib.suppress(OSError):  # the end of the terminal
@@ -108,7 +137,10 @@ def test_every_backend_is_the_same_on_more_workers_and_resumed(fault):
     if importlib.util.find_spec("envpool"):
         backends["envpool"] = "Acrobot-v1"
     settings = TINY | {"dqn": TINY["dqn"] | {"learning_starts": 20, "replay_size": 60}}
-    cells = {pair: {task: dict(settings[pair]) for backend, task in backends.items() if (pair, backend) in TRAINED_ON} for pair in TINY}
+    cells = {
+        pair: {task: dict(settings[pair]) for backend, task in backends.items() if (pair, backend) in TRAINED_ON}
+        for pair in TINY
+    }
     write_all_pairs(
         segments=2,
         tasks={task: {"backend": backend, "steps": 128} for backend, task in backends.items()},
@@ -132,7 +164,12 @@ def test_every_backend_is_the_same_on_more_workers_and_resumed(fault):
             cell = Path("all", pair, folder_name(task))
             first, *others = (stable_files(Path(out), cell) for out in ("one", "two", "resumed"))
             assert all(other == first for other in others), cell
-            fault("engines", f"{pair} on {task}, another backend: 1 and 2 workers, and resumed after a segment", "same bytes", 3)
+            fault(
+                "engines",
+                f"{pair} on {task}, another backend: 1 and 2 workers, and resumed after a segment",
+                "same bytes",
+                3,
+            )
 
 
 def test_a_worker_gets_one_thread_and_nothing_of_the_callers_arithmetic(monkeypatch):
@@ -150,7 +187,10 @@ def test_ray_that_is_not_installed_is_told_with_its_extra(fault):
     Path("without/ray/__init__.py").write_text("raise ImportError('no ray')")
     path = os.pathsep.join(filter(None, [str(Path("without").resolve()), os.environ.get("PYTHONPATH")]))
     ran = softbench("train", "small", "--ray", PYTHONPATH=path)
-    assert (ran.returncode, ran.stderr) == (2, "softbench: --ray: the package 'ray' is not installed; pip install 'softbench[ray]'\n")
+    assert (ran.returncode, ran.stderr) == (
+        2,
+        "softbench: --ray: the package 'ray' is not installed; pip install 'softbench[ray]'\n",
+    )
     fault("Ray", "not installed", "one line that names the extra, exit code 2")
 
 
@@ -159,7 +199,9 @@ def test_ray_that_is_not_installed_is_told_with_its_extra(fault):
 def test_a_wrong_address_of_ray_is_told_in_one_line(address, fault):
     write_suite(Path.cwd())
     ran = softbench("train", "small", "--ray", address)
-    assert ran.returncode == 2 and len(ran.stderr.splitlines()) == 1 and "--ray: " in ran.stderr and address in ran.stderr
+    assert (
+        ran.returncode == 2 and len(ran.stderr.splitlines()) == 1 and "--ray: " in ran.stderr and address in ran.stderr
+    )
     fault("Ray", "wrong address", "one line, exit code 2")
 
 
@@ -204,7 +246,9 @@ def test_ray_leaves_the_bytes_of_the_local_pool_for_every_pair(fault):
     train_all_ways("all", {"ray": (2, "2,0,3,1", {"OMP_NUM_THREADS": "2"})}, "--ray")
     for pair in TINY:
         for name in STABLE:
-            assert len({(Path(way) / "all" / pair / "CartPole-v1" / name).read_bytes() for way in ("plain", "ray")}) == 1, f"{pair}: {name}"
+            assert (
+                len({(Path(way) / "all" / pair / "CartPole-v1" / name).read_bytes() for way in ("plain", "ray")}) == 1
+            ), f"{pair}: {name}"
         fault("engines", f"Ray with 2 workers and the local pool with 1; all arms of {pair}", "same bytes", 2)
 
 
@@ -253,16 +297,37 @@ def test_a_cluster_of_two_nodes_by_its_address(monkeypatch, fault):
     nodes = [subprocess.Popen(head, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)]
     try:
         wait_until(lambda: answers(port), 120)
-        nodes.append(subprocess.Popen(join, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True))
+        nodes.append(
+            subprocess.Popen(join, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+        )
         wait_until(lambda: any("raylet/raylet" in cmdline(pid) for pid in descendants(nodes[1].pid)), 120)
         time.sleep(5)
         if hasattr(importlib.import_module("ray.exceptions"), "AuthenticationError"):
             ran = softbench("train", "small", "--ray", f"127.0.0.1:{port}", RAY_AUTH_MODE="disabled")
-            assert ran.returncode == 2 and "InvalidAuthToken" in ran.stderr and "Traceback" not in ran.stderr  # Ray's own lines, then ours
+            assert (
+                ran.returncode == 2 and "InvalidAuthToken" in ran.stderr and "Traceback" not in ran.stderr
+            )  # Ray's own lines, then ours
             assert ran.stderr.splitlines()[-1].startswith("softbench: --ray: "), ran.stderr
             fault("Ray", "a cluster that wants a token, without one", "said, exit code 2")
-        process = start(Path.cwd(), "train", "small", "--out", "out", "--workers", 2, "--device", "cpu", "--ray", f"127.0.0.1:{port}")
-        wait_until(lambda: ray_tasks(nodes[1].pid) and ray_tasks(nodes[0].pid) and list(Path("out").rglob("segment-00001.json")), 240)
+        process = start(
+            Path.cwd(),
+            "train",
+            "small",
+            "--out",
+            "out",
+            "--workers",
+            2,
+            "--device",
+            "cpu",
+            "--ray",
+            f"127.0.0.1:{port}",
+        )
+        wait_until(
+            lambda: (
+                ray_tasks(nodes[1].pid) and ray_tasks(nodes[0].pid) and list(Path("out").rglob("segment-00001.json"))
+            ),
+            240,
+        )
         for pid in [nodes[1].pid, *descendants(nodes[1].pid)]:
             os.kill(pid, signal.SIGKILL)
         told, errors = process.communicate(timeout=400)
@@ -274,7 +339,9 @@ def test_a_cluster_of_two_nodes_by_its_address(monkeypatch, fault):
                 os.kill(pid, signal.SIGKILL)
             node.wait()
     assert stable_files(Path("out")) == unbroken()
-    fault("Ray", "a cluster of two nodes; one of them is killed in the run", "the other takes over its shard, same bytes")
+    fault(
+        "Ray", "a cluster of two nodes; one of them is killed in the run", "the other takes over its shard, same bytes"
+    )
 
 
 def answers(port):

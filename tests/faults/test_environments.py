@@ -57,14 +57,24 @@ def test_every_broken_environment_fails_alone_in_one_line_and_the_report_shows_t
     assert ran.returncode == 1 and "softbench: incomplete: some cohorts failed" in ran.stderr, ran.stderr
     assert len(ran.stderr.splitlines()) == 1
     failed = {
-        match[1]: match[0] for match in re.finditer(r"^FAILED a2c/broken_envs:(\w+)-v0 a2c-naive seeds \[0, 1\]: .*$", ran.stdout, re.M)
+        match[1]: match[0]
+        for match in re.finditer(r"^FAILED a2c/broken_envs:(\w+)-v0 a2c-naive seeds \[0, 1\]: .*$", ran.stdout, re.M)
     }
     assert set(failed) == {"Raises", "Crashes", "WrongShape"}
     assert failed["Raises"].endswith("RuntimeError: the simulator is out of fuel")
     assert "and says so in two lines" not in ran.stdout
     assert re.search(r"its worker was killed by SIGSEGV; see .*workers.log \(attempt 3\)$", failed["Crashes"])
     assert "ValueError" in failed["WrongShape"]
-    assert len(re.findall(r"^RETRY  a2c/broken_envs:Crashes-v0 .* attempt [23] goes on from the last checkpoint$", ran.stdout, re.M)) == 2
+    assert (
+        len(
+            re.findall(
+                r"^RETRY  a2c/broken_envs:Crashes-v0 .* attempt [23] goes on from the last checkpoint$",
+                ran.stdout,
+                re.M,
+            )
+        )
+        == 2
+    )
     assert "broken_envs.py" in Path("out/.runs/small/workers.log").read_text()  # where it crashed
     assert sorted(path.parent.name for path in Path("out/small/a2c").rglob("manifest.json")) == [
         "broken_envs:NotANumber-v0",
@@ -74,7 +84,9 @@ def test_every_broken_environment_fails_alone_in_one_line_and_the_report_shows_t
     assert not sound.curves["diverged"].any() and sound.timing["attempts"] == {"a2c-naive": 1}
     broken = read_cell(Path("out/small/a2c/broken_envs:NotANumber-v0"))
     assert broken.curves["diverged"].all()
-    assert {member["diverged_at"] for member in broken.manifest["members"]["a2c-naive"].values()} == {20}  # the update with step 5
+    assert {member["diverged_at"] for member in broken.manifest["members"]["a2c-naive"].values()} == {
+        20
+    }  # the update with step 5
     reported = softbench("report", "small", "--results", "out", "--out", "site")
     assert reported.returncode == 0, reported.stderr
     page = "".join(path.read_text() for path in Path("site").rglob("*.html"))
@@ -82,7 +94,11 @@ def test_every_broken_environment_fails_alone_in_one_line_and_the_report_shows_t
         assert re.search(rf"broken_envs:{kind}-v0: no results yet", page), kind
     assert re.search(r"broken_envs:Sound-v0, arm a2c-proper: all seeds missing", page)
     for kind in ("raises", "crashes (SIGSEGV, 3 attempts)", "returns the wrong shape"):
-        fault("environment", kind, "its cohort fails in one line, the others finish, exit code 1, the report names what is missing")
+        fault(
+            "environment",
+            kind,
+            "its cohort fails in one line, the others finish, exit code 1, the report names what is missing",
+        )
     fault("environment", "returns NaN", "both members diverged, kept in the tables, the others finish")
 
 
@@ -92,7 +108,11 @@ def test_an_environment_that_hangs_is_killed_at_the_time_limit(fault):
         events = list(pool.run([job]))
     assert [event["event"] for event in events] == ["failed"]
     assert events[0]["reason"] == "its worker took no environment step for 4 s (--timeout) and was killed; see log"
-    fault("environment", "hangs with Python's lock held, time limit 4 s", "the worker is killed, the job fails in one line")
+    fault(
+        "environment",
+        "hangs with Python's lock held, time limit 4 s",
+        "the worker is killed, the job fails in one line",
+    )
 
 
 @pytest.mark.slow
@@ -121,7 +141,9 @@ def test_a_slow_environment_is_no_hang(fault):
 def test_a_hanging_worker_does_not_outlive_its_killed_parent(fault):
     suite_of("HangsNatively")
     process = subprocess.Popen(
-        command("train", "small", "--out", "out", "--workers", "1"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        command("train", "small", "--out", "out", "--workers", "1"),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
     )
     try:
         (helper,) = wait_until(lambda: children(process.pid) if list(Path("out").rglob("identity.json")) else None)
@@ -170,12 +192,19 @@ def test_an_environment_that_hangs_when_it_is_made_is_refused(monkeypatch, fault
     with pytest.raises(InputError, match="task 'broken_envs:HangsWhenMade-v0' cannot be made: it took longer than 6 s"):
         training.make_plans(load_suite("small"), Path("out"), "cpu")
     assert children(os.getpid()) == []
-    fault("environment", "hangs when it is made, with Python's lock held", "killed at a time limit, refused in one line, exit code 2")
+    fault(
+        "environment",
+        "hangs when it is made, with Python's lock held",
+        "killed at a time limit, refused in one line, exit code 2",
+    )
 
 
 def test_a_module_that_is_not_along_pythonpath_is_said():
     write_suite(
-        Path.cwd(), tasks={"nowhere:A-v0": {"steps": 80}}, references={"nowhere:A-v0": REFERENCE}, cells={"a2c": {"nowhere:A-v0": {}}}
+        Path.cwd(),
+        tasks={"nowhere:A-v0": {"steps": 80}},
+        references={"nowhere:A-v0": REFERENCE},
+        cells={"a2c": {"nowhere:A-v0": {}}},
     )
     with pytest.raises(InputError, match="task 'nowhere:A-v0': there is no module 'nowhere' along PYTHONPATH"):
         training.make_plans(load_suite("small"), Path("out"), "cpu")

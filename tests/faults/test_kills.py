@@ -104,7 +104,9 @@ def test_a_job_whose_worker_is_killed_three_times_fails_and_can_be_started_again
         wait_until(lambda pid=helper: not alive(pid))
     told, errors = process.communicate(timeout=300)
     assert process.returncode == 1 and "incomplete" in errors
-    assert re.search(r"FAILED a2c/CartPole-v1 a2c-naive .*its worker was killed by SIGKILL; see .*workers.log \(attempt 3\)", told)
+    assert re.search(
+        r"FAILED a2c/CartPole-v1 a2c-naive .*its worker was killed by SIGKILL; see .*workers.log \(attempt 3\)", told
+    )
     assert re.search(r"PARTIAL a2c/CartPole-v1: .*; a2c-naive took 3 attempts", told)
     assert finish(Path.cwd()) == 0 and stable_files(Path("out")) == unbroken
     fault("kill -9", "the worker of one job, three times", "failed and said, exit code 1; started again: same bytes")
@@ -125,7 +127,12 @@ def test_a_pre_empted_and_requeued_run_leaves_the_bytes_of_an_unbroken_run(unbro
         wait_until(lambda pids=helpers: not any(map(alive, pids)), 15)
     assert set(codes) <= {138, 143}  # whichever the kernel delivers first
     assert finish(Path.cwd()) == 0 and stable_files(Path("out")) == unbroken
-    fault("signal", "SIGUSR1 and SIGTERM at once, then started again", "one line, exit code 138 or 143, same bytes at the end", 3)
+    fault(
+        "signal",
+        "SIGUSR1 and SIGTERM at once, then started again",
+        "one line, exit code 138 or 143, same bytes at the end",
+        3,
+    )
 
 
 def test_a_second_process_is_refused_and_the_lock_of_a_killed_one_does_not_block(unbroken, fault):
@@ -138,10 +145,16 @@ def test_a_second_process_is_refused_and_the_lock_of_a_killed_one_does_not_block
     first.kill()
     first.communicate()
     assert finish(Path.cwd()) == 0 and stable_files(Path("out")) == unbroken
-    before = {path: path.stat().st_mtime_ns for path in Path("out").rglob("*") if path.is_file() and path.name != "lock"}
+    before = {
+        path: path.stat().st_mtime_ns for path in Path("out").rglob("*") if path.is_file() and path.name != "lock"
+    }
     assert finish(Path.cwd()) == 0
     assert {path: path.stat().st_mtime_ns for path in before} == before
-    fault("two processes", "a second one in the same folder", "refused in one line, exit code 2; the first is not disturbed")
+    fault(
+        "two processes",
+        "a second one in the same folder",
+        "refused in one line, exit code 2; the first is not disturbed",
+    )
     fault("two processes", "the holder of the lock is killed -9", "the next one goes on and ends with the same bytes")
     fault("again", "a finished run started again", "nothing is done, no file is touched, exit code 0")
 
@@ -171,14 +184,20 @@ def test_two_dvc_repro_at_once_in_one_workspace(fault):
     stages = []
     for task in tasks:
         files = "".join(f"    - results/small/a2c/{task}/{name}\n" for name in ("curves.parquet", "manifest.json"))
-        stages.append(f"  {task[:4]}:\n    cmd: python -m harness train small --task {task} --device cpu --workers 1\n    outs:\n{files}")
+        stages.append(
+            f"  {task[:4]}:\n    cmd: python -m harness train small --task {task} --device cpu --workers 1\n    outs:\n{files}"
+        )
     Path("dvc.yaml").write_text("stages:\n" + "".join(stages))
     dvc = [sys.executable, "-m", "dvc"]
     environment = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
     subprocess.run([*dvc, "init", "--no-scm", "--quiet"], check=True)
     runs = [
         subprocess.Popen(
-            [*dvc, "--wait-for-lock", "repro", "-s", task[:4]], env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+            [*dvc, "--wait-for-lock", "repro", "-s", task[:4]],
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
         )
         for task in tasks
     ]

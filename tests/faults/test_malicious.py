@@ -62,7 +62,12 @@ def put(member, name, blob):
     """Replace a file of the last generation, with checksums that are right."""
     (member.folder / f"{name}-00004.safetensors").write_bytes(blob)
     checksum = hashlib.sha256(blob).hexdigest()
-    rewrite(member, lambda content: content["replay"].update({"4": checksum}) if name == "replay" else content.update(sha256=checksum))
+    rewrite(
+        member,
+        lambda content: (
+            content["replay"].update({"4": checksum}) if name == "replay" else content.update(sha256=checksum)
+        ),
+    )
 
 
 def refused(member, capfd, message):
@@ -85,11 +90,26 @@ WELL_FORMED = {
         lambda t: t | {"parameters": t["parameters"][:3]},
         r"parameters: torch.float32 \[3\], the learner expects torch.float32 \[40\]",
     ),
-    "a type": (lambda t: t | {"parameters": t["parameters"].double()}, r"parameters: torch.float64 \[40\], the learner expects"),
-    "a missing name": (lambda t: {"parameters": t["parameters"]}, "diverged_at: nothing, the learner expects torch.int64"),
-    "a name more": (lambda t: t | {"<b>x": t["parameters"].clone()}, "<b>x: torch.float32 .*, the learner expects nothing"),
-    "a name of a path": (lambda t: t | {"../../x": t["parameters"].clone()}, "../../x: .*, the learner expects nothing"),
-    "a replay buffer twice": (lambda t: t | {"replay.more": torch.zeros(5)}, "replay.more: .*, the learner expects nothing"),
+    "a type": (
+        lambda t: t | {"parameters": t["parameters"].double()},
+        r"parameters: torch.float64 \[40\], the learner expects",
+    ),
+    "a missing name": (
+        lambda t: {"parameters": t["parameters"]},
+        "diverged_at: nothing, the learner expects torch.int64",
+    ),
+    "a name more": (
+        lambda t: t | {"<b>x": t["parameters"].clone()},
+        "<b>x: torch.float32 .*, the learner expects nothing",
+    ),
+    "a name of a path": (
+        lambda t: t | {"../../x": t["parameters"].clone()},
+        "../../x: .*, the learner expects nothing",
+    ),
+    "a replay buffer twice": (
+        lambda t: t | {"replay.more": torch.zeros(5)},
+        "replay.more: .*, the learner expects nothing",
+    ),
     "other numbers": (lambda t: t | {"parameters": t["parameters"] + 1}, "the state is not that of the hash chain"),
     "a NaN": (lambda t: t | {"parameters": t["parameters"] * float("nan")}, "the state is not that of the hash chain"),
     "nothing at all": (lambda t: {}, "the learner expects"),
@@ -102,7 +122,11 @@ def test_a_well_formed_file_of_another_layout_is_refused(member, capfd, fault, c
     change, message = WELL_FORMED[case]
     put(member, "segment", save({name: tensor.contiguous() for name, tensor in change(tensors(member)).items()}))
     refused(member, capfd, message)
-    fault("malicious", "safetensors of other names, shapes, types, numbers, with a right checksum", "refused, the field is said")
+    fault(
+        "malicious",
+        "safetensors of other names, shapes, types, numbers, with a right checksum",
+        "refused, the field is said",
+    )
 
 
 def huge_header(length):
@@ -145,13 +169,25 @@ JSONS = {
     "../ as a file": (lambda c: c.update(replay={"../../etc/passwd": "0" * 64}), "replay: is no table of files"),
     "../ in a block": (lambda c: c["blocks"].__setitem__(0, ["../x", "../x"]), "blocks: is no list"),
     "an absolute path in a block": (lambda c: c["blocks"][0].__setitem__(1, "/etc/passwd"), "blocks: is no list"),
-    "a block of no file": (lambda c: c["blocks"][0].__setitem__(0, "0" * 64), "a block of the replay buffer is missing"),
-    "far too many blocks": (lambda c: c.update(blocks=c["blocks"][:1] * 500_000), "500000 blocks of a replay buffer, which the learner"),
-    "a file of blocks only": (lambda c: c.update(blocks=c["blocks"][:1] * 1_000_000), "bytes; at most 67,108,864 are expected"),
+    "a block of no file": (
+        lambda c: c["blocks"][0].__setitem__(0, "0" * 64),
+        "a block of the replay buffer is missing",
+    ),
+    "far too many blocks": (
+        lambda c: c.update(blocks=c["blocks"][:1] * 500_000),
+        "500000 blocks of a replay buffer, which the learner",
+    ),
+    "a file of blocks only": (
+        lambda c: c.update(blocks=c["blocks"][:1] * 1_000_000),
+        "bytes; at most 67,108,864 are expected",
+    ),
     "no blocks": (lambda c: c.update(blocks=[]), "replay.action: nothing, the learner expects"),
     "blocks in another order": (lambda c: c["blocks"].reverse(), "the learner expects|not that of the hash chain"),
     "one record more": (lambda c: c["records"].append(c["records"][-1]), "records: are not 4"),
-    "records that are text": (lambda c: c["records"].__setitem__(0, {"step": HOSTILE}), "records: are not 4 of numbers"),
+    "records that are text": (
+        lambda c: c["records"].__setitem__(0, {"step": HOSTILE}),
+        "records: are not 4 of numbers",
+    ),
     "records nested": (lambda c: c["records"].__setitem__(0, [[[1]]]), "records: are not 4 of numbers"),
     "a chain of text": (lambda c: c["chain"].__setitem__(0, HOSTILE), "chain: is not one of 4 hashes"),
     "a link altered": (lambda c: c["chain"].__setitem__(3, "0" * 64), "not that of the hash chain"),
@@ -231,7 +267,12 @@ def test_links_in_a_run_folder_write_nowhere_else(tmp_path, monkeypatch, capsys,
     (Path("out") / CELL / "curves.parquet").symlink_to(victim)
     assert softbench(Path("out")) == 0 and not (Path("out") / CELL / "curves.parquet").is_symlink()
     assert victim.read_text() == "untouched"
-    fault("malicious", "symlinks in place of lock, results and temporary files", "refused or replaced; their targets are untouched", 5)
+    fault(
+        "malicious",
+        "symlinks in place of lock, results and temporary files",
+        "refused or replaced; their targets are untouched",
+        5,
+    )
 
 
 NAMES = "abcdefghijklmnopqrstuvwxyz"
@@ -357,12 +398,21 @@ def test_html_in_every_name_is_inert_in_the_report(tmp_path, monkeypatch, fault)
     Path("suites/small/suite.yaml").write_text(yaml.safe_dump(suite))
     claim_about(HOSTILE, HOSTILE)
 
-    kept = ("task", "suite", "pair", "primary", "environment", "evaluation")  # must be those of the suite, or the report refuses the cell
+    kept = (
+        "task",
+        "suite",
+        "pair",
+        "primary",
+        "environment",
+        "evaluation",
+    )  # must be those of the suite, or the report refuses the cell
 
     def spoil(value, key=""):
         if isinstance(value, dict):
             return {
-                (HOSTILE + name if key in ("switches", "files", "versions") else name): each if name in kept else spoil(each, name)
+                (HOSTILE + name if key in ("switches", "files", "versions") else name): each
+                if name in kept
+                else spoil(each, name)
                 for name, each in value.items()
             }
         if isinstance(value, list):
@@ -377,7 +427,12 @@ def test_html_in_every_name_is_inert_in_the_report(tmp_path, monkeypatch, fault)
     timing = {"cpu": HOSTILE, "gpu": HOSTILE, "host": HOSTILE, "cores": 2, "workers": 1}
     write_cell(Path("results") / CELL, cell.curves.assign(arm=HOSTILE), hostile, {}, timing)
     draw = {"arm": HOSTILE, "seed": HOSTILE, "first": HOSTILE, "last": HOSTILE}
-    certificate = {"seal": read_cell(Path("results") / CELL).manifest["seal"], "steps": 1, "recomputed": [draw], "time": HOSTILE}
+    certificate = {
+        "seal": read_cell(Path("results") / CELL).manifest["seal"],
+        "steps": 1,
+        "recomputed": [draw],
+        "time": HOSTILE,
+    }
     certificate |= {"verdict": HOSTILE, "problems": [HOSTILE], "differences": [HOSTILE]}
     (Path("results") / CELL / "audit.json").write_text(json.dumps(certificate))
     pages = [Tags(path.read_text()) for path in build(["small"], tmp_path / "site", tmp_path / "results")]
@@ -387,11 +442,18 @@ def test_html_in_every_name_is_inert_in_the_report(tmp_path, monkeypatch, fault)
     for path in (tmp_path / "site").glob("*.html"):
         theirs, ours = path.read_text(), (tmp_path / "plain" / path.name).read_text()
         scripts = re.findall(r"<script[^>]*>.*?</script>", theirs, re.DOTALL)
-        assert scripts == re.findall(r"<script[^>]*>.*?</script>", ours, re.DOTALL) and theirs.count("<script") == len(scripts) <= 1
+        assert (
+            scripts == re.findall(r"<script[^>]*>.*?</script>", ours, re.DOTALL)
+            and theirs.count("<script") == len(scripts) <= 1
+        )
     assert "".join(text for page in pages for text in page.text).count(HOSTILE) > 20
     for path in (tmp_path / "site").rglob("*.svg"):
         assert "<script" not in path.read_text() and "<img" not in path.read_text()
-    fault("malicious", "HTML in titles, arms, claims, sources, settings, hashes, versions, machine, certificates", "inert in the report")
+    fault(
+        "malicious",
+        "HTML in titles, arms, claims, sources, settings, hashes, versions, machine, certificates",
+        "inert in the report",
+    )
 
 
 def test_html_in_names_that_are_paths_is_refused(tmp_path, monkeypatch, capsys, fault):

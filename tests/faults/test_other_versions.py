@@ -29,8 +29,12 @@ def test_a_folder_of_other_settings_or_code_is_refused(tmp_path, monkeypatch, ca
     content = json.loads(identity.read_text())
     files = content["code.files"]
     changes = {
-        r"code\.files\.algorithms/pairs/dqn\.py: was '0+": {"code.files": files | {"algorithms/pairs/dqn.py": "0" * 64}},
-        r"spec\.settings\.batch: was 16, is now 8": {"spec": content["spec"] | {"settings": content["spec"]["settings"] | {"batch": 16}}},
+        r"code\.files\.algorithms/pairs/dqn\.py: was '0+": {
+            "code.files": files | {"algorithms/pairs/dqn.py": "0" * 64}
+        },
+        r"spec\.settings\.batch: was 16, is now 8": {
+            "spec": content["spec"] | {"settings": content["spec"]["settings"] | {"batch": 16}}
+        },
         r"versions\.torch: was '0\.1'": {"versions": content["versions"] | {"torch": "0.1"}},
         r"cpu\.capability: was 'AVX9'": {"cpu": content["cpu"] | {"capability": "AVX9"}},
         r"checkpoints: was 1, is now 2": {"checkpoints": 1},
@@ -65,7 +69,10 @@ def test_checkpoints_of_another_version_are_left_alone_and_said(tmp_path, monkey
     Path("suites/small/suite.yaml").write_text(yaml.safe_dump(changed))
     capsys.readouterr()
     assert softbench(Path("out")) == 0
-    assert "checkpoints of another version are left alone: spec.settings.batch: was 8, is now 16" in capsys.readouterr().out
+    assert (
+        "checkpoints of another version are left alone: spec.settings.batch: was 8, is now 16"
+        in capsys.readouterr().out
+    )
     assert len(list(Path("out").rglob("identity.json"))) == 2
     fault("other version", "checkpoints of other settings in a folder of their own", "left alone, the field is said")
 
@@ -90,10 +97,16 @@ def test_a_worker_of_another_version_refuses_its_job(tmp_path, monkeypatch, faul
     assert (event["event"], event["attempts"]) == ("failed", 1)
     assert "is not as the run began: " + message in event["reason"]
     assert not list(Path("out").rglob("segment-*"))
-    fault("other version", f"a worker of another version: {field}", "trains nothing, fails at once in one line that names the field")
+    fault(
+        "other version",
+        f"a worker of another version: {field}",
+        "trains nothing, fails at once in one line that names the field",
+    )
 
 
-@pytest.mark.parametrize(("backend", "package"), [("batched", None), ("gymnasium", None), ("atari", "ale-py"), ("envpool", "envpool")])
+@pytest.mark.parametrize(
+    ("backend", "package"), [("batched", None), ("gymnasium", None), ("atari", "ale-py"), ("envpool", "envpool")]
+)
 def test_the_package_of_a_backend_belongs_to_the_versions_of_its_cells_alone(monkeypatch, backend, package):
     monkeypatch.setattr(provenance.importlib.metadata, "version", lambda name: f"version of {name}")
     found = provenance.versions(backend)
@@ -161,4 +174,8 @@ def test_the_files_of_a_users_own_task_belong_to_the_code(own, fault):
     _, events = train_here(Path("out"), arms=["a2c-naive"])
     assert any("left alone: code.files.corridors/walls.py: was" in event.get("text", "") for event in events)
     assert sum(event["event"] == "segment" for event in events) == 4
-    fault("other version", "a module of the user's own task is edited", "results refused, checkpoints left alone, the file is said")
+    fault(
+        "other version",
+        "a module of the user's own task is edited",
+        "results refused, checkpoints left alone, the file is said",
+    )

@@ -180,13 +180,23 @@ def kill_everywhere(unbroken, step):
 def test_a_run_killed_at_a_call_goes_on(unbroken, fault):
     kills = kill_everywhere(unbroken, EVERY)
     assert kills > 100 / EVERY
-    fault("SIGKILL", f"every {EVERY}th write, fsync, rename, unlink, mkdir of a run", "goes on, same bytes, no row twice or missing", kills)
+    fault(
+        "SIGKILL",
+        f"every {EVERY}th write, fsync, rename, unlink, mkdir of a run",
+        "goes on, same bytes, no row twice or missing",
+        kills,
+    )
 
 
 @pytest.mark.slow
 def test_a_run_killed_at_any_call_goes_on(unbroken, fault):
     kills = kill_everywhere(unbroken, 1)
-    fault("SIGKILL", "every write, fsync, rename, unlink, mkdir of a run", "goes on, same bytes, no row twice or missing", kills)
+    fault(
+        "SIGKILL",
+        "every write, fsync, rename, unlink, mkdir of a run",
+        "goes on, same bytes, no row twice or missing",
+        kills,
+    )
 
 
 def extend_everywhere(unbroken, step, only=lambda path: True):
@@ -210,7 +220,12 @@ def extend_everywhere(unbroken, step, only=lambda path: True):
 
 def test_a_killed_extension_leaves_no_row_twice(unbroken, fault):
     kills = extend_everywhere(unbroken, 3, only=lambda path: ".runs" not in path.parts)
-    fault("SIGKILL", "every 3rd call on the results of a run that adds a seed", "goes on, same bytes, no row twice or missing", kills)
+    fault(
+        "SIGKILL",
+        "every 3rd call on the results of a run that adds a seed",
+        "goes on, same bytes, no row twice or missing",
+        kills,
+    )
 
 
 @pytest.mark.slow
@@ -234,7 +249,9 @@ def fail_everywhere(unbroken, name, lasting, step, capsys):
         if code != 0:
             failed += 1
             assert code in (1, 2) and "softbench: " in told.err
-            assert os.strerror(getattr(errno, name)) in told.out + told.err or "no space is left on the device" in told.err
+            assert (
+                os.strerror(getattr(errno, name)) in told.out + told.err or "no space is left on the device" in told.err
+            )
         else:
             assert at.hit[0] in HARMLESS and not lasting
         assert not list(out.rglob("*.tmp"))
@@ -250,7 +267,12 @@ def fail_everywhere(unbroken, name, lasting, step, capsys):
 @pytest.mark.parametrize(("name", "lasting"), [("ENOSPC", True), ("EIO", False)])
 def test_a_run_whose_disk_fails_at_a_call_says_so_and_goes_on(unbroken, fault, capsys, name, lasting):
     failed = fail_everywhere(unbroken, name, lasting, 29, capsys)
-    fault(name, "every 29th write, fsync, mkdir of a run", "said, exit code 1 or 2, same bytes once there is space", failed)
+    fault(
+        name,
+        "every 29th write, fsync, mkdir of a run",
+        "said, exit code 1 or 2, same bytes once there is space",
+        failed,
+    )
 
 
 @pytest.mark.slow
@@ -258,7 +280,12 @@ def test_a_run_whose_disk_fails_at_a_call_says_so_and_goes_on(unbroken, fault, c
 @pytest.mark.parametrize("lasting", [False, True])
 def test_a_run_whose_disk_fails_at_any_call_says_so_and_goes_on(unbroken, fault, capsys, name, lasting):
     failed = fail_everywhere(unbroken, name, lasting, 1, capsys)
-    fault(name, f"every write, fsync, mkdir of a run{', lasting' if lasting else ''}", "said, exit code 1 or 2, same bytes later", failed)
+    fault(
+        name,
+        f"every write, fsync, mkdir of a run{', lasting' if lasting else ''}",
+        "said, exit code 1 or 2, same bytes later",
+        failed,
+    )
 
 
 def lose_everywhere(unbroken, step):
@@ -293,13 +320,21 @@ def lose_everywhere(unbroken, step):
 
 def test_a_run_goes_on_after_a_loss_of_power(unbroken, fault):
     fault(
-        "power loss", "unsynced writes dropped at every 31st call of a run and its extension", "same bytes", lose_everywhere(unbroken, 31)
+        "power loss",
+        "unsynced writes dropped at every 31st call of a run and its extension",
+        "same bytes",
+        lose_everywhere(unbroken, 31),
     )
 
 
 @pytest.mark.slow
 def test_a_run_goes_on_after_a_loss_of_power_at_any_call(unbroken, fault):
-    fault("power loss", "unsynced writes dropped at every call of a run and its extension", "same bytes", lose_everywhere(unbroken, 1))
+    fault(
+        "power loss",
+        "unsynced writes dropped at every call of a run and its extension",
+        "same bytes",
+        lose_everywhere(unbroken, 1),
+    )
 
 
 SCRIPT = """
@@ -310,12 +345,16 @@ main()
 """
 
 
-@pytest.mark.parametrize("limit", [700, pytest.param(0, marks=pytest.mark.slow), pytest.param(3000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "limit", [700, pytest.param(0, marks=pytest.mark.slow), pytest.param(3000, marks=pytest.mark.slow)]
+)
 def test_the_systems_own_limit_of_a_file_is_said(unbroken, fault, limit):
     """A real failing write, not a pretended one: the kernel refuses to let a file grow (as a quota does)."""
     write_small(Path.cwd())
     words = ["train", "small", "--arms", "dqn", "--workers", "1", "--device", "cpu", "--seeds", "0-1", "--out", "out"]
-    ended = subprocess.run([sys.executable, "-c", SCRIPT, str(limit), *words], capture_output=True, text=True, timeout=300)
+    ended = subprocess.run(
+        [sys.executable, "-c", SCRIPT, str(limit), *words], capture_output=True, text=True, timeout=300
+    )
     assert ended.returncode in (1, 2), ended.stderr
     assert "File too large" in ended.stdout + ended.stderr
     assert softbench(Path("out")) == 0
@@ -350,4 +389,6 @@ def test_a_real_full_and_a_real_read_only_file_system_are_said(tmp_path, unbroke
         assert stable_files(folder / "out", CELL) == unbroken["0-2"]
     finally:
         subprocess.run(["umount", folder], check=True)
-    fault("real file system", "a full tmpfs, then a read-only one", "said, exit code 1 or 2, goes on with the same bytes")
+    fault(
+        "real file system", "a full tmpfs, then a read-only one", "said, exit code 1 or 2, goes on with the same bytes"
+    )

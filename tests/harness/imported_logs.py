@@ -76,11 +76,15 @@ def write_tensorboard(folder: Path, steps, returns, **options) -> None:
 
 def write_monitor(path: Path, lengths, returns, seconds=None, start: float = 1.7e9) -> None:
     """With Stable-Baselines3's own writer of monitor.csv."""
-    monitor = pytest.importorskip("stable_baselines3.common.monitor", reason="Stable-Baselines3 is not installed (extra `sb3`)")
+    monitor = pytest.importorskip(
+        "stable_baselines3.common.monitor", reason="Stable-Baselines3 is not installed (extra `sb3`)"
+    )
     path.parent.mkdir(parents=True, exist_ok=True)
     writer = monitor.ResultsWriter(str(path), header={"t_start": start, "env_id": "CartPole-v1"})
     for number, (length, value) in enumerate(zip(lengths, returns, strict=True)):
-        writer.write_row({"r": float(value), "l": int(length), "t": float(number + 1 if seconds is None else seconds[number])})
+        writer.write_row(
+            {"r": float(value), "l": int(length), "t": float(number + 1 if seconds is None else seconds[number])}
+        )
     writer.close()
 
 
@@ -95,11 +99,18 @@ def write_all(folder: Path) -> None:
             logs = folder / "logs" / arm / "CartPole-v1" / f"seed{seed}"
             write_tensorboard(folder / "runs" / name, steps, returns)
             write_monitor(logs / "monitor.csv", np.full(len(steps), STEP), returns)
-            np.savez(logs / "evaluations.npz", timesteps=steps, results=returns[:, None] + [-1.0, 1.0], ep_lengths=np.ones((len(steps), 2)))
+            np.savez(
+                logs / "evaluations.npz",
+                timesteps=steps,
+                results=returns[:, None] + [-1.0, 1.0],
+                ep_lengths=np.ones((len(steps), 2)),
+            )
             wide |= {f"{name} - {TAG}{end}": returns for end in ("", "__MIN", "__MAX")}
             long.append(pd.DataFrame({"name": name, "global_step": steps, TAG: returns, "losses/value_loss": 1.0}))
             long.append(pd.DataFrame({"name": name, "global_step": steps, "losses/value_loss": 2.0}))
-            tidy.append(pd.DataFrame({"algo": arm, "env_id": "CartPole-v1", "seed": seed, "step": steps, "return": returns}))
+            tidy.append(
+                pd.DataFrame({"algo": arm, "env_id": "CartPole-v1", "seed": seed, "step": steps, "return": returns})
+            )
     (folder / "exports").mkdir()
     pd.DataFrame(wide).to_csv(folder / "exports" / "wide.csv", index=False)
     rows = pd.concat(long).sort_values(["name", "global_step"], kind="stable")

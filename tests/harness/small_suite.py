@@ -43,7 +43,13 @@ def start(folder: Path, *words) -> subprocess.Popen:
     """`softbench <words>` in `folder`, as a process of its own."""
     environment = os.environ | {"COLUMNS": "200"}
     return subprocess.Popen(
-        command(*words), cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True
+        command(*words),
+        cwd=folder,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        stdin=subprocess.DEVNULL,
+        text=True,
     )
 
 

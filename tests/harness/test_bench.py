@@ -19,7 +19,9 @@ from harness.segments import Cohort
 from harness.streams import Streams
 
 TASK = "CartPole-v1"
-sb3 = pytest.mark.skipif(importlib.util.find_spec("stable_baselines3") is None, reason="the optional peer is not installed")
+sb3 = pytest.mark.skipif(
+    importlib.util.find_spec("stable_baselines3") is None, reason="the optional peer is not installed"
+)
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +64,13 @@ def test_row_is_consistent(row: dict[str, Any]) -> None:
 
 @pytest.mark.slow
 def test_table_shows_every_number(row: dict[str, Any]) -> None:
-    with_peer = {**row, "peer": "sb3", "peer_steps_per_s": 4321.0, "peer_ratio_per_core": 8.25, "peer_ratio_per_cpu_second": 9.75}
+    with_peer = {
+        **row,
+        "peer": "sb3",
+        "peer_steps_per_s": 4321.0,
+        "peer_ratio_per_core": 8.25,
+        "peer_ratio_per_cpu_second": 9.75,
+    }
     printed = io.StringIO()
     Console(width=200, file=printed).print(table([row, with_peer]))
     rates = [f"{row[key]:,.0f}" for key in ("steps_per_s", "environment_steps_per_s", "arithmetic_limit_steps_per_s")]
@@ -150,7 +158,10 @@ def test_peer_does_as_many_steps_with_the_settings_of_the_pair(pair: str, monkey
         ({"pair": "ppq"}, "unknown pair 'ppq'; did you mean 'ppo'?"),
         ({"arm": "ppo-bonux"}, "unknown arm 'ppo-bonux' of pair 'ppo'; did you mean 'ppo-bonus'?"),
         ({"task": "CartPole-v9"}, "task 'CartPole-v9': "),
-        ({"pair": "dqn", "task": "Pendulum-v1"}, "task 'Pendulum-v1': has continuous actions, which pair 'dqn' cannot take"),
+        (
+            {"pair": "dqn", "task": "Pendulum-v1"},
+            "task 'Pendulum-v1': has continuous actions, which pair 'dqn' cannot take",
+        ),
         ({"workers": 3}, "--members 2 --workers 3"),
         ({"members": 0}, "--members 0"),
         ({"seconds": float("nan")}, "nan s"),
@@ -158,7 +169,18 @@ def test_peer_does_as_many_steps_with_the_settings_of_the_pair(pair: str, monkey
 )
 def test_wrong_input_is_told_in_one_line(wrong: dict[str, Any], line: str) -> None:
     with pytest.raises(InputError) as caught:
-        run(**{"pair": "ppo", "arm": None, "task": TASK, "members": 2, "workers": 1, "peer": None, "seconds": 1.0, **wrong})
+        run(
+            **{
+                "pair": "ppo",
+                "arm": None,
+                "task": TASK,
+                "members": 2,
+                "workers": 1,
+                "peer": None,
+                "seconds": 1.0,
+                **wrong,
+            }
+        )
     assert line in str(caught.value)
     assert "\n" not in str(caught.value)
 

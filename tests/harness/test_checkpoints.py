@@ -35,9 +35,12 @@ def save_segments(member, count):
     """Segments 1 to `count` of member 0; its progress after each."""
     progress = Progress()
     for number in range(1, count + 1):
-        row, record = next(rows(make_state(number), {"segment": np.array([number, number]), "loss": np.array([0.1 * number, np.nan])}))
+        row, record = next(
+            rows(make_state(number), {"segment": np.array([number, number]), "loss": np.array([0.1 * number, np.nan])})
+        )
         progress = Progress(
-            [*progress.records, record], [*progress.chain, fingerprint(progress.chain[-1] if progress.chain else "", row, record)]
+            [*progress.records, record],
+            [*progress.chain, fingerprint(progress.chain[-1] if progress.chain else "", row, record)],
         )
         member.save(row, progress)
     return progress
@@ -45,7 +48,11 @@ def save_segments(member, count):
 
 def test_a_member_comes_back_bit_for_bit(tmp_path):
     states = make_state(5)
-    entries = list(rows(states, {"segment": np.array([1, 1]), "loss": np.array([0.1, np.nan]), "diverged": np.array([False, True])}))
+    entries = list(
+        rows(
+            states, {"segment": np.array([1, 1]), "loss": np.array([0.1, np.nan]), "diverged": np.array([False, True])}
+        )
+    )
     for seed, (row, record) in enumerate(entries):
         Member(tmp_path, seed).save(row, Progress([record], [fingerprint("", row, record)]))
     loaded = [Member(tmp_path, seed).load() for seed in (0, 1)]
@@ -61,14 +68,20 @@ def test_a_member_comes_back_bit_for_bit(tmp_path):
 
 def test_the_fingerprint_sees_every_bit():
     row, record = next(rows(make_state(1), {"loss": np.array([0.1, 0.2])}))
-    links = [fingerprint("", row, record), fingerprint("x", row, record), fingerprint("", row, {"loss": np.nextafter(0.1, 1)})]
+    links = [
+        fingerprint("", row, record),
+        fingerprint("x", row, record),
+        fingerprint("", row, {"loss": np.nextafter(0.1, 1)}),
+    ]
     for name, tensor in row.items():
         changed = tensor.clone()
         flat = changed.view(-1).view(torch.uint8)
         flat[-1] ^= 1
         links.append(fingerprint("", row | {name: changed}, record))
     links.append(fingerprint("", row | {"parameters": row["parameters"].view(1, 7)}, record))
-    links.append(fingerprint("", {("other" if name == "mean" else name): tensor for name, tensor in row.items()}, record))
+    links.append(
+        fingerprint("", {("other" if name == "mean" else name): tensor for name, tensor in row.items()}, record)
+    )
     assert len(set(links)) == len(links)
 
 
@@ -128,7 +141,9 @@ def test_a_killed_or_failed_write_leaves_a_whole_checkpoint(tmp_path, monkeypatc
 
         with monkeypatch.context() as patch:
             patch.setattr(checkpoints, "replacing", Stopping)
-            patch.setattr(Member, "save", lambda self, *a, done=done, original=Member.save: (original(self, *a), done.append(1)))
+            patch.setattr(
+                Member, "save", lambda self, *a, done=done, original=Member.save: (original(self, *a), done.append(1))
+            )
             with pytest.raises(OSError, match="space"):
                 save_segments(member, 4)
         assert len(done) == (failing - 1) // 2
@@ -165,7 +180,9 @@ def test_a_second_process_is_refused_and_a_dead_holder_is_not_waited_for(tmp_pat
 
 def test_a_lock_is_not_inherited_by_a_worker_that_outlives_its_parent(tmp_path):
     with locked(tmp_path):
-        child = subprocess.Popen([sys.executable, "-c", "import sys; print(1, flush=True); sys.stdin.read()"], stdin=-1, stdout=-1)
+        child = subprocess.Popen(
+            [sys.executable, "-c", "import sys; print(1, flush=True); sys.stdin.read()"], stdin=-1, stdout=-1
+        )
         child.stdout.readline()
     with locked(tmp_path):
         assert child.poll() is None

@@ -65,7 +65,9 @@ WRONG = [
 ]
 
 
-@pytest.mark.parametrize(("words", "message"), WRONG, ids=lambda value: " ".join(value)[:40] if isinstance(value, list) else "")
+@pytest.mark.parametrize(
+    ("words", "message"), WRONG, ids=lambda value: " ".join(value)[:40] if isinstance(value, list) else ""
+)
 def test_wrong_input_gets_one_line_and_code_2(softbench, words, message):
     Path("file").write_text("mine")
     before = sorted(Path.cwd().rglob("*"))
@@ -117,14 +119,20 @@ def test_results_of_another_version_or_damaged_are_refused_and_kept(softbench):
     before = stable_files(Path("results"))
     folder = Path("results") / CELL
     for name, content, message in [
-        ("manifest.json", before["manifest.json"].replace(b'"steps": 320', b'"steps": 32'), "another version: steps: was 32, is now 320"),
+        (
+            "manifest.json",
+            before["manifest.json"].replace(b'"steps": 320', b'"steps": 32'),
+            "another version: steps: was 32, is now 320",
+        ),
         ("manifest.json", b"{", "manifest|cannot be read"),
         ("manifest.json", b'{"format": 0}', "format 0; this version reads format 2"),
         ("curves.parquet", before["curves.parquet"][:-9], "cannot be read"),
     ]:
         (folder / name).write_bytes(content)
         code, _, errors = softbench("train", "small")
-        assert code == 2 and re.search(message, errors) and "choose another --out" in errors and errors.count("\n") == 1, errors
+        assert (
+            code == 2 and re.search(message, errors) and "choose another --out" in errors and errors.count("\n") == 1
+        ), errors
         if "another version" not in message:
             code, _, errors = softbench("report", "small")
             assert code == 2 and errors.count("\n") == 1, errors
@@ -144,7 +152,11 @@ def test_a_second_run_in_the_same_folder_is_refused(softbench):
 @pytest.mark.parametrize(
     ("raised", "code", "message"),
     [
-        (OSError(28, "No space left on device", "x.json"), 1, "No space left on device.*goes on from the last checkpoints"),
+        (
+            OSError(28, "No space left on device", "x.json"),
+            1,
+            "No space left on device.*goes on from the last checkpoints",
+        ),
         (cli.Terminated(signal.SIGINT), 130, "stopped; the same command goes on from the last checkpoints"),
         (cli.Terminated(signal.SIGTERM), 143, "terminated; the same command goes on"),
     ],
@@ -175,7 +187,16 @@ def test_a_bug_of_ours_is_a_traceback_not_a_riddle(monkeypatch):
 
 
 def segment(arm, seeds, steps, value):
-    return {"event": "segment", "pair": "a2c", "task": "T", "arm": arm, "seeds": seeds, "segment": 1, "steps": steps, "returns": value}
+    return {
+        "event": "segment",
+        "pair": "a2c",
+        "task": "T",
+        "arm": arm,
+        "seeds": seeds,
+        "segment": 1,
+        "steps": steps,
+        "returns": value,
+    }
 
 
 def test_plain_progress_is_lines_with_share_speed_and_returns(capsys, monkeypatch):
@@ -184,7 +205,9 @@ def test_plain_progress_is_lines_with_share_speed_and_returns(capsys, monkeypatc
         display({"event": "start", "steps": 1000, "cells": 1, "members": 2})
         display(segment("x", [0, 1], 500, [10.0, 20.0]))
         display(segment("y", [0, 1], 250, [None, None]))
-        display({"event": "failed", "job": {"cell": "a2c/T", "spec": {"arm": "y"}, "seeds": [0]}, "reason": "no memory"})
+        display(
+            {"event": "failed", "job": {"cell": "a2c/T", "spec": {"arm": "y"}, "seeds": [0]}, "reason": "no memory"}
+        )
         display({"event": "cell", "cell": "a2c/T", "folder": "results/[small]"})
         display({"event": "partial", "cell": "a2c/U", "folder": "out"})
     lines = capsys.readouterr().out.splitlines()
@@ -192,7 +215,11 @@ def test_plain_progress_is_lines_with_share_speed_and_returns(capsys, monkeypatc
     assert re.fullmatch(r" 50%  [\d,]+ steps/s over all members, \d+:\d\d:\d\d left \| a2c/T: x 15\.0", lines[1])
     assert lines[2].startswith(" 75%") and lines[2].endswith("a2c/T: x 15.0, y diverged")
     partial = "PARTIAL a2c/U: what was finished is kept, the rest is missing -> out"
-    assert lines[3:] == ["FAILED a2c/T y seeds [0]: no memory", "done   a2c/T: x 15.0, y diverged -> results/[small]", partial]
+    assert lines[3:] == [
+        "FAILED a2c/T y seeds [0]: no memory",
+        "done   a2c/T: x 15.0, y diverged -> results/[small]",
+        partial,
+    ]
 
 
 def test_the_command_works_in_a_folder_of_the_users_own_with_modules_of_any_name(tmp_path):
@@ -207,7 +234,9 @@ def test_the_command_works_in_a_folder_of_the_users_own_with_modules_of_any_name
     master, terminal = pty.openpty()
     environment = os.environ | {"TERM": "xterm", "COLUMNS": "120", "LINES": "40"}
     words = [script, "train", "small", "--workers", "1", "--seeds", "0", "--out", "out"]
-    process = subprocess.Popen(words, cwd=tmp_path, stdin=terminal, stdout=terminal, stderr=terminal, env=environment, close_fds=True)
+    process = subprocess.Popen(
+        words, cwd=tmp_path, stdin=terminal, stdout=terminal, stderr=terminal, env=environment, close_fds=True
+    )
     os.close(terminal)
     shown = b""
     while True:

@@ -42,7 +42,15 @@ def make_spec(pair, task, arm, steps=None, segments=2, backend="batched", **sett
         settings["normalize"] = True
     chosen = importlib.import_module(f"algorithms.pairs.{pair}").Settings(**{**SETTINGS[pair], **settings})
     return Spec(
-        pair, arm, task, backend, chosen.model_dump(mode="json"), steps or STEPS[pair], segments, episodes=1, time_limit="bootstrap"
+        pair,
+        arm,
+        task,
+        backend,
+        chosen.model_dump(mode="json"),
+        steps or STEPS[pair],
+        segments,
+        episodes=1,
+        time_limit="bootstrap",
     )
 
 
@@ -50,11 +58,15 @@ def left_behind(spec, seeds):
     """By seed: every tensor row of the first and last state and every record of every segment, as bytes by name."""
     cohort = Cohort(spec, seeds)
     state = cohort.initial()
-    rows = {seed: {f"initial {name}": x[i].numpy().tobytes() for name, x in state.items()} for i, seed in enumerate(seeds)}
+    rows = {
+        seed: {f"initial {name}": x[i].numpy().tobytes() for name, x in state.items()} for i, seed in enumerate(seeds)
+    }
     for number in range(1, spec.segments + 1):
         state, records = cohort.segment(state, number)
         for i, seed in enumerate(seeds):
-            rows[seed] |= {f"{name} of segment {number}": np.asarray(column[i]).tobytes() for name, column in records.items()}
+            rows[seed] |= {
+                f"{name} of segment {number}": np.asarray(column[i]).tobytes() for name, column in records.items()
+            }
     for i, seed in enumerate(seeds):
         rows[seed] |= {name: x[i].numpy().tobytes() for name, x in state.items()}
     return rows

@@ -83,7 +83,11 @@ def test_seeds_are_those_of_an_ordinary_run_and_shared_with_it(decide):
 
 def test_the_plan_is_written_before_the_first_look_and_no_other_is_taken(decide, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr(Here, "run", lambda self, jobs: iter([{"event": "failed", "reason": "x", "job": job, "attempts": 3} for job in jobs]))
+        patch.setattr(
+            Here,
+            "run",
+            lambda self, jobs: iter([{"event": "failed", "reason": "x", "job": job, "attempts": 3} for job in jobs]),
+        )
         _, path, _, _ = decide()
     assert [each["seeds"] for each in json.loads(path.read_text())["plan"]] == [5, 10]
     with pytest.raises(InputError, match=r"begun otherwise.*plan: was .*, is now "):
@@ -110,7 +114,9 @@ def test_a_claim_of_several_suites_must_be_named_in_full(decide, tmp_path):
 
 def test_a_failed_cohort_decides_nothing(decide, monkeypatch):
     monkeypatch.setattr(
-        Here, "run", lambda self, jobs: iter([{"event": "failed", "reason": "x", "job": job, "attempts": 3} for job in jobs])
+        Here,
+        "run",
+        lambda self, jobs: iter([{"event": "failed", "reason": "x", "job": job, "attempts": 3} for job in jobs]),
     )
     verdict, path, looks, _ = decide()
     assert verdict is None and looks == [] and "verdict" not in json.loads(path.read_text())

@@ -47,8 +47,13 @@ def test_a_wrong_table_gets_one_line(logs, message):
 
 
 def test_steps_of_an_episodic_log_may_repeat_and_not_fall():
-    for last, message in [(6, None), (5, "long.csv: arm ppo, task T, seed 1: step: 5 comes after 6; steps must not fall")]:
-        Path("long.csv").write_text(f"run,global_step,charts/episodic_return\nT__ppo__1__1,6,1\nT__ppo__1__1,{last},2\n")
+    for last, message in [
+        (6, None),
+        (5, "long.csv: arm ppo, task T, seed 1: step: 5 comes after 6; steps must not fall"),
+    ]:
+        Path("long.csv").write_text(
+            f"run,global_step,charts/episodic_return\nT__ppo__1__1,6,1\nT__ppo__1__1,{last},2\n"
+        )
         tasks = {"T": {"low": 0, "high": 1, "source": ""}}
         config = write_import(Path(), tasks=tasks, runs=[{"format": "wandb-long", "files": "long.csv"}])
         if message is None:
@@ -67,12 +72,21 @@ def test_the_same_run_in_two_files_is_refused():
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"arm,task,seed,step\nppo,CartPole-v1,0,1\n", r"table\.csv: column 'return' is missing; it has: arm, task, seed, step"),
+        (
+            b"arm,task,seed,step\nppo,CartPole-v1,0,1\n",
+            r"table\.csv: column 'return' is missing; it has: arm, task, seed, step",
+        ),
         (b"", r"table\.csv: is truncated: its last line has no end"),
         (b"arm,task,seed,step,return\nppo,\xff,0,1,2\n", r"table\.csv: is no CSV file, or damaged: .*UTF8"),
         (b"\n", r"table\.csv: is no CSV file, or damaged: .*Empty CSV"),
-        (b"arm,task,seed,step,return\nppo,CartPole-v1,0,1,2\nppo,CartPole-v1,0,2\n", r"table\.csv: .*Row #3: Expected 5 columns, got 4"),
-        (b"arm,task,seed,step,return\nppo,CartPole-v1,0,1,2\nppo,CartPole-v1,0,20", r"table\.csv: is truncated: its last line has no end"),
+        (
+            b"arm,task,seed,step,return\nppo,CartPole-v1,0,1,2\nppo,CartPole-v1,0,2\n",
+            r"table\.csv: .*Row #3: Expected 5 columns, got 4",
+        ),
+        (
+            b"arm,task,seed,step,return\nppo,CartPole-v1,0,1,2\nppo,CartPole-v1,0,20",
+            r"table\.csv: is truncated: its last line has no end",
+        ),
         (b"arm,task,seed,step,return,step\nppo,CartPole-v1,0,1,2,3\n", r"table\.csv: column 'step' is there twice"),
         (b"arm,task,seed,step,return\nppo,CartPole-v1,0,1,2,3,4,5\n", r"table\.csv: .*Expected 5 columns, got 8"),
         (b"arm,task,seed,step,return\n", r"table\.csv: holds no run"),
@@ -92,13 +106,25 @@ def test_a_file_that_is_no_table_gets_one_line(content, message):
         ({"runs": [{"format": "tidy", "files": "../*.csv"}]}, r"runs\.0\.tidy\.files: must be a path below the folder"),
         ({"runs": [{"format": "tidy", "files": "/etc/passwd"}]}, r"files: must be a path below the folder"),
         ({"runs": [{"format": "tidy", "files": "{arms}.csv"}]}, r"files: \{arms\} is no placeholder; allowed: \{arm\}"),
-        ({"runs": [{"format": "tidy", "files": "{arm}{seed}.csv"}]}, "files: placeholders and stars must have something between"),
+        (
+            {"runs": [{"format": "tidy", "files": "{arm}{seed}.csv"}]},
+            "files: placeholders and stars must have something between",
+        ),
         ({"runs": [{"format": "tidy", "files": "none.csv"}]}, r"runs\.0\.files: 'none\.csv' matches no file in"),
-        ({"runs": [{"format": "tidy", "files": "*", "rename": {"x": "dqn"}}]}, r"runs\.0\.rename\.x: unknown arm or task 'dqn'"),
-        ({"runs": [{"format": "sb3-monitor", "files": "*"}], "smooth": None}, r"smooth: is missing: sb3-monitor holds single episodes"),
+        (
+            {"runs": [{"format": "tidy", "files": "*", "rename": {"x": "dqn"}}]},
+            r"runs\.0\.rename\.x: unknown arm or task 'dqn'",
+        ),
+        (
+            {"runs": [{"format": "sb3-monitor", "files": "*"}], "smooth": None},
+            r"smooth: is missing: sb3-monitor holds single episodes",
+        ),
         ({"grid": {"first": 0, "last": 1, "points": 3}}, r"grid: last must be at least first \+ points - 1 = 2"),
         ({"arms": {"a": {"soft": True}}}, "arms: at least one must be hard"),
-        ({"arms": {"a": {"soft": False}, "b": {"soft": True, "hard": "c"}}}, r"arms\.b\.hard: 'c' is no hard arm\. Known: a"),
+        (
+            {"arms": {"a": {"soft": False}, "b": {"soft": True, "hard": "c"}}},
+            r"arms\.b\.hard: 'c' is no hard arm\. Known: a",
+        ),
         ({"arms": {"../a": {"soft": False}}}, r"arms\.\.\./a\.\[key\]: "),
         ({"tasks": {"T": {"low": 1, "high": 1, "source": ""}}}, r"tasks\.T: low and high must differ"),
         (
@@ -124,7 +150,9 @@ def test_damaged_event_files():
     write_tensorboard(Path("runs/1"), range(0, 100, 10), range(10))
     (path,) = Path("runs/1").iterdir()
     whole = path.read_bytes()
-    config = write_import(Path(), arms={"ppo": {"soft": False}}, runs=[{"format": "tensorboard", "files": "runs/{seed}/events*"}])
+    config = write_import(
+        Path(), arms={"ppo": {"soft": False}}, runs=[{"format": "tensorboard", "files": "runs/{seed}/events*"}]
+    )
     assert len(runs_of(config)[0].steps) == 10
     flipped = bytearray(whole)
     flipped[len(whole) // 2] ^= 1
@@ -132,7 +160,9 @@ def test_damaged_event_files():
     huge[:8] = struct.pack("<Q", 2**62)
     for content in (whole[:-1], whole[:-20], bytes(flipped), bytes(huge), b"", b"no events at all, but text"):
         path.write_bytes(content)
-        assert re.search(rf"{path.name}: is truncated or damaged after [0-9,]+ of {len(content):,} bytes", one_line(config))
+        assert re.search(
+            rf"{path.name}: is truncated or damaged after [0-9,]+ of {len(content):,} bytes", one_line(config)
+        )
     path.write_bytes(whole)
     other = [{"format": "tensorboard", "files": "runs/{seed}/events*", "tag": "charts/episodic_returns"}]
     message = one_line(write_import(Path(), arms={"ppo": {"soft": False}}, runs=other))
@@ -143,7 +173,9 @@ def test_damaged_monitor_files():
     path = Path("0.monitor.csv")
     write_monitor(path, [10, 10], [1, 2])
     whole = path.read_bytes()
-    config = write_import(Path(), arms={"ppo": {"soft": False}}, runs=[{"format": "sb3-monitor", "files": "{seed}.monitor.csv"}])
+    config = write_import(
+        Path(), arms={"ppo": {"soft": False}}, runs=[{"format": "sb3-monitor", "files": "{seed}.monitor.csv"}]
+    )
     assert len(runs_of(config)[0].steps) == 2
     for content, message in [
         (whole[:-3], "is truncated: its last line has no end"),
@@ -172,7 +204,9 @@ class Boom:
 
 def test_hostile_and_damaged_npz_files():
     path = Path("0.npz")
-    config = write_import(Path(), arms={"ppo": {"soft": False}}, runs=[{"format": "sb3-evaluations", "files": "{seed}.npz"}])
+    config = write_import(
+        Path(), arms={"ppo": {"soft": False}}, runs=[{"format": "sb3-evaluations", "files": "{seed}.npz"}]
+    )
     good = npz(timesteps=[1, 2], results=[[1.0, 2.0], [3.0, 4.0]])
     lying = io.BytesIO()
     with zipfile.ZipFile(lying, "w") as archive:
@@ -226,7 +260,10 @@ def test_big_files_parquet_bombs_and_links_out_of_the_folder():
     ("entry", "broken"),
     [
         ({"format": "tensorboard", "files": "runs/{task}__{arm}__{seed}__*/events*"}, "runs/*__ppo__1__*/events*"),
-        ({"format": "sb3-monitor", "files": "logs/{arm}/{task}/seed{seed}/monitor.csv"}, "logs/ppo/*/seed1/monitor.csv"),
+        (
+            {"format": "sb3-monitor", "files": "logs/{arm}/{task}/seed{seed}/monitor.csv"},
+            "logs/ppo/*/seed1/monitor.csv",
+        ),
         ({"format": "sb3-evaluations", "files": "logs/{arm}/{task}/seed{seed}/*.npz"}, "logs/ppo/*/seed1/*.npz"),
         ({"format": "wandb-long", "files": "exports/long.csv", "columns": {"run": "name"}}, "exports/long.csv"),
         ({"format": "wandb-wide", "files": "exports/wide.csv"}, "exports/wide.csv"),

@@ -9,7 +9,19 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from imported_logs import ARMS, SEEDS, TAG, episodes, rows, runs_of, table, write_all, write_import, write_monitor, write_tensorboard
+from imported_logs import (
+    ARMS,
+    SEEDS,
+    TAG,
+    episodes,
+    rows,
+    runs_of,
+    table,
+    write_all,
+    write_import,
+    write_monitor,
+    write_tensorboard,
+)
 from small_suite import write_suite
 
 from harness import pipeline
@@ -46,7 +58,9 @@ def test_every_block_of_the_document_reads_the_runs_that_were_logged(number):
     content = {**whole, **([{}, *others][number]), "smooth": 1}
     Path("import.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
     config, runs = load_import(Path("import.yaml")), runs_of(Path("import.yaml"))
-    assert [(run.arm, run.task, run.seed) for run in runs] == [(arm, "CartPole-v1", seed) for arm in ARMS for seed in SEEDS]
+    assert [(run.arm, run.task, run.seed) for run in runs] == [
+        (arm, "CartPole-v1", seed) for arm in ARMS for seed in SEEDS
+    ]
     for run in runs:
         steps, returns = episodes(run.arm, run.seed)
         np.testing.assert_array_equal(run.steps, steps)
@@ -70,31 +84,52 @@ def test_a_restarted_tensorboard_run_with_several_environments():
     first, second = sorted(folder.iterdir())
     if first.name.endswith(".b"):  # both began in the same second: the file names' time decides
         first.rename(folder / second.name.replace("events.out.tfevents.", "events.out.tfevents.9"))
-    (run,) = runs_of(write_import(Path(), runs=[{"format": "tensorboard", "files": "runs/{task}__{arm}__{seed}__*/*tfevents*"}], smooth=2))
+    (run,) = runs_of(
+        write_import(
+            Path(), runs=[{"format": "tensorboard", "files": "runs/{task}__{arm}__{seed}__*/*tfevents*"}], smooth=2
+        )
+    )
     np.testing.assert_array_equal(run.steps, [10, 20, 30, 40])
     np.testing.assert_array_equal(run.returns, [2.0, 4.0, 5.5, 7.0])
     assert len(run.files) == 2
 
 
 def test_scalars_of_newer_tensorboard_writers():
-    tensorboard = pytest.importorskip("torch.utils.tensorboard", reason="TensorBoard is not installed (extra `imports`)")
+    tensorboard = pytest.importorskip(
+        "torch.utils.tensorboard", reason="TensorBoard is not installed (extra `imports`)"
+    )
     writer = tensorboard.SummaryWriter("runs/1")
     writer.add_scalar(TAG, 2.5, 10, new_style=True)
     writer.close()
     (run,) = runs_of(
-        write_import(Path(), arms={"ppo": {"soft": False}}, runs=[{"format": "tensorboard", "files": "runs/{seed}/events*"}], smooth=1)
+        write_import(
+            Path(),
+            arms={"ppo": {"soft": False}},
+            runs=[{"format": "tensorboard", "files": "runs/{seed}/events*"}],
+            smooth=1,
+        )
     )
-    assert (run.arm, run.task, run.seed, run.steps.tolist(), run.returns.tolist()) == ("ppo", "CartPole-v1", 1, [10], [2.5])
+    assert (run.arm, run.task, run.seed, run.steps.tolist(), run.returns.tolist()) == (
+        "ppo",
+        "CartPole-v1",
+        1,
+        [10],
+        [2.5],
+    )
 
 
 def test_monitor_files_of_several_environments_are_merged_as_their_library_does():
-    results_plotter = pytest.importorskip("stable_baselines3.common.results_plotter", reason="Stable-Baselines3 is not installed")
+    results_plotter = pytest.importorskip(
+        "stable_baselines3.common.results_plotter", reason="Stable-Baselines3 is not installed"
+    )
     from stable_baselines3.common.monitor import load_results
 
     folder = Path("logs/ppo/seed0")
     write_monitor(folder / "0.monitor.csv", [10, 20, 30], [1, 2, 3], seconds=[1, 4, 5], start=100.0)
     write_monitor(folder / "1.monitor.csv", [15, 25], [4, 5], seconds=[1, 2], start=103.5)
-    (run,) = runs_of(write_import(Path(), runs=[{"format": "sb3-monitor", "files": "logs/{arm}/seed{seed}/*.monitor.csv"}]))
+    (run,) = runs_of(
+        write_import(Path(), runs=[{"format": "sb3-monitor", "files": "logs/{arm}/seed{seed}/*.monitor.csv"}])
+    )
     steps, returns = results_plotter.ts2xy(load_results(str(folder)), "timesteps")
     np.testing.assert_array_equal(run.steps, steps)
     np.testing.assert_array_equal(run.returns, returns)
@@ -106,7 +141,11 @@ def test_evaluations_and_monitors_of_real_training():
     sb3 = pytest.importorskip("stable_baselines3", reason="Stable-Baselines3 is not installed (extra `sb3`)")
     train_sb3(sb3.A2C, "a2c", 0, 300, eval_freq=100)
     evaluations = [{"format": "sb3-evaluations", "files": "logs/{arm}_{seed}/evaluations.npz"}]
-    (run,) = runs_of(write_import(Path(), runs=evaluations, actions="greedy", smooth=None, grid={"first": 100, "last": 300, "points": 3}))
+    (run,) = runs_of(
+        write_import(
+            Path(), runs=evaluations, actions="greedy", smooth=None, grid={"first": 100, "last": 300, "points": 3}
+        )
+    )
     assert run.steps.tolist() == [100, 200, 300] and run.why == ""
     assert run.returns.tolist() == np.load("logs/a2c_0/evaluations.npz")["results"].mean(axis=1).tolist()
     (run,) = runs_of(write_import(Path(), runs=[{"format": "sb3-monitor", "files": "logs/{arm}_{seed}/monitor.csv"}]))
@@ -123,7 +162,12 @@ def train_sb3(kind, arm, seed, steps, eval_freq, **settings) -> None:
     folder.mkdir(parents=True)
     environment = Monitor(gymnasium.make("CartPole-v1"), str(folder / "monitor.csv"))
     evaluation = EvalCallback(
-        Monitor(gymnasium.make("CartPole-v1")), eval_freq=eval_freq, n_eval_episodes=2, log_path=str(folder), verbose=0, warn=False
+        Monitor(gymnasium.make("CartPole-v1")),
+        eval_freq=eval_freq,
+        n_eval_episodes=2,
+        log_path=str(folder),
+        verbose=0,
+        warn=False,
     )
     kind("MlpPolicy", environment, seed=seed, device="cpu", **settings).learn(steps, callback=evaluation)
     environment.close()
@@ -148,7 +192,12 @@ def test_wandb_exports_with_gaps_companions_and_columns():
         "x,PPO,CartPole,1,5,2.0,\nx,PPO,CartPole,1,6,,0.1\nx,PPO,CartPole,1,6,4.0,\ny,a2c,CartPole,1,6,9.0,\n"
     )
     columns = {"arm": "exp_name", "task": "env_id", "seed": "seed"}
-    long = {"format": "wandb-long", "files": "long.csv", "columns": columns, "rename": {"PPO": "ppo", "CartPole": "CartPole-v1"}}
+    long = {
+        "format": "wandb-long",
+        "files": "long.csv",
+        "columns": columns,
+        "rename": {"PPO": "ppo", "CartPole": "CartPole-v1"},
+    }
     ppo, a2c = runs_of(write_import(Path(), runs=[long]))
     assert ppo.steps.tolist() == [5, 6] and ppo.returns.tolist() == [2, 4] and a2c.returns.tolist() == [9]
 
@@ -163,7 +212,10 @@ def test_what_a_path_or_a_name_says():
 
 def test_a_table_may_leave_out_what_is_declared_once():
     for write in (pd.DataFrame.to_csv, pd.DataFrame.to_parquet):
-        write(pd.DataFrame({"seed": [7, 7], "step": [0, 20], "return": [1.0, 3.0]}), "table.csv".replace("csv", write.__name__[3:]))
+        write(
+            pd.DataFrame({"seed": [7, 7], "step": [0, 20], "return": [1.0, 3.0]}),
+            "table.csv".replace("csv", write.__name__[3:]),
+        )
         tidy = [{"format": "tidy", "files": "table." + write.__name__[3:]}]
         (run,) = runs_of(write_import(Path(), arms={"ppo": {"soft": False}}, runs=tidy))
         assert (run.arm, run.task, run.seed, run.returns.tolist()) == ("ppo", "CartPole-v1", 7, [1, 3])
@@ -176,7 +228,11 @@ def test_csv_and_parquet_tables_are_read_alike():
     as_csv = runs_of(path)
     pd.read_csv("table.csv").to_parquet("table.parquet")
     as_parquet = runs_of(write_import(Path(), runs=[{"format": "tidy", "files": "*.parquet"}], smooth=None))
-    assert [run.returns.tolist() for run in as_csv] == [run.returns.tolist() for run in as_parquet] == [[1, 2, 3], [4, 5, 6]]
+    assert (
+        [run.returns.tolist() for run in as_csv]
+        == [run.returns.tolist() for run in as_parquet]
+        == [[1, 2, 3], [4, 5, 6]]
+    )
 
 
 # --- curves ------------------------------------------------------------------------------------------------------------------------
@@ -184,7 +240,11 @@ def test_csv_and_parquet_tables_are_read_alike():
 
 def test_curves_are_interpolated_within_a_runs_range_and_never_beyond():
     logs = rows(seed=0, steps=(0, 4, 14, 20), returns=(0, 8, 28, 10))
-    logs += rows(seed=1, steps=(0, 10, 19)) + rows(seed=2, steps=(1, 10, 20)) + rows("a2c", 0, steps=(0, 30), returns=(0, 30))
+    logs += (
+        rows(seed=1, steps=(0, 10, 19))
+        + rows(seed=2, steps=(1, 10, 20))
+        + rows("a2c", 0, steps=(0, 30), returns=(0, 30))
+    )
     path = table(logs)
     whole, early, late, long = runs_of(path)
     config = load_import(path)
@@ -195,7 +255,10 @@ def test_curves_are_interpolated_within_a_runs_range_and_never_beyond():
     importer.write(config, runs_of(path), path, Path("results"))
     assert sorted(read_cell(CELL).manifest["members"]["ppo"]) == ["0"]
     (study,) = read_studies(load_suite("cartpole"), Path("results"))
-    assert study.holes == ["cartpole on CartPole-v1, arm ppo: seeds 1-2 missing", "cartpole on CartPole-v1, arm a2c: seeds 1-2 missing"]
+    assert study.holes == [
+        "cartpole on CartPole-v1, arm ppo: seeds 1-2 missing",
+        "cartpole on CartPole-v1, arm a2c: seeds 1-2 missing",
+    ]
 
 
 @pytest.mark.parametrize("lost", ["nan", "inf", "-inf", ""])
@@ -230,7 +293,9 @@ def _wide(monkeypatch):
 
 
 def files_below(*folders: str) -> dict[str, bytes]:
-    return {str(path): path.read_bytes() for folder in folders for path in sorted(Path(folder).rglob("*")) if path.is_file()}
+    return {
+        str(path): path.read_bytes() for folder in folders for path in sorted(Path(folder).rglob("*")) if path.is_file()
+    }
 
 
 def test_check_shows_what_was_understood_and_writes_nothing(softbench):
@@ -267,19 +332,41 @@ def test_an_imported_suite_is_reported_like_our_own_and_not_trained(softbench):
     page = Path("site/cartpole.html").read_text()
     assert "softbench import import.yaml &amp;&amp; softbench report cartpole" in page
     assert "softbench train" not in page and "same code" not in page and "greedy" not in page
-    assert Path("site/cartpole/evidence.csv").read_text().splitlines()[1].startswith("a2c,ppo,not separable at n = 2,0.150,")
+    assert (
+        Path("site/cartpole/evidence.csv")
+        .read_text()
+        .splitlines()[1]
+        .startswith("a2c,ppo,not separable at n = 2,0.150,")
+    )
     origins = pd.read_csv("site/cartpole/cartpole-origins.csv")
     assert len(origins) == 4 and set(origins["file"]) == {"table.csv"} and set(origins["SHA-256"].str.len()) == {64}
 
 
 def test_claims_about_imported_arms_are_judged_and_called_unregistered(softbench):
-    table([row for seed in range(5) for row in rows("ppo", seed, returns=(1, 2, 3 + seed)) + rows("a2c", seed, returns=(1, 2, 53 + seed))])
+    table(
+        [
+            row
+            for seed in range(5)
+            for row in rows("ppo", seed, returns=(1, 2, 3 + seed)) + rows("a2c", seed, returns=(1, 2, 53 + seed))
+        ]
+    )
     assert softbench("import", "import.yaml")[0] == 0
-    claim = {"id": "X1", "statement": "A2C beats PPO.", "source": "a blog", "pair": "cartpole", "arm": "a2c", "against": "ppo"}
+    claim = {
+        "id": "X1",
+        "statement": "A2C beats PPO.",
+        "source": "a blog",
+        "pair": "cartpole",
+        "arm": "a2c",
+        "against": "ppo",
+    }
     claim |= {"test": "superiority", "margin": 0, "effect": 0.05, "reason": "a twentieth of the range"}
     Path("suites/cartpole/claims.yaml").write_text(yaml.safe_dump({"claims": [claim]}))
     (verdict,) = judge(load_suite("cartpole"), Path("results"))
-    assert verdict.verdict == "supported" and verdict.outcome is not None and verdict.outcome.estimate == pytest.approx(0.1)
+    assert (
+        verdict.verdict == "supported"
+        and verdict.outcome is not None
+        and verdict.outcome.estimate == pytest.approx(0.1)
+    )
     assert verdict.modes == {"sampled": "supported"} and verdict.changed == ("was not registered when the runs began",)
 
 
@@ -316,7 +403,11 @@ def test_no_suite_of_ours_is_overwritten_and_nothing_left_is_said(softbench):
     assert files_below(".") == before
     write_import(Path(), grid={"first": 0, "last": 21, "points": 3})
     code, _, errors = softbench("import", "import.yaml")
-    assert code == 2 and "no run covers the grid's steps 0 to 21: ends at step 20" in errors and not Path("results").exists()
+    assert (
+        code == 2
+        and "no run covers the grid's steps 0 to 21: ends at step 20" in errors
+        and not Path("results").exists()
+    )
 
 
 def test_the_pipeline_leaves_imported_suites_alone():
@@ -335,7 +426,11 @@ def test_real_training_imported_and_reported():
         train_sb3(sb3.PPO, "ppo", seed, 512, eval_freq=128, n_steps=128, n_epochs=2)
         train_sb3(sb3.A2C, "a2c", seed, 512, eval_freq=128, ent_coef=0.01)
     for name, entry, fields in [
-        ("evaluations", {"format": "sb3-evaluations", "files": "logs/{arm}_{seed}/evaluations.npz"}, {"actions": "greedy", "smooth": None}),
+        (
+            "evaluations",
+            {"format": "sb3-evaluations", "files": "logs/{arm}_{seed}/evaluations.npz"},
+            {"actions": "greedy", "smooth": None},
+        ),
         ("episodes", {"format": "sb3-monitor", "files": "logs/{arm}_{seed}/monitor.csv"}, {"smooth": 5}),
     ]:
         path = write_import(Path(), name=name, runs=[entry], grid={"first": 128, "last": 384, "points": 3}, **fields)

@@ -25,7 +25,9 @@ def _root(monkeypatch):
 def test_the_committed_pipelines_are_the_generated_ones():
     for path, text in pipeline.pipelines().items():
         assert path.read_text() == text, f"{path}: run `python -m harness.pipeline`"
-    assert {str(path.relative_to(ROOT)) for path in ROOT.glob("suites/*/dvc.yaml")} | {"dvc.yaml"} == set(map(str, pipeline.pipelines()))
+    assert {str(path.relative_to(ROOT)) for path in ROOT.glob("suites/*/dvc.yaml")} | {"dvc.yaml"} == set(
+        map(str, pipeline.pipelines())
+    )
 
 
 IMPORTED = """
@@ -43,7 +45,9 @@ print(*sorted(file.removeprefix(root) for file in files if file.startswith(root)
 def test_the_code_of_a_pair_is_what_python_imports(pair):
     """What the static walk finds is what a process has loaded after importing the pair and the fold."""
     script = IMPORTED.format(pair=pair, root=str(ROOT))
-    loaded = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
+    loaded = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.split()
     assert [name for name in loaded if not name.endswith("__init__.py")] == provenance.code_files(pair, "batched")
 
 
@@ -51,8 +55,15 @@ def test_a_pair_depends_on_its_own_file_and_on_no_report():
     for pair in pair_names():
         files = provenance.code_files(pair, "batched")
         assert [file for file in files if file.startswith("algorithms/pairs/")] == [f"algorithms/pairs/{pair}.py"]
-        assert not any(file.startswith(("reports/", "tests/")) or file in ("harness/cli.py", "harness/bench.py") for file in files)
-        assert {"harness/segments.py", "harness/streams.py", "harness/environments.py", "algorithms/population.py"} <= set(files)
+        assert not any(
+            file.startswith(("reports/", "tests/")) or file in ("harness/cli.py", "harness/bench.py") for file in files
+        )
+        assert {
+            "harness/segments.py",
+            "harness/streams.py",
+            "harness/environments.py",
+            "algorithms/population.py",
+        } <= set(files)
 
 
 def edit(monkeypatch, name, change):
@@ -64,7 +75,11 @@ def edit(monkeypatch, name, change):
 @pytest.mark.parametrize("name", ["algorithms/pairs/dqn.py", "algorithms/population.py", "harness/segments.py"])
 def test_a_comment_changes_no_identity(monkeypatch, name):
     before = pipeline.identities()
-    edit(monkeypatch, name, lambda source: b'"""Another docstring."""\n# A comment.\n' + source.partition(b'"""')[2].partition(b'"""')[2])
+    edit(
+        monkeypatch,
+        name,
+        lambda source: b'"""Another docstring."""\n# A comment.\n' + source.partition(b'"""')[2].partition(b'"""')[2],
+    )
     assert pipeline.identities() == before
 
 
@@ -82,7 +97,9 @@ def test_the_committed_identities_are_those_of_the_code():
 def test_a_cell_depends_on_its_own_environments_alone():
     files = {name: set(provenance.code_files("ppo", name)) for name in BACKENDS}
     own = {name: {provenance.backend_file(name)} for name in BACKENDS}
-    assert all(files[name] - own[name] == files["batched"] - own["batched"] and own[name] <= files[name] for name in BACKENDS)
+    assert all(
+        files[name] - own[name] == files["batched"] - own["batched"] and own[name] <= files[name] for name in BACKENDS
+    )
 
 
 def test_cells_depend_on_what_the_code_says_and_on_their_settings_alone():
@@ -121,7 +138,9 @@ def test_the_exact_statements_depend_on_the_code_that_they_check():
     stage = yaml.safe_load(pipeline.pipelines()[Path("dvc.yaml")])["stages"]["theory"]
     assert {f"algorithms/pairs/{pair}.py" for pair in ("ppo", "a2c", "dqn")} <= set(stage["deps"])
     assert {str(path.relative_to(ROOT)) for path in (ROOT / "suites/theory").glob("*.py")} <= set(stage["deps"])
-    assert {"algorithms/maxent.py", "algorithms/returns.py", "algorithms/tabular.py", "harness/theory.py"} <= set(stage["deps"])
+    assert {"algorithms/maxent.py", "algorithms/returns.py", "algorithms/tabular.py", "harness/theory.py"} <= set(
+        stage["deps"]
+    )
     assert not any(file.startswith(("reports/", "tests/")) for file in stage["deps"])
 
 
@@ -134,7 +153,9 @@ def test_the_simulation_depends_on_the_statistics_that_it_checks():
 
 
 def test_dvc_reads_the_pipelines():
-    listed = subprocess.run([sys.executable, "-m", "dvc", "stage", "list", "--all"], cwd=ROOT, capture_output=True, text=True)
+    listed = subprocess.run(
+        [sys.executable, "-m", "dvc", "stage", "list", "--all"], cwd=ROOT, capture_output=True, text=True
+    )
     assert listed.returncode == 0, listed.stderr
     assert "smoke" in listed.stdout and "suites/classic/dvc.yaml:dqn@MountainCar-v0" in listed.stdout
 
@@ -152,16 +173,25 @@ def test_nothing_is_pickled():
             assert not {"pickle", "cloudpickle", "joblib", "dill", "shelve"} & set(names), path
             if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
                 used = f"{node.value.id}.{node.attr}"
-                assert used not in ("torch.save", "torch.load", "np.load", "yaml.unsafe_load", "pd.read_pickle"), f"{path}: {used}"
+                assert used not in ("torch.save", "torch.load", "np.load", "yaml.unsafe_load", "pd.read_pickle"), (
+                    f"{path}: {used}"
+                )
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
                 assert node.func.id not in ("eval", "exec"), path
 
 
 def test_arrows_between_the_packages_point_one_way():
-    allowed = {"algorithms": {"algorithms"}, "suites": {"suites"}, "harness": {"harness", "algorithms", "suites", "reports"}}
+    allowed = {
+        "algorithms": {"algorithms"},
+        "suites": {"suites"},
+        "harness": {"harness", "algorithms", "suites", "reports"},
+    }
     for path in our_files():
         package = path.relative_to(ROOT).parts[0]
-        theory = path.relative_to(ROOT).parts[:2] == ("suites", "theory")  # the exact statements check the code that trains
+        theory = path.relative_to(ROOT).parts[:2] == (
+            "suites",
+            "theory",
+        )  # the exact statements check the code that trains
         for node in ast.walk(ast.parse(path.read_text())):
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []

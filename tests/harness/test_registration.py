@@ -25,7 +25,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def write_claims(folder: Path, content: object) -> None:
-    (folder / "suites" / "small" / "claims.yaml").write_text(content if isinstance(content, str) else yaml.safe_dump(content))
+    (folder / "suites" / "small" / "claims.yaml").write_text(
+        content if isinstance(content, str) else yaml.safe_dump(content)
+    )
 
 
 def registered(folder: Path) -> dict:
@@ -42,7 +44,9 @@ def test_a_later_change_does_not_reach_the_manifest(folder: Path) -> None:
     assert registered(folder) == {"level": 0.01, "claims": {"C4": CLAIM}}
 
 
-def test_a_change_between_start_and_end_does_not_reach_the_manifest(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_change_between_start_and_end_does_not_reach_the_manifest(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     write_claims(folder, {"claims": [CLAIM]})
     with monkeypatch.context() as patch:
         patch.setattr(worker, "train", lambda *_: 1 / 0)
@@ -59,7 +63,14 @@ def test_no_file_registers_nothing(folder: Path) -> None:
     assert registered(folder) == {}
 
 
-NO_LEDGERS = ["claims: {", "claims: 3", "claims: [3]", "- a", "claims: [{id: 3}]", "claims: [{id: C4, pair: a2c, arm: a2c-prooper}]"]
+NO_LEDGERS = [
+    "claims: {",
+    "claims: 3",
+    "claims: [3]",
+    "- a",
+    "claims: [{id: 3}]",
+    "claims: [{id: C4, pair: a2c, arm: a2c-prooper}]",
+]
 
 
 @pytest.mark.parametrize("content", NO_LEDGERS)

@@ -13,7 +13,13 @@ import pytest
 from harness.results import COLUMNS, FORMAT, ResultsError, read_cell, read_suite, replacing, seal, write_cell
 
 ARMS = {"x": {"soft": False}, "y": {"soft": True}}
-MANIFEST = {"format": FORMAT, "pair": "a2c", "task": "CartPole-v1", "arms": ARMS, "members": {"x": {"0": {"chain": ["abc"]}}}}
+MANIFEST = {
+    "format": FORMAT,
+    "pair": "a2c",
+    "task": "CartPole-v1",
+    "arms": ARMS,
+    "members": {"x": {"0": {"chain": ["abc"]}}},
+}
 pytestmark = pytest.mark.usefixtures("no_sync")
 UNITS = {"value_loss": "squared return"}
 
@@ -38,7 +44,11 @@ def test_what_is_written_is_read_back(tmp_path):
     write(tmp_path / "s" / "a2c" / "t")
     (cell,) = read_suite(tmp_path / "s")
     sealed = {**MANIFEST, "members": cell.manifest["members"], "seal": seal(cell.manifest)}
-    assert cell.manifest == sealed and cell.timing == {"wall_seconds": 1} and (cell.pair, cell.task) == ("a2c", "CartPole-v1")
+    assert (
+        cell.manifest == sealed
+        and cell.timing == {"wall_seconds": 1}
+        and (cell.pair, cell.task) == ("a2c", "CartPole-v1")
+    )
     expected = make_curves()
     pd.testing.assert_frame_equal(cell.curves[list(expected)], expected)
     assert read_suite(tmp_path / "none") == []

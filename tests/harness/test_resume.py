@@ -77,7 +77,9 @@ def test_a_killed_run_goes_on_and_leaves_no_worker_behind(longer, workers):
 def test_a_worker_whose_parent_is_gone_ends_in_the_middle_of_a_segment(tmp_path):
     (plan,) = training.make_plans(load_suite("small"), Path("out"), "cpu", arms=["a2c-naive"], steps=10**8)
     job = {"spec": plan.specs["a2c-naive"].to_json(), "seeds": [0], "folder": str(tmp_path / "cohort"), "device": "cpu"}
-    process = subprocess.Popen([sys.executable, "-m", "harness.worker"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "harness.worker"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
     process.stdin.write(json.dumps(job) + "\n")
     process.stdin.close()
     try:
@@ -96,7 +98,8 @@ def test_a_killed_worker_is_replaced_and_the_run_ends_with_the_same_bytes(longer
 
 
 @pytest.mark.parametrize(
-    ("number", "code", "word"), [(signal.SIGINT, 130, "stopped"), (signal.SIGTERM, 143, "terminated"), (signal.SIGUSR1, 138, "terminated")]
+    ("number", "code", "word"),
+    [(signal.SIGINT, 130, "stopped"), (signal.SIGTERM, 143, "terminated"), (signal.SIGUSR1, 138, "terminated")],
 )
 def test_a_signal_stops_a_run_within_seconds_and_says_how_to_go_on(longer, number, code, word):
     process, helpers = begin(1)

@@ -106,17 +106,35 @@ WRONG = {
     "other name": (nested("name", value="other"), "name: is 'other', must be the folder's name 'small'"),
     "missing field": (nested("title", value=None), "title: Field required"),
     "unknown field": (nested("colour", value="red"), r"colour: unknown field \(got 'red'\)"),
-    "negative steps": (nested("tasks", "CartPole-v1", "steps", value=-1), r"tasks.CartPole-v1.steps: must be greater than .* \(got -1\)"),
+    "negative steps": (
+        nested("tasks", "CartPole-v1", "steps", value=-1),
+        r"tasks.CartPole-v1.steps: must be greater than .* \(got -1\)",
+    ),
     "huge steps": (nested("tasks", "CartPole-v1", "steps", value=10**30), "tasks.CartPole-v1.steps: must be less than"),
-    "steps in words": (nested("tasks", "CartPole-v1", "steps", value="many"), "tasks.CartPole-v1.steps: must be a valid integer"),
+    "steps in words": (
+        nested("tasks", "CartPole-v1", "steps", value="many"),
+        "tasks.CartPole-v1.steps: must be a valid integer",
+    ),
     "no segments": (nested("segments", value=0), "segments: must be greater"),
-    "not a number": (nested("references", "CartPole-v1", "low", value=float("nan")), "references.CartPole-v1.low: must be a finite number"),
-    "same references": (nested("references", "CartPole-v1", "high", value=0), "references.CartPole-v1: low and high must differ"),
+    "not a number": (
+        nested("references", "CartPole-v1", "low", value=float("nan")),
+        "references.CartPole-v1.low: must be a finite number",
+    ),
+    "same references": (
+        nested("references", "CartPole-v1", "high", value=0),
+        "references.CartPole-v1: low and high must differ",
+    ),
     "no reference": (nested("references", value={}), "references.CartPole-v1: is missing"),
     "duplicate seeds": (nested("seeds", value=[0, 1, 0]), "seeds: seed 0 appears twice"),
     "no seeds": (nested("seeds", value=[]), "seeds: "),
-    "unknown primary": (nested("evaluation", "primary", value="best"), "evaluation.primary: must be 'sampled' or 'greedy'"),
-    "unknown task": (nested("cells", "a2c", value={"CartPole-v2": {}}), "cells.a2c.CartPole-v2: unknown task; did you mean 'CartPole-v1'"),
+    "unknown primary": (
+        nested("evaluation", "primary", value="best"),
+        "evaluation.primary: must be 'sampled' or 'greedy'",
+    ),
+    "unknown task": (
+        nested("cells", "a2c", value={"CartPole-v2": {}}),
+        "cells.a2c.CartPole-v2: unknown task; did you mean 'CartPole-v1'",
+    ),
 }
 
 

@@ -60,7 +60,10 @@ def test_the_digest_does_not_depend_on_the_hash_seed_or_on_optimization(tmp_path
     for flags, seed in (([], "1"), (["-OO"], "2")):
         command = [sys.executable, *flags, "-c", script, str(tmp_path / "program.py")]
         environment = {"PYTHONHASHSEED": seed, "PYTHONPATH": str(Path(__file__).parents[2])}
-        assert subprocess.run(command, capture_output=True, text=True, check=True, env=environment).stdout.strip() == RECORDED
+        assert (
+            subprocess.run(command, capture_output=True, text=True, check=True, env=environment).stdout.strip()
+            == RECORDED
+        )
 
 
 @pytest.mark.parametrize(

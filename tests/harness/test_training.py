@@ -82,7 +82,9 @@ def test_a_wrong_choice_is_refused(choices, message):
 
 def test_arms_of_two_pairs_can_be_chosen_at_once_and_a_wrong_one_is_still_found():
     small = {"horizon": 5, "environments": 4}
-    write_suite(Path.cwd(), cells={"a2c": {"CartPole-v1": small}, "dqn": {"CartPole-v1": {"learning_starts": 100}}}, segments=1)
+    write_suite(
+        Path.cwd(), cells={"a2c": {"CartPole-v1": small}, "dqn": {"CartPole-v1": {"learning_starts": 100}}}, segments=1
+    )
     chosen = {plan.pair: plan.arms for plan in plans(arms=["dqn", "a2c-proper"])}
     assert chosen == {"a2c": ["a2c-proper"], "dqn": ["dqn"]}
     assert [plan.pair for plan in plans(arms=["dqn"])] == ["dqn"]
@@ -95,7 +97,10 @@ def test_arms_of_two_pairs_can_be_chosen_at_once_and_a_wrong_one_is_still_found(
     [
         ({"a2d": {"CartPole-v1": {}}}, r"unknown pair 'a2d'; did you mean 'a2c'\?"),
         ({"a2c": {"CartPole-v1": {"hiden": 32}}}, r"cells.a2c.CartPole-v1.hiden: unknown field \(got 32\)"),
-        ({"a2c": {"CartPole-v1": {"learning_rate": -1}}}, r"cells.a2c.CartPole-v1.learning_rate: must be greater than 0 \(got -1\)"),
+        (
+            {"a2c": {"CartPole-v1": {"learning_rate": -1}}},
+            r"cells.a2c.CartPole-v1.learning_rate: must be greater than 0 \(got -1\)",
+        ),
         ({"a2c": {"CartPole-v1": {"learning_rate": "fast"}}}, r"learning_rate: must be a valid number.*\(got 'fast'\)"),
         ({"a2c": {"CartPole-v1": {"learning_rate": float("inf")}}}, "learning_rate: must be a finite number"),
         ({"a2c": {"CartPole-v1": {"environments": 0}}}, "environments: must be greater than or equal to 1"),

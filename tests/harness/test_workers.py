@@ -14,7 +14,12 @@ TINY = {
 
 
 def test_one_worker_or_two_leave_the_same_bytes_for_every_arm(tmp_path):
-    suite = {**SUITE, "name": "all", "seeds": "0-2", "cells": {pair: {"CartPole-v1": settings} for pair, settings in TINY.items()}}
+    suite = {
+        **SUITE,
+        "name": "all",
+        "seeds": "0-2",
+        "cells": {pair: {"CartPole-v1": settings} for pair, settings in TINY.items()},
+    }
     (tmp_path / "suites/all").mkdir(parents=True)
     (tmp_path / "suites/all/suite.yaml").write_text(yaml.safe_dump(suite))
     command = [sys.executable, "-m", "harness", "train", "all", "--device", "cpu"]

@@ -22,7 +22,9 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """A suite of two pairs with published figures, a missing seed, a diverged seed and a missing cell. Do not change it."""
     made = Workspace(tmp_path_factory.mktemp("demo"))
-    made.suite("classic", {"ppo": ["CartPole-v1", "Acrobot-v1"], "a2c": ["CartPole-v1", "Acrobot-v1"]}, published=PUBLISHED)
+    made.suite(
+        "classic", {"ppo": ["CartPole-v1", "Acrobot-v1"], "a2c": ["CartPole-v1", "Acrobot-v1"]}, published=PUBLISHED
+    )
     made.cell("classic", "ppo", "CartPole-v1")
     made.cell("classic", "ppo", "Acrobot-v1", edit=diverging("sppo-40", 3, 8))
     made.cell("classic", "a2c", "CartPole-v1", edit=without("a2c-naive", 7))

@@ -130,7 +130,12 @@ def describe(suite: str, pair: str, task: str, arms: dict[str, str | None], seed
         "source": "Liu, Gu, Liu 2020, Eq. 33-41, Alg. 1" if pair == "ppo" else "Schulman, Chen, Abbeel 2017, Eq. 79-83",
         "difference": {
             "file": f"algorithms/pairs/{pair}.py",
-            "lines": [{"line": 83, "text": "        reward = rollout.reward + self.entropy_in_return * self.temperature * entropy"}],
+            "lines": [
+                {
+                    "line": 83,
+                    "text": "        reward = rollout.reward + self.entropy_in_return * self.temperature * entropy",
+                }
+            ],
         },
         "environment": {"id": task, "backend": "batched", "time_limit": "bootstrap", "environments": 4},
         "steps": STEPS,
@@ -138,10 +143,19 @@ def describe(suite: str, pair: str, task: str, arms: dict[str, str | None], seed
         "evaluation": {"episodes": 20, "primary": "sampled"},
         "device": "cpu",
         "code": {"hash": hashlib.sha256(pair.encode()).hexdigest(), "files": {}},
-        "versions": {"python": "3.11.2", "torch": "2.13.0", "numpy": "2.4.0", "gymnasium": "1.4.0", "softbench": "0.1.0"},
+        "versions": {
+            "python": "3.11.2",
+            "torch": "2.13.0",
+            "numpy": "2.4.0",
+            "gymnasium": "1.4.0",
+            "softbench": "0.1.0",
+        },
         "cpu": {"capability": "AVX512", "architecture": "x86_64"},
         "members": {
-            arm: {str(s): {"chain": [hashlib.sha256(f"{pair}{task}{arm}{s}".encode()).hexdigest()], "diverged_at": None} for s in seeds}
+            arm: {
+                str(s): {"chain": [hashlib.sha256(f"{pair}{task}{arm}{s}".encode()).hexdigest()], "diverged_at": None}
+                for s in seeds
+            }
             for arm in arms
         },
     }
@@ -158,7 +172,9 @@ class Workspace:
         self.results = root / "results"
         self.ledgers: dict[str, dict[str, Any]] = {}
 
-    def suite(self, name: str, pairs: dict[str, list[str]], seeds: str = "0-9", published: list[dict[str, Any]] | None = None) -> None:
+    def suite(
+        self, name: str, pairs: dict[str, list[str]], seeds: str = "0-9", published: list[dict[str, Any]] | None = None
+    ) -> None:
         """Register a suite: pair -> tasks."""
         tasks = sorted({task for each in pairs.values() for task in each})
         content = {
@@ -168,7 +184,9 @@ class Workspace:
             "segments": SEGMENTS,
             "evaluation": {"episodes": 20, "primary": "sampled"},
             "tasks": {task: {"steps": STEPS} for task in tasks},
-            "references": {task: {"low": TASKS[task][0], "high": TASKS[task][1], "source": "range of the return"} for task in tasks},
+            "references": {
+                task: {"low": TASKS[task][0], "high": TASKS[task][1], "source": "range of the return"} for task in tasks
+            },
             "cells": {pair: {task: {} for task in each} for pair, each in pairs.items()},
             "published": published or [],
         }
@@ -182,14 +200,23 @@ class Workspace:
         self.ledgers[name] = {"level": level, "claims": claims}
 
     def cell(
-        self, suite: str, pair: str, task: str, arms: dict[str, str | None] | None = None, seeds: int = 10, edit: Edit | None = None
+        self,
+        suite: str,
+        pair: str,
+        task: str,
+        arms: dict[str, str | None] | None = None,
+        seeds: int = 10,
+        edit: Edit | None = None,
     ) -> None:
         """Write one finished cell; `edit(curves, manifest)` may change both before they are written."""
         arms, numbers = arms or ARMS[pair], list(range(seeds))
         curves, manifest = invent(list(arms), task, numbers), describe(suite, pair, task, arms, numbers)
         if suite in self.ledgers:
             ledger = self.ledgers[suite]
-            manifest["claims"] = {**ledger, "claims": {claim["id"]: claim for claim in ledger["claims"] if claim["pair"] == pair}}
+            manifest["claims"] = {
+                **ledger,
+                "claims": {claim["id"]: claim for claim in ledger["claims"] if claim["pair"] == pair},
+            }
         if edit is not None:
             curves = edit(curves.reset_index(drop=True), manifest)
         timing = {
@@ -237,13 +264,23 @@ def theory_record(number: int = 8, **changes: object) -> dict[str, object]:
         "worst_error": 1e9,
         "caught": True,
     }
-    missed = {"name": "other", "where": "maxent.kl", "printed": "", "corrected": "", "worst_error": 0.0, "caught": False}
+    missed = {
+        "name": "other",
+        "where": "maxent.kl",
+        "printed": "",
+        "corrected": "",
+        "worst_error": 0.0,
+        "caught": False,
+    }
     figure = {
         "title": "A figure",
         "caption": "How to read it.",
         "x": "x",
         "y": "y",
-        "series": [{"label": "a", "x": [1, 2], "y": [1, 10], "line": True}, {"label": "b", "x": [1], "y": [5], "line": False}],
+        "series": [
+            {"label": "a", "x": [1, 2], "y": [1, 10], "line": True},
+            {"label": "b", "x": [1], "y": [5], "line": False},
+        ],
         "log_x": False,
         "log_y": True,
     }

@@ -107,7 +107,9 @@ def test_a_missing_seed_is_no_loss_by_itself(workspace: Workspace, measured: Any
 def test_verdicts_are_kept_with_the_scores(workspace: Workspace, measured: Any) -> None:
     ledger(workspace)
     measured(around(0.8, 0.05), around(0.5, 0.05, seed=1))
-    assert json.loads(gate.write_baseline("classic", workspace.results, None).read_text())["verdicts"] == {"C4": "supported"}
+    assert json.loads(gate.write_baseline("classic", workspace.results, None).read_text())["verdicts"] == {
+        "C4": "supported"
+    }
 
 
 @pytest.mark.parametrize(

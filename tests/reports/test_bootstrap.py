@@ -18,7 +18,14 @@ def scores(seed: int, n: int = 10, tasks: int = 3) -> Array:
 
 
 def all_four(x: Array) -> Array:
-    return np.array([metrics.aggregate_iqm(x), metrics.aggregate_median(x), metrics.aggregate_mean(x), metrics.aggregate_optimality_gap(x)])
+    return np.array(
+        [
+            metrics.aggregate_iqm(x),
+            metrics.aggregate_median(x),
+            metrics.aggregate_mean(x),
+            metrics.aggregate_optimality_gap(x),
+        ]
+    )
 
 
 def theirs(data: dict, of: Callable, reps: int) -> Array:
@@ -37,7 +44,11 @@ def test_points_equal_rliable(n: int, tasks: int) -> None:
 
 def test_ties_count_one_half_as_in_rliable() -> None:
     soft, hard = np.array([[1.0], [1.0], [0.5]]), np.array([[1.0], [0.0]])
-    assert bootstrap.improvement(soft, hard).value == pytest.approx(metrics.probability_of_improvement(soft, hard)) == pytest.approx(4 / 6)
+    assert (
+        bootstrap.improvement(soft, hard).value
+        == pytest.approx(metrics.probability_of_improvement(soft, hard))
+        == pytest.approx(4 / 6)
+    )
 
 
 @pytest.mark.parametrize(("n", "m", "tasks"), [(10, 10, 3), (7, 4, 1), (32, 8, 4), (300, 5, 2)])
@@ -85,7 +96,9 @@ def test_iqm_curve_agrees_with_rliable() -> None:
     curves = np.cumsum(np.random.default_rng(1).normal(0.1, 0.1, (8, 2, 5)), axis=2)
     found = bootstrap.iqm_curve(curves)
     expected = theirs({"arm": curves}, lambda x: np.array([metrics.aggregate_iqm(x[..., k]) for k in range(5)]), 2000)
-    assert [each.value for each in found] == pytest.approx([metrics.aggregate_iqm(curves[..., k]) for k in range(5)], rel=1e-13)
+    assert [each.value for each in found] == pytest.approx(
+        [metrics.aggregate_iqm(curves[..., k]) for k in range(5)], rel=1e-13
+    )
     ours = np.array([[each.low, each.high] for each in found], float).T
     assert np.abs(ours - expected).max() < 0.05 * (expected[1] - expected[0]).max()
 
@@ -126,6 +139,8 @@ def test_it_is_50_times_faster_than_rliable() -> None:
     """2 arms x 10 seeds x 26 tasks, 50 checkpoints, 50,000 resamples, one core; rliable's loop is timed at 60 and 240 and scaled."""
     found = bootstrap.speeds([60, 240])
     assert bootstrap.RESAMPLES == 50_000
-    assert sum(each.theirs[240] for each in found) == pytest.approx(4 * sum(each.theirs[60] for each in found), rel=0.4)  # linear
+    assert sum(each.theirs[240] for each in found) == pytest.approx(
+        4 * sum(each.theirs[60] for each in found), rel=0.4
+    )  # linear
     assert sum(each.scaled for each in found) > 50 * sum(each.ours for each in found)
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss < 1_000_000  # kB

@@ -76,7 +76,9 @@ def axe(browser: Any, path: Path, scheme: str) -> None:
     page.evaluate("document.querySelectorAll('details').forEach(each => each.open = true)")
     page.add_script_tag(path=str(AXE))
     found = page.evaluate("axe.run()")
-    faults = [(fault["id"], fault["help"], [node["target"] for node in fault["nodes"]][:3]) for fault in found["violations"]]
+    faults = [
+        (fault["id"], fault["help"], [node["target"] for node in fault["nodes"]][:3]) for fault in found["violations"]
+    ]
     assert faults == [] and len(found["passes"]) > 15
     context.close()
 
@@ -87,7 +89,12 @@ def test_without_scripts_the_page_says_the_same(browser: Any, judged: Path) -> N
         context = browser.new_context(java_script_enabled=scripts)
         page = context.new_page()
         page.goto((judged / "classic.html").as_uri())
-        texts.append([" ".join(each.split()) for each in page.locator("main p:not(.named), main td, main h2, main h3").all_text_contents()])
+        texts.append(
+            [
+                " ".join(each.split())
+                for each in page.locator("main p:not(.named), main td, main h2, main h3").all_text_contents()
+            ]
+        )
         context.close()
     assert texts[0] == texts[1] and len(texts[0]) > 200
 
@@ -104,7 +111,9 @@ def test_a_seed_is_named_by_pointer_and_by_keyboard(browser: Any, judged: Path) 
     assert named.text_content() == "a2c-naive, seed 0"
     page.keyboard.press("ArrowRight")
     assert named.text_content() == "a2c-naive, seed 1"
-    assert figure.locator(".hot").count() == 2, "one line of returns, which the time panel draws as well, and one of entropy"
+    assert figure.locator(".hot").count() == 2, (
+        "one line of returns, which the time panel draws as well, and one of entropy"
+    )
     for panel in (0, 1):  # the ends of the first seed's line: over steps, and by reference over seconds
         place = figure.evaluate(
             """(figure, panel) => {
@@ -164,7 +173,9 @@ def test_links_lead_somewhere_and_unfold_what_is_folded(browser: Any, judged: Pa
 
 def look(browser: Any, path: Path, width: int, scheme: str, question: str = "null") -> Any:
     """Open a page, check what holds for all, and return the answer to a question (JavaScript) about it."""
-    context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme, java_script_enabled=True)
+    context = browser.new_context(
+        viewport={"width": width, "height": 900}, color_scheme=scheme, java_script_enabled=True
+    )
     page = context.new_page()
     problems: list[str] = []
     requests: list[str] = []
@@ -175,7 +186,12 @@ def look(browser: Any, path: Path, width: int, scheme: str, question: str = "nul
     page.goto(address)
     page.evaluate("document.querySelectorAll('details').forEach(each => each.open = true)")
     assert page.evaluate("document.documentElement.scrollWidth") <= width
-    assert page.evaluate("[...document.querySelectorAll('svg')].filter(each => each.getBoundingClientRect().width < 200).length") == 0
+    assert (
+        page.evaluate(
+            "[...document.querySelectorAll('svg')].filter(each => each.getBoundingClientRect().width < 200).length"
+        )
+        == 0
+    )
     colors = page.evaluate("[getComputedStyle(document.body).color, getComputedStyle(document.body).backgroundColor]")
     light = [sum(map(int, color[4:-1].split(","))) / 3 for color in colors]
     assert (light[0] < 90 and light[1] > 200) if scheme == "light" else (light[0] > 200 and light[1] < 50)

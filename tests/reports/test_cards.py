@@ -11,7 +11,9 @@ from test_site import Parts
 
 
 def article(site: Path, claim: str) -> str:
-    (found,) = re.findall(rf'<article class="[^"]*" id="claim-{claim}">.*?</article>', (site / "classic.html").read_text(), re.DOTALL)
+    (found,) = re.findall(
+        rf'<article class="[^"]*" id="claim-{claim}">.*?</article>', (site / "classic.html").read_text(), re.DOTALL
+    )
     return str(found)
 
 
@@ -32,7 +34,9 @@ def test_claims_table_says_the_evidence_and_what_to_do(judged: Path) -> None:
     assert by_id["worse"]["evidence"].endswith("; claim fixed after the runs began")
     assert by_id["waits"]["verdict"] == "not measured" and "train" in by_id["waits"]["what to do"]
     every = Parts((judged / "index.html").read_text()).tables["index/claims.csv"][1:]
-    links = [attrs["href"].split("#")[0] for tag, attrs in Parts((judged / "index.html").read_text()).tags if tag == "a"]
+    links = [
+        attrs["href"].split("#")[0] for tag, attrs in Parts((judged / "index.html").read_text()).tags if tag == "a"
+    ]
     assert [link for link in links if not (judged / link).exists()] == []
     assert [row[:2] for row in every] == [
         ["Classic", "better"],

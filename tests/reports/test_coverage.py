@@ -65,7 +65,10 @@ def test_t_intervals_cover_and_the_bootstrap_is_too_narrow() -> None:
         claimed, against = normal(generator, (2000, n, 1)), normal(generator, (2000, n, 1))
         for each in coverage._t_intervals(claimed, against):
             assert each["coverage"] == pytest.approx(0.95, abs=0.016)
-        found = {each["interval"]: each for each in coverage._bootstraps(claimed, against, coverage._truths(claimed[:, 0]), generator)}
+        found = {
+            each["interval"]: each
+            for each in coverage._bootstraps(claimed, against, coverage._truths(claimed[:, 0]), generator)
+        }
         assert found["Mean"]["coverage"] == pytest.approx(expected, abs=0.025)
         assert found["Mean"]["width"] == pytest.approx(2 * 1.96 * 0.25 / n**0.5 * (1 - 1 / n) ** 0.5, rel=0.08)
 
@@ -74,7 +77,9 @@ def test_the_verdicts_of_normal_scores_keep_the_level_and_find_what_is_there(rec
     for each in record["rates"] + record["sequential"]:
         if each["distribution"] == "normal" and each["truth"] == TRUTHS[each["test"]][0]:
             assert max(each["supported"], each["refuted"]) < 0.025 + 4 * each["error"]
-    at_20 = {(each["test"], each["truth"]): each for each in record["rates"] if each["n"] == 20 and each["method"] == "welch"}
+    at_20 = {
+        (each["test"], each["truth"]): each for each in record["rates"] if each["n"] == 20 and each["method"] == "welch"
+    }
     assert at_20["superiority", 0.25]["supported"] == pytest.approx(0.86, abs=0.06)
     assert at_20["equivalence", 0.5]["refuted"] == pytest.approx(0.79, abs=0.08)
     looked = [each for each in record["sequential"] if (each["test"], each["truth"]) == ("superiority", 0.25)]
@@ -99,7 +104,10 @@ def test_findings_say_what_is_too_narrow_from_the_numbers(record: dict[str, Any]
     assert "too narrow" in line and f"{worst:.2f} with 3 seeds" in line
     [line] = [each for each in lines if each.startswith("Welch t of a difference")]
     assert "too narrow" not in line
-    broken = {**record, "coverage": [{**e, "coverage": 0.5} if e["interval"].startswith("Welch") else e for e in record["coverage"]]}
+    broken = {
+        **record,
+        "coverage": [{**e, "coverage": 0.5} if e["interval"].startswith("Welch") else e for e in record["coverage"]],
+    }
     [line] = [each for each in coverage.findings(broken) if each.startswith("Welch t of a difference")]
     assert "too narrow for normal or skewed or bimodal scores" in line and "0.50 with 20 seeds" in line
 

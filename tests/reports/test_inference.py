@@ -43,7 +43,9 @@ def test_equivalence_is_two_one_sided_tests() -> None:
     below = stats.ttest_rel(claimed[:, 0] - 0.3, against[:, 0], alternative="less").pvalue
     outside = stats.ttest_rel(claimed[:, 0] - 0.01, against[:, 0], alternative="greater").pvalue
     beneath = stats.ttest_rel(claimed[:, 0] + 0.01, against[:, 0], alternative="less").pvalue
-    assert inference.test(claimed, against, "equivalence", "paired", 0.3, LEVEL).p == pytest.approx(max(above, below), rel=1e-10)
+    assert inference.test(claimed, against, "equivalence", "paired", 0.3, LEVEL).p == pytest.approx(
+        max(above, below), rel=1e-10
+    )
     narrow = inference.test(claimed, against, "equivalence", "paired", 0.01, LEVEL)
     assert narrow.p_against == pytest.approx(min(1, 2 * min(outside, beneath)), rel=1e-10)
     equal = inference.test(claimed, claimed[::-1], "equivalence", "welch", 0.1, LEVEL)
@@ -53,7 +55,9 @@ def test_equivalence_is_two_one_sided_tests() -> None:
 def test_paired_over_tasks_by_hand() -> None:
     # Differences 1, 2, 3 (variance 1) and 0, 0, 3 (variance 3): squared error (1/3 + 3/3) / 4 = 1/3; df = (4/3)^2 / ((1/9 + 1)/2) = 3.2.
     against = np.array([[5.0, 1.0], [5.0, 2.0], [5.0, 3.0]])
-    found = inference.test(against + np.array([[1.0, 0.0], [2.0, 0.0], [3.0, 3.0]]), against, "superiority", "paired", 0.0, LEVEL)
+    found = inference.test(
+        against + np.array([[1.0, 0.0], [2.0, 0.0], [3.0, 3.0]]), against, "superiority", "paired", 0.0, LEVEL
+    )
     assert (found.estimate, found.df) == pytest.approx((1.5, 3.2), rel=1e-12)
     assert found.p == pytest.approx(stats.t.sf(1.5 * 3**0.5, 3.2), rel=1e-10)
 
@@ -65,7 +69,10 @@ def test_sign_flips_are_scipys(n: int, tasks: int) -> None:
     # scipy's "samples" permutation of pairs flips the signs of their differences.
     for alternative, found in [("greater", "p"), ("less", "p_against")]:
         theirs = stats.permutation_test(
-            (differences, np.zeros_like(differences)), lambda x, y: np.mean(x - y), permutation_type="samples", alternative=alternative
+            (differences, np.zeros_like(differences)),
+            lambda x, y: np.mean(x - y),
+            permutation_type="samples",
+            alternative=alternative,
         )
         ours = inference.test(claimed, against, "superiority", "sign-flip", 0.05, LEVEL)
         assert getattr(ours, found) == pytest.approx(theirs.pvalue, rel=1e-12)
@@ -75,7 +82,10 @@ def test_sign_flips_by_hand() -> None:
     # Differences 1, 2, 3, -1: of the 16 patterns, those whose changed differences sum to at most 0 are {}, {-1} and {1, -1}.
     claimed = np.array([[1.0], [2.0], [3.0], [-1.0]])
     found = inference.test(claimed, np.zeros((4, 1)), "superiority", "sign-flip", 0.0, 2 / 16)
-    assert (found.p, found.p_against) == (3 / 16, 15 / 16)  # {1, -1} ties with the observed one and counts on both sides
+    assert (found.p, found.p_against) == (
+        3 / 16,
+        15 / 16,
+    )  # {1, -1} ties with the observed one and counts on both sides
     # Subset means from below: -1, 0, 1/2 ({2, -1}), ...; from above: 3, 5/2, ...; two may be rejected at each end.
     assert (found.low, found.high) == (0.0, 2.5)
 
@@ -110,7 +120,9 @@ def test_no_variance_and_too_few_are_told() -> None:
         for what in (inference.detectable, lambda *x: inference.seeds_needed(*x[:5], 0.1, x[5])):
             assert what(same, same, "superiority", method, 0.0, LEVEL) is None
     wobble = scores(1, 6, 1)
-    assert inference.test(wobble + 0.3, wobble, "superiority", "paired", 0.0, LEVEL).why == NO_VARIANCE  # but for rounding
+    assert (
+        inference.test(wobble + 0.3, wobble, "superiority", "paired", 0.0, LEVEL).why == NO_VARIANCE
+    )  # but for rounding
     assert inference.test(same, same, "superiority", "sign-flip", 0.0, LEVEL).p == 1  # all zero: no evidence
     few = inference.test(scores(1, 5), scores(2, 5), "superiority", "sign-flip", 0.0, LEVEL)
     assert few.why == UNREACHABLE and few.low is None and few.p is not None and few.p >= 1 / 32
@@ -140,7 +152,9 @@ def with_spread(spread: float, n: int) -> Array:
 def test_power_is_the_noncentral_ts() -> None:
     # Cohen 1988: two arms, d = 0.5, 64 an arm, 5 % two-sided: power 0.80; and the textbook's answer to the question back.
     arm = with_spread(1.0, 10)
-    assert inference.power(arm, arm[::-1], "superiority", "welch", 0.0, 0.5, LEVEL, 64) == pytest.approx(0.8015, abs=2e-4)
+    assert inference.power(arm, arm[::-1], "superiority", "welch", 0.0, 0.5, LEVEL, 64) == pytest.approx(
+        0.8015, abs=2e-4
+    )
     assert inference.seeds_needed(arm, arm[::-1], "superiority", "welch", 0.0, 0.5, LEVEL) == 64
     paired = inference.power(arm, np.zeros((10, 1)), "superiority", "paired", 0.1, 1.1, LEVEL)
     assert paired == pytest.approx(stats.nct.sf(stats.t.ppf(0.975, 9), 9, 10**0.5), abs=1e-4)
@@ -176,14 +190,18 @@ def test_detectable_and_seeds_needed_invert_power() -> None:
     for method in METHODS:
         found = inference.detectable(claimed, against, "superiority", method, 0.1, LEVEL)
         assert found is not None and found > 0.1
-        assert inference.power(claimed, against, "superiority", method, 0.1, found, LEVEL) == pytest.approx(0.8, abs=1e-6)
+        assert inference.power(claimed, against, "superiority", method, 0.1, found, LEVEL) == pytest.approx(
+            0.8, abs=1e-6
+        )
         for test in TESTS[1:]:
             margin = inference.detectable(claimed, against, test, method, 0.1, LEVEL)
             assert margin is not None
             assert inference.power(claimed, against, test, method, margin, 0.0, LEVEL) == pytest.approx(0.8, abs=1e-6)
             needed = inference.seeds_needed(claimed, against, test, method, 0.1, 0.0, LEVEL)
             assert needed is not None
-            enough, fewer = (inference.power(claimed, against, test, method, 0.1, 0.0, LEVEL, n) for n in (needed, needed - 1))
+            enough, fewer = (
+                inference.power(claimed, against, test, method, 0.1, 0.0, LEVEL, n) for n in (needed, needed - 1)
+            )
             assert fewer is not None and enough is not None and fewer < 0.8 <= enough
 
 
@@ -217,7 +235,14 @@ def test_sign_flips_need_the_seeds_that_reach_the_level() -> None:
     ],
 )
 def test_wrong_input_is_named(change: dict, says: str) -> None:
-    right = {"claimed": scores(1), "against": scores(2), "test": "superiority", "method": "paired", "margin": 0.1, "level": LEVEL}
+    right = {
+        "claimed": scores(1),
+        "against": scores(2),
+        "test": "superiority",
+        "method": "paired",
+        "margin": 0.1,
+        "level": LEVEL,
+    }
     with pytest.raises(InputError, match=says) as told:
         inference.test(**{**right, **change})
     assert "\n" not in str(told.value)

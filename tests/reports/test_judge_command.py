@@ -24,7 +24,9 @@ def judged(workspace: Workspace) -> Workspace:
         {**CLAIM, "id": "C7", "tasks": ["Acrobot-v1"]},
     ]
     ledger(workspace, *({**claim, "tasks": claim.get("tasks", ["CartPole-v1"])} for claim in claims))
-    workspace.cell("classic", "a2c", TASKS[0], edit=scored({"a2c-proper": around(0.7, 0.1), "a2c-naive": around(0.5, 0.1, seed=1)}))
+    workspace.cell(
+        "classic", "a2c", TASKS[0], edit=scored({"a2c-proper": around(0.7, 0.1), "a2c-naive": around(0.5, 0.1, seed=1)})
+    )
     return workspace
 
 
@@ -38,7 +40,18 @@ def test_json_has_every_number(judged: Workspace, softbench: Command) -> None:
         "C7": "not measured",
     }
     for each in found.values():
-        assert {"claim", "verdict", "estimate", "low", "high", "margin", "p", "p_holm", "seeds", "seeds_needed"} <= each.keys()
+        assert {
+            "claim",
+            "verdict",
+            "estimate",
+            "low",
+            "high",
+            "margin",
+            "p",
+            "p_holm",
+            "seeds",
+            "seeds_needed",
+        } <= each.keys()
     assert found["C4"]["estimate"] == pytest.approx(0.2) and found["C4"]["low"] < 0.2 < found["C4"]["high"]
     assert found["C7"]["p"] is None and found["C7"]["seeds"] == 0
 
@@ -93,6 +106,8 @@ def test_gate_compares_with_what_it_wrote(judged: Workspace, softbench: Command)
     assert softbench("gate", "classic", "--write")[:2] == (0, "suites/classic/baseline.json\n")
     code, out, _ = softbench("gate", "classic")
     assert code == 0 and "2 the same scores" in out
-    judged.cell("classic", "a2c", TASKS[0], edit=scored({"a2c-proper": around(0.3, 0.1), "a2c-naive": around(0.5, 0.1, seed=1)}))
+    judged.cell(
+        "classic", "a2c", TASKS[0], edit=scored({"a2c-proper": around(0.3, 0.1), "a2c-naive": around(0.5, 0.1, seed=1)})
+    )
     code, out, _ = softbench("gate", "classic")
     assert code == 4 and "loss: a2c-proper on CartPole-v1: 0.700 then, 0.300 now" in out

@@ -71,7 +71,10 @@ def test_soft_arms_follow_the_hard_arm_that_they_name(workspace: Workspace) -> N
     workspace.cell("classic", "dqn", "CartPole-v1")
     workspace.cell("classic", "ppo", "CartPole-v1")
     dqn, ppo = studies(workspace)
-    assert dqn.groups == [["dqn", "soft-dqn-entropy", "soft-dqn-kl"], ["dqn-5step", "soft-dqn-entropy-5step", "soft-dqn-kl-5step"]]
+    assert dqn.groups == [
+        ["dqn", "soft-dqn-entropy", "soft-dqn-kl"],
+        ["dqn-5step", "soft-dqn-entropy-5step", "soft-dqn-kl-5step"],
+    ]
     assert dict(dqn.comparisons) == {arm: hard for arm, hard in ARMS["dqn"].items() if hard}
     assert ppo.groups == [["ppo", "ppo-bonus", "sppo-38", "sppo-40"]]
 
@@ -94,7 +97,9 @@ def short(_: pd.DataFrame, manifest: dict[str, Any]) -> pd.DataFrame:
 def test_results_of_another_protocol_are_a_hole_and_never_used(workspace: Workspace) -> None:
     workspace.suite("classic", {"a2c": ["CartPole-v1", "Acrobot-v1"]})
     workspace.cell("classic", "a2c", "CartPole-v1", edit=short)
-    with pytest.raises(InputError, match=r"a2c on CartPole-v1: results of another protocol are not used .steps is 160 there"):
+    with pytest.raises(
+        InputError, match=r"a2c on CartPole-v1: results of another protocol are not used .steps is 160 there"
+    ):
         studies(workspace)
     workspace.cell("classic", "a2c", "Acrobot-v1")
     (study,) = studies(workspace)
@@ -137,7 +142,13 @@ def test_a_certificate_is_shown_only_for_the_results_that_it_is_about(workspace:
     workspace.cell("classic", "a2c", "CartPole-v1", seeds=3)
     folder = workspace.results / "classic" / "a2c" / "CartPole-v1"
     drawn = {"arm": "a2c-naive", "seed": 1, "first": 1, "last": 20, "differs_at": 7, "differs_in": "return_sampled"}
-    certificate = {"verdict": "different", "recomputed": [drawn], "steps": 500_000, "problems": [], "differences": ["cpu: vendor"]}
+    certificate = {
+        "verdict": "different",
+        "recomputed": [drawn],
+        "steps": 500_000,
+        "problems": [],
+        "differences": ["cpu: vendor"],
+    }
     seal = json.loads((folder / "manifest.json").read_text())["seal"]
     for of, shown in ((seal, True), ("another", False)):
         (folder / "audit.json").write_text(json.dumps({**certificate, "seal": of}))

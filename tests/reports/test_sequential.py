@@ -15,7 +15,10 @@ LEVEL = 0.025
 @pytest.mark.parametrize(
     ("looks", "published"),
     [
-        ([10, 20, 30, 40, 50], [4.877, 3.357, 2.680, 2.290, 2.031]),  # Lan-DeMets, O'Brien-Fleming-like, one-sided 0.025
+        (
+            [10, 20, 30, 40, 50],
+            [4.877, 3.357, 2.680, 2.290, 2.031],
+        ),  # Lan-DeMets, O'Brien-Fleming-like, one-sided 0.025
         ([10, 20, 30], [3.710, 2.511, 1.993]),
         ([10, 20], [2.963, 1.969]),
         ([7], [1.960]),
@@ -74,9 +77,13 @@ def test_false_verdicts_stay_at_the_level_and_seeds_are_saved(kind: str, method:
         "bimodal": lambda: 0.5 * generator.integers(2, size=shape) + generator.normal(0, 0.05, shape),
     }[kind]
     claimed, against = draw(), draw()
-    verdicts, _ = sequential.decisions(claimed, against, "superiority", method, 0.0, looks, sequential.plan(looks, LEVEL))
+    verdicts, _ = sequential.decisions(
+        claimed, against, "superiority", method, 0.0, looks, sequential.plan(looks, LEVEL)
+    )
     assert max((verdicts == 1).mean(), (verdicts == -1).mean()) < LEVEL * 1.1 + 3 * (LEVEL / 8000) ** 0.5
-    verdicts, seeds = sequential.decisions(claimed + 0.25, against, "superiority", method, 0.0, looks, sequential.plan(looks, LEVEL))
+    verdicts, seeds = sequential.decisions(
+        claimed + 0.25, against, "superiority", method, 0.0, looks, sequential.plan(looks, LEVEL)
+    )
     assert (verdicts == 1).mean() > 0.95 and seeds.mean() < 30
 
 

@@ -127,10 +127,14 @@ def test_pages_are_self_contained(site: Path) -> None:
     for path in site.glob("*.html"):
         page = path.read_text()
         parts = Parts(page)
-        policy = [attrs for tag, attrs in parts.tags if tag == "meta" and attrs.get("http-equiv") == "Content-Security-Policy"]
+        policy = [
+            attrs for tag, attrs in parts.tags if tag == "meta" and attrs.get("http-equiv") == "Content-Security-Policy"
+        ]
         hashes = {
             tag: "sha256-"
-            + base64.b64encode(hashlib.sha256(re.findall(f"<{tag}>(.*?)</{tag}>", page, re.DOTALL)[0].encode()).digest()).decode()
+            + base64.b64encode(
+                hashlib.sha256(re.findall(f"<{tag}>(.*?)</{tag}>", page, re.DOTALL)[0].encode()).digest()
+            ).decode()
             for tag in ("style", "script")
         }
         assert policy[0]["content"] == (
@@ -177,14 +181,18 @@ def test_the_page_names_what_it_rests_on(site: Path) -> None:
 def test_rendering_twice_gives_equal_bytes(site: Path, demo: Workspace, tmp_path: Path) -> None:
     with contextlib.chdir(demo.root):
         build([], tmp_path)
-    first, second = ({path.relative_to(root): path.read_bytes() for path in root.rglob("*.*")} for root in (site, tmp_path))
+    first, second = (
+        {path.relative_to(root): path.read_bytes() for path in root.rglob("*.*")} for root in (site, tmp_path)
+    )
     assert first == second
 
 
 def test_strings_of_the_results_are_inert(workspace: Workspace) -> None:
     arms: dict[str, str | None] = {f"hard {HOSTILE}": None, f"soft {HOSTILE}": f"hard {HOSTILE}"}
     workspace.suite(
-        "classic", {"a2c": ["CartPole-v1"]}, published=[{"task": "CartPole-v1", "arm": f"hard {HOSTILE}", "mean": 1.0, "source": HOSTILE}]
+        "classic",
+        {"a2c": ["CartPole-v1"]},
+        published=[{"task": "CartPole-v1", "arm": f"hard {HOSTILE}", "mean": 1.0, "source": HOSTILE}],
     )
 
     def edit(curves, manifest):  # type: ignore[no-untyped-def]
@@ -222,7 +230,11 @@ def test_no_variance_and_a_single_seed_are_said_and_never_nan(workspace: Workspa
     workspace.suite("classic", {"a2c": ["CartPole-v1"]}, seeds="0-2", published=[figure])
     workspace.suite("single", {"a2c": ["CartPole-v1"]}, seeds="0")
     workspace.cell(
-        "classic", "a2c", "CartPole-v1", seeds=3, edit=lambda curves, _: curves.assign(return_sampled=500.0, train_return=float("nan"))
+        "classic",
+        "a2c",
+        "CartPole-v1",
+        seeds=3,
+        edit=lambda curves, _: curves.assign(return_sampled=500.0, train_return=float("nan")),
     )
     workspace.cell("single", "a2c", "CartPole-v1", seeds=1)
     build([], workspace.root / "site")
@@ -264,7 +276,9 @@ def test_bad_input_is_one_line(workspace: Workspace) -> None:
 def test_reading_goes_by_the_interval() -> None:
     assert reading(Estimate(0.1, 0.01, 0.2), 10) == "better"
     assert reading(Estimate(-0.1, -0.2, -0.01), 10) == "worse"
-    assert reading(Estimate(0.1, -0.01, 0.2), 10) == reading(Estimate(-0.1, -0.2, 0.01), 10) == "not separable at n = 10"
+    assert (
+        reading(Estimate(0.1, -0.01, 0.2), 10) == reading(Estimate(-0.1, -0.2, 0.01), 10) == "not separable at n = 10"
+    )
     assert reading(Estimate(0.1, why="undefined: n < 2"), 1) == "no interval (n < 2)"
 
 

@@ -31,7 +31,9 @@ def test_stratified_difference_by_hand() -> None:
     df = variance**2 / (terms[0] ** 2 / 2 + terms[1] ** 2 / 2 + terms[2] ** 2 / 1)  # n - 1 = 2, 2, 1
     half = stats.t.ppf(0.975, df) * variance**0.5
     found = statistics.difference(soft, hard)
-    assert (found.value, found.low, found.high, found.df) == pytest.approx((1.25, 1.25 - half, 1.25 + half, df), rel=1e-12)
+    assert (found.value, found.low, found.high, found.df) == pytest.approx(
+        (1.25, 1.25 - half, 1.25 + half, df), rel=1e-12
+    )
 
 
 def test_mean_interval_is_students() -> None:

@@ -50,7 +50,9 @@ def drawn(arm: str) -> tuple[ElementTree.Element, np.ndarray]:
             axes.set(xlim=(-1, 30), ylim=(0, 6))
         file = io.StringIO()
         figure.savefig(file, format="svg", metadata={"Date": None})
-        corners = axes.transData.transform(np.stack([np.column_stack([7 * steps, each]) for each in values]).reshape(-1, 2))
+        corners = axes.transData.transform(
+            np.stack([np.column_stack([7 * steps, each]) for each in values]).reshape(-1, 2)
+        )
     corners = corners * 72 / figure.dpi
     corners[:, 1] = 4 * 72 - corners[:, 1]
     return ElementTree.fromstring(compact(file.getvalue(), "two lines")), corners.reshape(2, 5, 2)
@@ -71,7 +73,11 @@ def test_a_copy_is_drawn_by_reference_at_its_own_place() -> None:
 def test_names_are_inert_and_no_style_attribute_is_left() -> None:
     root, _ = drawn(HOSTILE)
     assert [group.attrib["data-arm"] for group in root.iter(f"{SPACE}g") if "data-arm" in group.attrib] == [HOSTILE] * 2
-    assert not [element for element in root.iter() if "style" in element.attrib or element.tag in (f"{SPACE}script", f"{SPACE}style")]
+    assert not [
+        element
+        for element in root.iter()
+        if "style" in element.attrib or element.tag in (f"{SPACE}script", f"{SPACE}style")
+    ]
     ids = [element.attrib["id"] for element in root.iter() if "id" in element.attrib]
     referred = set(re.findall(r"(?:href=\"|url\()#([\w-]+)", ElementTree.tostring(root, encoding="unicode")))
     assert set(ids) == referred and len(ids) == len(set(ids))

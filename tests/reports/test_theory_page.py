@@ -45,7 +45,9 @@ def test_the_page_shows_error_tolerance_formula_and_planted_errors(workspace: Wo
     assert page.count("missed") >= 2 and "fails" in page
     assert "Some print, Eq. 1: a" in page and "no result, or above 1e9" in page
     assert page.count("<script") == 1 and not re.search(r"(?:src|href)=\"(?:https?:)?//(?!github|gitlab)", page)
-    assert (workspace.root / "site/theory/statement-8.svg").exists() and (workspace.root / "site/theory/theory-errors.svg").exists()
+    assert (workspace.root / "site/theory/statement-8.svg").exists() and (
+        workspace.root / "site/theory/theory-errors.svg"
+    ).exists()
     assert (workspace.root / "site/theory/misprints.csv").read_text().count("Some print") == 2
 
 
@@ -59,7 +61,15 @@ def test_without_results_there_is_no_page(workspace: Workspace) -> None:
 
 @pytest.mark.parametrize(
     "content",
-    ["", "{", "[]", "[{}]", '[{"statement": 1}]', json.dumps([theory_record(tolerance="x")]), json.dumps([theory_record(planted=[{}])])],
+    [
+        "",
+        "{",
+        "[]",
+        "[{}]",
+        '[{"statement": 1}]',
+        json.dumps([theory_record(tolerance="x")]),
+        json.dumps([theory_record(planted=[{}])]),
+    ],
 )
 def test_damaged_results_are_one_line(workspace: Workspace, content: str) -> None:
     write(workspace, content)

@@ -37,7 +37,12 @@ SUITE = Suite.model_validate(
     }
 )
 LEDGER = Ledger.model_validate(
-    {"claims": [{"statement": "x", "source": "x", "pair": "atari", "against": "hard", "reason": "x", **design} for design in DESIGNS]}
+    {
+        "claims": [
+            {"statement": "x", "source": "x", "pair": "atari", "against": "hard", "reason": "x", **design}
+            for design in DESIGNS
+        ]
+    }
 )
 
 
@@ -46,7 +51,9 @@ def study(draw: np.random.Generator, shifts: dict[str, float]) -> Study:
 
     def curves(scores: Array) -> Curves:
         column = scores[:, None]
-        return Curves(list(range(SEEDS)), np.array([1]), dict.fromkeys(MODES, column), np.zeros((SEEDS, 1), bool), scores, column)
+        return Curves(
+            list(range(SEEDS)), np.array([1]), dict.fromkeys(MODES, column), np.zeros((SEEDS, 1), bool), scores, column
+        )
 
     found = {}
     for arm in ARMS:
@@ -63,7 +70,10 @@ def shares(shifts: dict[str, float]) -> dict[str, dict[str, float]]:
     """claim -> verdict -> share of ledgers; and under `any` the share of ledgers with at least one such verdict."""
     counts: dict[str, dict[str, float]] = {}
     for number in range(LEDGERS):
-        found = {verdict.claim.id: verdict.verdict for verdict in verdicts(LEDGER, SUITE, [study(np.random.default_rng(number), shifts)])}
+        found = {
+            verdict.claim.id: verdict.verdict
+            for verdict in verdicts(LEDGER, SUITE, [study(np.random.default_rng(number), shifts)])
+        }
         for claim, verdict in [*found.items(), *(("any", verdict) for verdict in set(found.values()))]:
             counts.setdefault(claim, {}).setdefault(verdict, 0.0)
             counts[claim][verdict] += 1 / LEDGERS

@@ -38,13 +38,19 @@ DESIGN = ("superiority", "welch", 0.0, 0.1)
 Edit = Callable[[pd.DataFrame, dict[str, Any]], pd.DataFrame]
 
 
-def scored(scores: dict[str, list[float]], registered: dict[str, Any] | None = None, greedy: dict[str, list[float]] | None = None) -> Edit:
+def scored(
+    scores: dict[str, list[float]],
+    registered: dict[str, Any] | None = None,
+    greedy: dict[str, list[float]] | None = None,
+) -> Edit:
     """An edit that gives every seed of an arm its score, at all evaluations, and registers claims."""
 
     def edit(curves: pd.DataFrame, manifest: dict[str, Any]) -> pd.DataFrame:
         low, high = (0, 500) if manifest["task"] == "CartPole-v1" else (-500, 0)
         for mode, values in (("sampled", scores), ("greedy", greedy or scores)):
-            column = [low + (high - low) * values[arm][seed] for arm, seed in zip(curves["arm"], curves["seed"], strict=True)]
+            column = [
+                low + (high - low) * values[arm][seed] for arm, seed in zip(curves["arm"], curves["seed"], strict=True)
+            ]
             curves[f"return_{mode}"] = column
         manifest["claims"] = registered if registered is not None else {"claims": {"C4": CLAIM}}
         return curves
@@ -61,7 +67,9 @@ def ledger(workspace: Workspace, *claims: dict[str, Any], **more: Any) -> None:
 def prepared(workspace: Workspace) -> Callable[..., Verdict]:
     """Write one cell a task with the scores given and judge `CLAIM` with changes."""
 
-    def prepare(arm: list[float], against: list[float], tasks: int = 1, edit: Edit | None = None, **changes: Any) -> Verdict:
+    def prepare(
+        arm: list[float], against: list[float], tasks: int = 1, edit: Edit | None = None, **changes: Any
+    ) -> Verdict:
         claim = {**CLAIM, **changes}
         seeds = len(arm)
         workspace.suite("classic", {"a2c": TASKS[:tasks]}, seeds=f"0-{seeds - 1}")
@@ -120,7 +128,9 @@ def test_each_verdict_is_reached(
     prepared: Callable[..., Verdict], difference: float, test: str, margin: float, expected: str, method: str
 ) -> None:
     effect = 0.1 if test == "superiority" else None
-    found = prepared(around(0.5 + difference, 0.1), around(0.5, 0.1, seed=1), test=test, margin=margin, method=method, effect=effect)
+    found = prepared(
+        around(0.5 + difference, 0.1), around(0.5, 0.1, seed=1), test=test, margin=margin, method=method, effect=effect
+    )
     assert found.verdict == expected, found.why
 
 
@@ -138,18 +148,29 @@ def test_holm_counts_every_claim_of_the_ledger_measured_or_not(workspace: Worksp
     workspace.suite("classic", {"a2c": TASKS[:1], "ppo": TASKS[:1]})
     other = {**CLAIM, "id": "C1", "pair": "ppo", "arm": "sppo-38", "against": "ppo"}
     ledger(workspace, CLAIM, other, {**other, "id": "C2"})
-    workspace.cell("classic", "a2c", TASKS[0], edit=scored({"a2c-proper": around(0.7, 0.1), "a2c-naive": around(0.6, 0.1, seed=1)}))
+    workspace.cell(
+        "classic", "a2c", TASKS[0], edit=scored({"a2c-proper": around(0.7, 0.1), "a2c-naive": around(0.6, 0.1, seed=1)})
+    )
     first, second, _ = judge(load_suite("classic"), workspace.results)
-    assert first.outcome is not None and first.outcome.p is not None and first.p_holm == pytest.approx(3 * first.outcome.p)
+    assert (
+        first.outcome is not None and first.outcome.p is not None and first.p_holm == pytest.approx(3 * first.outcome.p)
+    )
     assert second.verdict == "not measured" and TASKS[0] in second.why
-    assert first.data is not None and first.seeds_needed == seeds_needed(first.data.arm, first.data.against, *DESIGN, 0.025 / 3)
+    assert first.data is not None and first.seeds_needed == seeds_needed(
+        first.data.arm, first.data.against, *DESIGN, 0.025 / 3
+    )
     assert first.seeds_needed > (seeds_needed(first.data.arm, first.data.against, *DESIGN, 0.025) or 0)
 
 
 def test_a_refutation_is_corrected_as_well(workspace: Workspace) -> None:
     workspace.suite("classic", {"a2c": TASKS[:1], "ppo": TASKS[:1]})
     other = {**CLAIM, "id": "C1", "pair": "ppo", "arm": "sppo-38", "against": "ppo"}
-    workspace.cell("classic", "a2c", TASKS[0], edit=scored({"a2c-proper": around(0.5, 0.1), "a2c-naive": around(0.61, 0.1, seed=1)}))
+    workspace.cell(
+        "classic",
+        "a2c",
+        TASKS[0],
+        edit=scored({"a2c-proper": around(0.5, 0.1), "a2c-naive": around(0.61, 0.1, seed=1)}),
+    )
     ledger(workspace)
     assert judge(load_suite("classic"), workspace.results)[0].verdict == "refuted"
     ledger(workspace, CLAIM, other, {**other, "id": "C2"})
@@ -172,7 +193,9 @@ def test_a_missing_seed_withholds_a_verdict_that_it_could_change(prepared: Calla
 
 def test_a_missing_seed_that_can_change_nothing_does_not(prepared: Callable[..., Verdict]) -> None:
     clear = prepared(around(0.95, 0.02, 20), around(0.05, 0.02, 20, seed=1), edit=without("a2c-proper", 2))
-    assert clear.seeds == 19 and clear.verdict == "supported" and set((clear.sensitivity or {}).values()) == {"supported"}
+    assert (
+        clear.seeds == 19 and clear.verdict == "supported" and set((clear.sensitivity or {}).values()) == {"supported"}
+    )
 
 
 def test_the_choice_of_evaluation_can_flip_a_verdict(workspace: Workspace) -> None:
@@ -198,7 +221,9 @@ def test_a_claim_changed_after_the_runs_began_is_shown(workspace: Workspace) -> 
 def test_altered_results_make_a_claim_invalid(workspace: Workspace) -> None:
     workspace.suite("classic", {"a2c": TASKS[:1]})
     ledger(workspace)
-    workspace.cell("classic", "a2c", TASKS[0], edit=scored({"a2c-proper": around(0.7, 0.1), "a2c-naive": around(0.6, 0.1)}))
+    workspace.cell(
+        "classic", "a2c", TASKS[0], edit=scored({"a2c-proper": around(0.7, 0.1), "a2c-naive": around(0.6, 0.1)})
+    )
     path = workspace.results / "classic" / "a2c" / TASKS[0] / "manifest.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "device": "cuda"}))
     (verdict,) = judge(load_suite("classic"), workspace.results)
@@ -231,7 +256,9 @@ def test_metrics(workspace: Workspace) -> None:
     }
     ledger(workspace, *({**CLAIM, "id": name, "metric": name} for name in expected))
     for verdict in judge(load_suite("classic"), workspace.results):
-        assert verdict.outcome is not None and verdict.outcome.estimate == pytest.approx(expected[verdict.claim.id]), verdict.claim.id
+        assert verdict.outcome is not None and verdict.outcome.estimate == pytest.approx(expected[verdict.claim.id]), (
+            verdict.claim.id
+        )
     assert STEPS / SEGMENTS == 25_000
 
 
@@ -256,7 +283,9 @@ def test_metrics(workspace: Workspace) -> None:
         ({"reason": ""}, "claims.0.reason"),
     ],
 )
-def test_a_bad_ledger_is_one_line_that_names_the_field(workspace: Workspace, changes: dict[str, Any], message: str) -> None:
+def test_a_bad_ledger_is_one_line_that_names_the_field(
+    workspace: Workspace, changes: dict[str, Any], message: str
+) -> None:
     workspace.suite("classic", {"a2c": TASKS[:1]}, seeds="0-4")
     ledger(workspace, {**CLAIM, **changes})
     with pytest.raises(InputError, match=message) as raised:

@@ -15,7 +15,9 @@ from suites.envs.classic import BATCHED, BatchedEnv
 TASKS = sorted(BATCHED)
 ROUNDING = 1e-12  # of the state, relative to 1 + its size
 SEEDS = [0, 1, 7, 123456789, 2**63 + 5]
-REACH: dict[str, NDArray[np.float64]] = {  # random states are drawn from a box of this half-width, goals and bounds included
+REACH: dict[
+    str, NDArray[np.float64]
+] = {  # random states are drawn from a box of this half-width, goals and bounds included
     "CartPole-v1": np.array([2.5, 3.0, 0.22, 3.0]),
     "Acrobot-v1": np.array([np.pi, np.pi, 4 * np.pi, 9 * np.pi]),
     "MountainCar-v0": np.array([1.2, 0.07]),
@@ -71,7 +73,9 @@ def test_same_starts_and_same_later_starts(task: str) -> None:
         for episode in range(len(starts)):
             expected, _ = reference.reset(seed=seed if episode == 0 else None)
             np.testing.assert_array_equal(starts[episode][index], expected, strict=True)
-            np.testing.assert_array_equal(states[episode][:, index], np.asarray(reference.unwrapped.state, dtype=np.float64))  # type: ignore[attr-defined]
+            np.testing.assert_array_equal(
+                states[episode][:, index], np.asarray(reference.unwrapped.state, dtype=np.float64)
+            )  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -102,14 +106,19 @@ def test_same_trajectories_through_several_episodes(task: str) -> None:
     seeds, steps = SEEDS[:3], 1010 if task == "Acrobot-v1" else 650
     batch, reference = BATCHED[task](len(seeds)), gymnasium.make(task)
     actions = random_actions(batch, np.random.default_rng(3), steps)
-    if task in ("MountainCar-v0", "Acrobot-v1"):  # chance seldom reaches their goals; the first environment pushes along its velocity
+    if task in (
+        "MountainCar-v0",
+        "Acrobot-v1",
+    ):  # chance seldom reaches their goals; the first environment pushes along its velocity
         scout = BATCHED[task](1)
         seen = scout.reset(seeds[:1])
         for step in range(steps):
             actions[step, 0] = 2 if seen[0, -1] > 0 else 0
             seen = scout.step(actions[step, :1])[0]
     first, obs, reward, terminated, truncated, final_obs, _ = trajectory(batch, seeds, actions)
-    assert obs.dtype == final_obs.dtype == reward.dtype == np.float32 and terminated.dtype == truncated.dtype == np.bool_
+    assert (
+        obs.dtype == final_obs.dtype == reward.dtype == np.float32 and terminated.dtype == truncated.dtype == np.bool_
+    )
     for index, seed in enumerate(seeds):
         np.testing.assert_array_equal(first[index], reference.reset(seed=seed)[0])
         for step in range(steps):

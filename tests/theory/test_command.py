@@ -46,7 +46,12 @@ def test_json_is_a_list_with_the_promised_fields(softbench):
 
 def test_the_table_names_the_verdict(softbench):
     code, out, _ = softbench("--statement", 1, "--cases", 20)
-    assert code == 0 and "holds" in out and "7 of 7" in out and "the worst of 20 random problems" in re.sub(r"\s+", " ", out)
+    assert (
+        code == 0
+        and "holds" in out
+        and "7 of 7" in out
+        and "the worst of 20 random problems" in re.sub(r"\s+", " ", out)
+    )
 
 
 def test_the_file_holds_no_times_and_is_equal_for_equal_input(softbench, tmp_path):

@@ -21,7 +21,9 @@ def test_a_statement_holds_and_catches_its_planted_errors(number):
     assert record["holds"], record["parts"]
     assert not [planted for planted in record["planted"] if not planted["caught"]]
     assert record["mutants"] >= 1 and record["cases"] == FEW
-    assert record["worst_error"] <= record["tolerance"] / (1.5 if number == 17 else 20), "a tolerance needs room for other seeds"
+    assert record["worst_error"] <= record["tolerance"] / (1.5 if number == 17 else 20), (
+        "a tolerance needs room for other seeds"
+    )
 
 
 def test_there_are_seventeen():
@@ -47,7 +49,9 @@ def invented(check, mutants=()):
 
 def test_an_error_above_the_tolerance_fails_and_one_below_is_no_catch():
     harmless = Mutant("harmless", maxent, "kl", lambda kl: kl)
-    record, _ = run(invented(lambda cases, seed: {"good": torch.zeros(cases), "bad": torch.full((cases,), 0.6)}, (harmless,)), 3, 0)
+    record, _ = run(
+        invented(lambda cases, seed: {"good": torch.zeros(cases), "bad": torch.full((cases,), 0.6)}, (harmless,)), 3, 0
+    )
     assert not record["holds"] and record["worst_error"] == 0.6
     record, _ = run(invented(lambda cases, seed: {"good": torch.full((cases,), 0.4)}, (harmless,)), 3, 0)
     assert record["holds"] and (record["mutants"], record["mutants_caught"]) == (1, 0)
@@ -61,7 +65,9 @@ def test_what_is_not_a_number_or_does_not_converge_fails():
         raise RuntimeError("policy iteration: more than 200 evaluations needed")
 
     record, _ = run(invented(stuck), 3, 0)
-    assert not record["holds"] and list(record["parts"]) == ["stopped: policy iteration: more than 200 evaluations needed"]
+    assert not record["holds"] and list(record["parts"]) == [
+        "stopped: policy iteration: more than 200 evaluations needed"
+    ]
 
 
 def test_a_check_must_judge_every_case():
@@ -97,7 +103,9 @@ def test_paths_have_all_the_probability_and_go_on_after_an_end():
     for problem in draw(20, 0, 8, SMALL, layouts=False):
         paths = enumerate_paths(problem.mdp, problem.log_policy, 2, problem.mdp.start)
         torch.testing.assert_close(paths.weight.sum(1), torch.ones(problem.count, dtype=torch.float64))
-        first = torch.zeros(problem.count, problem.states, dtype=torch.float64).index_add(1, paths.state[:, 0], paths.weight)
+        first = torch.zeros(problem.count, problem.states, dtype=torch.float64).index_add(
+            1, paths.state[:, 0], paths.weight
+        )
         torch.testing.assert_close(first, problem.mdp.start)
         assert bool((paths.next_state[paths.terminated] == 0).all())
         assert torch.equal(paths.next_state[:, 0], paths.state[:, 1])
