@@ -18,8 +18,8 @@ from rich.table import Table
 from typer.core import TyperCommand
 
 from harness.errors import InputError
-from harness.suite import MOST_STEPS, SUITES, load_suite, parse_seeds, suite_names
-from harness.workers import TIMEOUT, Pool
+from harness.pool.local import TIMEOUT, Pool
+from harness.schema.suite import MOST_STEPS, SUITES, load_suite, parse_seeds, suite_names
 
 EXIT_INCOMPLETE, EXIT_INPUT, EXIT_DIFFERENT = 1, 2, 3
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
@@ -37,7 +37,7 @@ app = typer.Typer(
 @app.command("list", epilog="\b\nExample:\n  softbench list")
 def list_command() -> None:
     """Show the suites with their cells, and the pairs with their arms."""
-    from harness.cohort import learner_class, pair_names
+    from harness.run.spec import learner_class, pair_names
 
     console = Console()
     suites = Table("suite", "pair", "tasks", "seeds", "steps a member", title="Suites", title_justify="left")
@@ -120,7 +120,7 @@ def train(
     if ray is None:
         engine: training.Engine = partial(Pool, timeout=timeout)
     else:
-        from harness.ray_engine import RayEngine, require_ray
+        from harness.pool.ray import RayEngine, require_ray
 
         require_ray()
         engine = partial(RayEngine, timeout=timeout, address=ray)
@@ -168,7 +168,7 @@ def report(
     results: Annotated[Path, typer.Option(help="folder of the results")] = Path("results"),
 ) -> None:
     """Write the HTML report from the results: an index and a page a suite. Trains nothing."""
-    from reports.site import build
+    from reports.site.site import build
 
     for path in build(suites or [], out, results):
         print(path)
@@ -189,7 +189,7 @@ def judge(
     results: Annotated[Path, typer.Option(help="folder of the results")] = Path("results"),
 ) -> None:
     """Judge the claims of the suites' ledgers by the tests fixed there. Trains nothing."""
-    from harness import judging
+    from harness.commands import judging
 
     failing = judging.parse_fail_on(fail_on)
     found = judging.judge_suites(suites or [], results)
@@ -220,7 +220,7 @@ def gate(
     results: Annotated[Path, typer.Option(help="folder of the results")] = Path("results"),
 ) -> None:
     """Compare these results with the last release's. Fails on a statistically supported loss alone, not on noise."""
-    from harness import gate as gating
+    from harness.commands import gating
 
     if write:
         print(gating.write_baseline(suite, results, baseline))
@@ -245,11 +245,11 @@ def decide(
     results: Annotated[Path, typer.Option(help="folder of the results (and checkpoints, in .runs)")] = Path("results"),
 ) -> None:
     """Add seeds in blocks until a group-sequential test decides a claim, with the error rates of a single test."""
-    from harness import decide as deciding
     from harness import training
-    from harness.judging import EXITS
+    from harness.commands import deciding
+    from harness.commands.judging import EXITS
     from harness.progress import Display
-    from reports import sequential
+    from reports.statistics import sequential
 
     def train(plans: list[training.Plan]) -> bool:
         with Display(Console()) as display:
@@ -287,7 +287,7 @@ def audit(
     or 1,
 ) -> None:
     """Recompute drawn members or segments of a run, compare them bit for bit with its hash chain, and write a certificate."""
-    from harness import audit as auditing
+    from harness.audit import certificate as auditing
     from harness.progress import Display
 
     if members is None and segments is None:
@@ -316,7 +316,7 @@ def bench(
     as_json: Annotated[bool, typer.Option("--json", help="print a list of objects")] = False,
 ) -> None:
     """Measure steps a second: all members together, one alone, the environments, the arithmetic limit, and a peer."""
-    from harness import bench as measuring
+    from harness.bench import measure as measuring
 
     rows = measuring.run(
         pair=pair,
@@ -347,7 +347,7 @@ def theory(
 
     Exit code 1 if a statement fails or a planted error passes.
     """
-    from harness import theory as checking
+    from harness.commands import checking
 
     records, seconds = checking.run(statement, cases, seed)
     if as_json:
@@ -369,7 +369,7 @@ def coverage(
     ),
 ) -> None:
     """Simulate how often the reports' intervals cover the truth and how often their verdicts are false. About a minute."""
-    from reports import coverage as simulation
+    from reports.statistics import coverage as simulation
 
     try:
         path = simulation.write(out)

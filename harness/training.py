@@ -16,27 +16,19 @@ from typing import Any
 import pandas as pd
 import torch
 
-from harness import checkpoints, provenance
-from harness.checkpoints import Member, Progress, locked
-from harness.cohort import Spec, learner_class, make_learner
 from harness.errors import InputError, suggestion
-from harness.grid import cell_specs
-from harness.identity import claim, difference, left_alone
-from harness.probe import offered
-from harness.registration import freeze
-from harness.results import (
-    FORMAT,
-    Cell,
-    ResultsError,
-    digest,
-    folder_name,
-    make_folder,
-    read_cell,
-    replacing,
-    write_cell,
-)
-from harness.suite import Suite
-from harness.workers import Pool
+from harness.files import ROOT, digest, locked, make_folder, replacing
+from harness.plan import code as provenance
+from harness.plan.cells import cell_specs
+from harness.plan.identity import claim, difference, left_alone
+from harness.plan.registration import freeze
+from harness.plan.tasks import offered
+from harness.pool.local import Pool
+from harness.run.spec import Spec, learner_class, make_learner
+from harness.schema.results import FORMAT, Cell, ResultsError, folder_name, read_cell, write_cell
+from harness.schema.suite import Suite
+from harness.store import members as checkpoints
+from harness.store.members import Member, Progress
 
 Event = dict[str, Any]
 Engine = Callable[[int, Path], AbstractContextManager[Any]]
@@ -396,7 +388,7 @@ def differing_lines(pair: str) -> dict[str, Any]:
     file = f"algorithms/pairs/{pair}.py"
     lines = [
         {"line": number, "text": text}
-        for number, text in enumerate((provenance.ROOT / file).read_text().splitlines(), 1)
+        for number, text in enumerate((ROOT / file).read_text().splitlines(), 1)
         if pattern.search(text) and not re.match(r"\s*self\.\w+(, self\.\w+)* = ", text)
     ]
     return {"file": file, "lines": lines}

@@ -50,7 +50,7 @@ def test_links_lead_to_files(name):
 
 
 def test_documented_arms_exist():
-    from harness.cohort import learner_class, pair_names
+    from harness.run.spec import learner_class, pair_names
 
     rows = [line for line in (ROOT / "README.md").read_text().splitlines() if re.match(r"\| `(ppo|a2c|dqn)`", line)]
     assert len(rows) == len(pair_names())

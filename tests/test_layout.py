@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from harness.cohort import pair_names
-from harness.provenance import code_files
-from harness.suite import Loader
+from harness.plan.code import code_files
+from harness.run.spec import pair_names
+from harness.schema.suite import Loader
 
 ROOT = Path(__file__).parent.parent
 FOLDERS = ("algorithms", "harness", "suites", "reports")
@@ -43,7 +43,7 @@ def test_algorithms_know_no_environments_files_or_clocks(path):
 @pytest.mark.parametrize("path", [p for p in SOURCES if p.is_relative_to(ROOT / "reports")], ids=str)
 def test_reports_read_results_and_never_train(path):
     names = imports(path)
-    allowed = ("harness.results", "harness.suite", "harness.errors")
+    allowed = ("harness.schema", "harness.errors")
     assert not starts(names, "algorithms", "torch", "gymnasium")
     assert not starts(names, "harness") - starts(names, *allowed)
 

@@ -11,8 +11,8 @@ import numpy.typing as npt
 from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
 from harness.errors import InputError, suggestion
-from harness.results import folder_name
-from harness.suite import MOST_STEPS, Reference, Strict, first_problem, read_yaml
+from harness.schema.results import folder_name
+from harness.schema.suite import MOST_STEPS, Reference, Strict, first_problem, read_yaml
 
 IDENTITY = ("arm", "task", "seed")
 EPISODIC = ("tensorboard", "sb3-monitor", "wandb-long", "wandb-wide")

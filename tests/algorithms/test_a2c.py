@@ -7,7 +7,7 @@ from numeric import RememberedGradient, assert_gradient, doubled
 from algorithms.learner import Rollout, Spaces
 from algorithms.pairs import a2c
 from algorithms.policies import Categorical
-from harness.streams import Streams
+from harness.run.streams import Streams
 
 LN3 = 1.0986122886681098
 TAU_KL = 0.0654060179705685  # temperature 1/2 x KL of (1/4, 3/4) to uniform, 0.1308120359

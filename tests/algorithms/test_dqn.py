@@ -9,7 +9,7 @@ from numeric import RememberedGradient, assert_gradient, doubled
 from algorithms import replay
 from algorithms.learner import Rollout, Spaces
 from algorithms.pairs import dqn
-from harness.streams import Streams
+from harness.run.streams import Streams
 
 LN3 = 1.0986122886681098
 # Temperature 1/2 and Q = (0, ln(3)/2): values 0.5493061443 (max), ln(2)/2 (KL), ln 2 (entropy); Boltzmann policy (1/4, 3/4),

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from algorithms.policies import Categorical, Gaussian
-from harness.streams import Streams
+from harness.run.streams import Streams
 
 
 def randn(*shape, seed=0):

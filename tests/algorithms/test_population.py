@@ -8,7 +8,7 @@ import torch
 
 from algorithms import population
 from algorithms.population import ALIGN, Layout
-from harness.streams import Streams
+from harness.run.streams import Streams
 
 SHAPES = {"w": (2, 3), "b": (1, 3), "long": (70,), "exact": (8, 8)}
 

@@ -9,7 +9,7 @@ from numeric import RememberedGradient, assert_gradient, doubled
 from algorithms.learner import Rollout, Spaces
 from algorithms.pairs import ppo
 from algorithms.policies import Categorical, Gaussian
-from harness.streams import Streams
+from harness.run.streams import Streams
 
 LN2, LN3 = 0.6931471805599453, 1.0986122886681098
 

@@ -7,7 +7,7 @@ import torch
 
 from algorithms.learner import Rollout, Spaces
 from algorithms.pairs import ppo
-from harness.streams import Streams
+from harness.run.streams import Streams
 
 
 def learner(**settings):

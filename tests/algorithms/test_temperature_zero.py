@@ -7,8 +7,8 @@ import importlib
 import numpy as np
 import pytest
 
-from harness.cohort import Spec
-from harness.segments import Cohort
+from harness.run.cohort import Cohort
+from harness.run.spec import Spec
 
 SMALL = {
     "ppo": {"environments": 2, "horizon": 32, "epochs": 2, "minibatches": 2},

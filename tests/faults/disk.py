@@ -19,8 +19,9 @@ import pytest
 import torch
 from small_suite import Here, write_suite
 
-from harness import cli, results
-from harness.checkpoints import Progress, fingerprint, rows
+from harness import cli
+from harness.schema import results
+from harness.store.members import Progress, fingerprint, rows
 
 DIRECTORY = object()
 

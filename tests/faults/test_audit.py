@@ -12,9 +12,11 @@ import pandas as pd
 import pytest
 from small_suite import CELL, Here, train_here, write_suite
 
-from harness import audit, provenance
+from harness.audit import certificate as audit
 from harness.errors import InputError
-from harness.results import damages, read_cell, records_digests, seal
+from harness.files import ROOT
+from harness.plan import code as provenance
+from harness.schema.results import damages, read_cell, records_digests, seal
 
 
 @pytest.fixture(autouse=True)
@@ -232,7 +234,7 @@ def test_a_run_made_with_another_pair_file_is_found(run, tmp_path, fault):
     """In a checkout whose pair file reads otherwise: the code is named, and the numbers differ."""
     tree = tmp_path / "checkout"
     for name in ("algorithms", "harness", "suites"):
-        shutil.copytree(provenance.ROOT / name, tree / name, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(ROOT / name, tree / name, ignore=shutil.ignore_patterns("__pycache__"))
     pair = tree / "algorithms" / "pairs" / "a2c.py"
     text = pair.read_text()
     assert text.count("penalty).mean(1)") == 1

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from test_company import differences, left_behind, make_spec
 
-from harness import environments
+from harness.run import environments
 
 envpool = pytest.mark.skipif(
     importlib.util.find_spec("envpool") is None, reason="envpool is an optional extra and not installed"

@@ -11,7 +11,7 @@ import pytest
 from disk import CELL, SEGMENTS, check, go_on, make_row, no_row_twice_or_missing, softbench, write_small
 from small_suite import stable_files
 
-from harness.checkpoints import Member, Progress, fingerprint
+from harness.store.members import Member, Progress, fingerprint
 
 KINDS = ("segment-00004.json", "segment-00004.safetensors", "replay-00004.safetensors")
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from test_company import make_spec
 
-from harness.segments import Cohort
+from harness.run.cohort import Cohort
 
 SEEDS, BROKEN = [3, 8, 5], 1  # the place of the member that breaks
 ALL = [("ppo", "sppo-40", "CartPole-v1"), ("ppo", "sppo-38", "Pendulum-v1"), ("a2c", "a2c-proper", "CartPole-v1")]

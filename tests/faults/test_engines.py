@@ -18,8 +18,8 @@ import pytest
 import yaml
 from small_suite import STABLE, SUITE, alive, children, command, stable_files, start, wait_until, write_suite
 
-from harness.results import folder_name
-from harness.workers import environment
+from harness.pool.local import environment
+from harness.schema.results import folder_name
 
 LONGER = {"tasks": {"CartPole-v1": {"steps": 8000}}}
 TINY = {
@@ -270,7 +270,7 @@ def test_a_killed_ray_worker_costs_a_segment_at_most(fault):
 def test_nothing_of_ray_outlives_a_stopped_run_and_the_local_pool_goes_on(number, code, fault):
     process, _ = begin_on_ray()
     family = descendants(process.pid)
-    trainers = [pid for pid in family if "harness.worker" in cmdline(pid)]
+    trainers = [pid for pid in family if "harness.pool.worker" in cmdline(pid)]
     assert len(trainers) == 2
     process.send_signal(number)
     process.communicate(timeout=120)

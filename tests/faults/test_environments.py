@@ -11,11 +11,12 @@ from pathlib import Path
 import pytest
 from small_suite import alive, children, command, wait_until, write_suite
 
-from harness import probe, training
+from harness import training
 from harness.errors import InputError
-from harness.results import read_cell
-from harness.suite import load_suite
-from harness.workers import Pool
+from harness.plan import tasks as probe
+from harness.pool.local import Pool
+from harness.schema.results import read_cell
+from harness.schema.suite import load_suite
 
 REFERENCE = {"low": 0, "high": 10, "source": "range of the return"}
 HERE = Path(__file__).parent

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from small_suite import CELL, alive, children, stable_files, start, wait_until, write_suite
 
-from harness.results import read_cell
+from harness.schema.results import read_cell
 
 LONGER = {"tasks": {"CartPole-v1": {"steps": 24_000}}, "segments": 12}
 ROOT = Path(__file__).parent.parent.parent

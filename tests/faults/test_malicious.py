@@ -23,12 +23,12 @@ from disk import CELL, SEGMENTS, check, go_on, make_row, softbench, write_small
 from safetensors.torch import load_file, save
 from small_suite import SUITE, write_suite
 
-from harness import checkpoints
-from harness.checkpoints import Member, layout, stack
 from harness.errors import InputError
-from harness.results import ResultsError, read_cell, write_cell
-from harness.suite import load_suite
-from reports.site import build
+from harness.schema.results import ResultsError, read_cell, write_cell
+from harness.schema.suite import load_suite
+from harness.store import members as checkpoints
+from harness.store.members import Member, layout, stack
+from reports.site.site import build
 
 EXPECTED = layout(stack([make_row(SEGMENTS)[0]], torch.device("cpu")))
 HOSTILE = "<script>alert(1)</script>\"'&<img src=x onerror=a>"
@@ -300,7 +300,7 @@ YAMLS = {
 
 LIMITED = """
 import resource, sys, time
-from harness.suite import load_suite
+from harness.schema.suite import load_suite
 from harness.errors import InputError
 grown = 256 * 2**20
 used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()

@@ -13,10 +13,12 @@ import yaml
 from disk import softbench, write_small
 from small_suite import train_here, write_suite
 
-from harness import audit, provenance, training
+from harness import training
+from harness.audit import certificate as audit
 from harness.errors import InputError
-from harness.suite import load_suite
-from harness.workers import Pool
+from harness.plan import code as provenance
+from harness.pool.local import Pool
+from harness.schema.suite import load_suite
 
 
 def test_a_folder_of_other_settings_or_code_is_refused(tmp_path, monkeypatch, capsys, fault):

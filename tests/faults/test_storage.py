@@ -30,7 +30,7 @@ from disk import (
 )
 from small_suite import stable_files
 
-from harness.checkpoints import Member
+from harness.store.members import Member
 
 ERRORS = ("ENOSPC", "EIO", "EDQUOT", "EROFS")
 HARMLESS = ("replace", "unlink")  # these work on a full disk

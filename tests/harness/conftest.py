@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import pytest
 
-from harness import results
+from harness import files
 
 
 @pytest.fixture
 def no_sync(monkeypatch):
     """Files are written and renamed, and not synced to the disk: for tests that write many."""
-    monkeypatch.setattr(results, "_sync", lambda path: None)
+    monkeypatch.setattr(files, "_sync", lambda path: None)

@@ -12,8 +12,9 @@ import pytest
 import torch
 import yaml
 
-from harness import training, worker
-from harness.suite import load_suite
+from harness import training
+from harness.pool import worker
+from harness.schema.suite import load_suite
 
 SUITE = {
     "name": "small",
@@ -58,7 +59,7 @@ def stable_files(out: Path, cell: Path = CELL) -> dict[str, bytes]:
 
 
 class Here:
-    """In place of `harness.workers.Pool`: trains in this process, so that a test need not start one."""
+    """In place of `harness.pool.local.Pool`: trains in this process, so that a test need not start one."""
 
     def __init__(self, count, log):
         self.count = count

@@ -12,11 +12,12 @@ import pytest
 import torch
 from rich.console import Console
 
-from harness import bench, peers
-from harness.bench import Group, Job, bench_spec, flops_per_step, learner_work, run, table
+from harness.bench import measure as bench
+from harness.bench import peers
+from harness.bench.measure import Group, Job, bench_spec, flops_per_step, learner_work, run, table
 from harness.errors import InputError
-from harness.segments import Cohort
-from harness.streams import Streams
+from harness.run.cohort import Cohort
+from harness.run.streams import Streams
 
 TASK = "CartPole-v1"
 sb3 = pytest.mark.skipif(

@@ -13,9 +13,10 @@ import pytest
 import torch
 from small_suite import wait_until
 
-from harness import checkpoints
-from harness.checkpoints import Member, Progress, fingerprint, locked, rows, stack
 from harness.errors import InputError
+from harness.files import locked
+from harness.store import members as checkpoints
+from harness.store.members import Member, Progress, fingerprint, rows, stack
 
 pytestmark = pytest.mark.usefixtures("no_sync")
 

@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from algorithms.pairs import a2c, dqn, ppo
-from harness.cohort import Spec
-from harness.segments import Cohort, Episodes
-from harness.streams import Streams
+from harness.run.cohort import Cohort, Episodes
+from harness.run.spec import Spec
+from harness.run.streams import Streams
 
 # Networks and batches are those of real runs, so that the same kernels work; only the budgets are small.
 SETTINGS = {

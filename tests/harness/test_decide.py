@@ -11,10 +11,10 @@ import torch
 import yaml
 from small_suite import CELL, Here, train_here, write_suite
 
-from harness import decide as deciding
 from harness import training
+from harness.commands import deciding
 from harness.errors import InputError
-from reports import sequential
+from reports.statistics import sequential
 
 pytestmark = pytest.mark.usefixtures("no_sync")
 RESULTS = Path("results")

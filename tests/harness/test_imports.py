@@ -28,11 +28,11 @@ from harness import pipeline
 from harness.errors import InputError
 from harness.imports import importer, readers
 from harness.imports.schema import load_import
-from harness.results import damages, read_cell
-from harness.suite import load_suite
-from reports.scores import read_studies
-from reports.site import build
-from reports.verdicts import judge
+from harness.schema.results import damages, read_cell
+from harness.schema.suite import load_suite
+from reports.site.site import build
+from reports.statistics.scores import read_studies
+from reports.statistics.verdicts import judge
 
 pytestmark = pytest.mark.usefixtures("no_sync")
 CELL = Path("results/cartpole/cartpole/CartPole-v1")

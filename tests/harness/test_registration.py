@@ -10,8 +10,8 @@ import pytest
 import yaml
 from small_suite import CELL, train_here, write_suite
 
-from harness import worker
 from harness.errors import InputError
+from harness.pool import worker
 
 OUT = Path("results")
 CLAIM = {"id": "C4", "statement": "better", "pair": "a2c", "margin": 0.05}

@@ -10,7 +10,8 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from harness.results import COLUMNS, FORMAT, ResultsError, read_cell, read_suite, replacing, seal, write_cell
+from harness.files import replacing
+from harness.schema.results import COLUMNS, FORMAT, ResultsError, read_cell, read_suite, seal, write_cell
 
 ARMS = {"x": {"soft": False}, "y": {"soft": True}}
 MANIFEST = {

@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 from small_suite import CELL, alive, children, stable_files, start, train_here, wait_until, write_suite
 
-from harness import checkpoints, identity, results, training
-from harness.results import read_cell
-from harness.suite import load_suite
+from harness import files, training
+from harness.schema.results import read_cell
+from harness.schema.suite import load_suite
 
 pytestmark = pytest.mark.usefixtures("no_sync")
 LONGER = {"tasks": {"CartPole-v1": {"steps": 4000}}}  # long enough to be killed in the middle
@@ -78,7 +78,7 @@ def test_a_worker_whose_parent_is_gone_ends_in_the_middle_of_a_segment(tmp_path)
     (plan,) = training.make_plans(load_suite("small"), Path("out"), "cpu", arms=["a2c-naive"], steps=10**8)
     job = {"spec": plan.specs["a2c-naive"].to_json(), "seeds": [0], "folder": str(tmp_path / "cohort"), "device": "cpu"}
     process = subprocess.Popen(
-        [sys.executable, "-m", "harness.worker"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-m", "harness.pool.worker"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
     process.stdin.write(json.dumps(job) + "\n")
     process.stdin.close()
@@ -168,17 +168,17 @@ class Full:
         self.left, self.writes = allowed, 0
         disk = self
 
-        class Replacing(results.replacing):
-            def __exit__(self, kind, *rest):
-                disk.writes += 1
-                if disk.writes > disk.left:
-                    self.temporary.write_bytes(b"half")
-                    super().__exit__(OSError)
-                    raise OSError(errno.ENOSPC, "No space left on device", str(self.path))
-                super().__exit__(kind, *rest)
+        leave = files.replacing.__exit__
 
-        for module in (checkpoints, identity, results, training):
-            patch.setattr(module, "replacing", Replacing)
+        def full(self, kind, *rest):
+            disk.writes += 1
+            if disk.writes > disk.left:
+                self.temporary.write_bytes(b"half")
+                leave(self, OSError)
+                raise OSError(errno.ENOSPC, "No space left on device", str(self.path))
+            leave(self, kind, *rest)
+
+        patch.setattr(files.replacing, "__exit__", full)
 
 
 def test_a_disk_that_fills_up_at_any_write_stops_loudly_and_the_run_goes_on_later(tmp_path, monkeypatch):

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import torch
 
-from harness import streams
-from harness.cohort import Spec
-from harness.segments import Cohort
-from harness.streams import Streams
+from harness.run import streams
+from harness.run.cohort import Cohort
+from harness.run.spec import Spec
+from harness.run.streams import Streams
 
 KINDS = {
     "normal": lambda draws: draws.normal("a role", (3, 2)),

@@ -11,7 +11,7 @@ from small_suite import CELL, SUITE, stable_files, train_here, write_suite
 
 from harness import training
 from harness.errors import InputError
-from harness.suite import load_suite
+from harness.schema.suite import load_suite
 
 pytestmark = pytest.mark.usefixtures("no_sync")
 
@@ -181,7 +181,7 @@ def test_the_manifest_prints_the_lines_in_which_hard_and_soft_differ():
 
 
 def test_a_failed_cohort_is_told_and_the_others_are_written(monkeypatch):
-    from harness import worker
+    from harness.pool import worker
 
     original = worker.train
 

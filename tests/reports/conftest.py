@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from invented_results import CLAIMS, PUBLISHED, Workspace, diverging, without
 
-from reports.site import build
+from reports.site.site import build
 
 
 @pytest.fixture

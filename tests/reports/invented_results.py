@@ -1,4 +1,4 @@
-"""Invented results in the real format: a workspace with suites and cells, written by harness.results itself."""
+"""Invented results in the real format: a workspace with suites and cells, written by harness.schema.results itself."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from harness.results import write_cell
+from harness.schema.results import write_cell
 
 TASKS = {"CartPole-v1": (0.0, 500.0), "Acrobot-v1": (-500.0, 0.0), "MountainCar-v0": (-200.0, 0.0)}
 ARMS: dict[str, dict[str, str | None]] = {

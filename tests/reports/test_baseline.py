@@ -12,9 +12,9 @@ from invented_results import Workspace, without
 from scipy import stats
 from test_verdicts import around, chain, ledger, scored
 
-from harness import gate
+from harness.commands import gating as gate
 from harness.errors import InputError
-from reports.baseline import GAIN, LOSS, MISSING, NEW, SAME, UNCLEAR
+from reports.statistics.baseline import GAIN, LOSS, MISSING, NEW, SAME, UNCLEAR
 
 TASK = "CartPole-v1"
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from rliable import library, metrics
 
-from reports import bootstrap
-from reports.statistics import NO_VARIANCE, TOO_FEW, Array, stream
+from reports.statistics import bootstrap
+from reports.statistics.intervals import NO_VARIANCE, TOO_FEW, Array, stream
 
 
 def scores(seed: int, n: int = 10, tasks: int = 3) -> Array:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from invented_results import Workspace, theory_record
 
-from reports.site import build
+from reports.site.site import build
 
 CHROMIUM = Path("/usr/bin/chromium")
 AXE = Path(__file__).parents[2] / ".axe/package/axe.min.js"

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from reports import coverage
-from reports.coverage import DISTRIBUTIONS, LOOKS, SEEDS, TASKS, TRUTHS
+from reports.statistics import coverage
+from reports.statistics.coverage import DISTRIBUTIONS, LOOKS, SEEDS, TASKS, TRUTHS
 
 
 @pytest.fixture(scope="module")

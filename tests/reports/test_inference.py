@@ -7,9 +7,9 @@ import pytest
 from scipy import stats
 
 from harness.errors import InputError
-from reports import inference
-from reports.inference import METHODS, PATTERNS, TESTS, UNREACHABLE
-from reports.statistics import NO_VARIANCE, TOO_FEW, Array
+from reports.statistics import inference
+from reports.statistics.inference import METHODS, PATTERNS, TESTS, UNREACHABLE
+from reports.statistics.intervals import NO_VARIANCE, TOO_FEW, Array
 
 LEVEL = 0.025
 

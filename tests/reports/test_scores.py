@@ -10,9 +10,9 @@ import pandas as pd
 import pytest
 from invented_results import ARMS, Workspace, diverging, without
 
-from harness.suite import InputError, load_suite
-from reports import records
-from reports.scores import Study, read_studies
+from harness.schema.suite import InputError, load_suite
+from reports.site import records
+from reports.statistics.scores import Study, read_studies
 
 
 def studies(workspace: Workspace, name: str = "classic") -> list[Study]:

@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from harness.errors import InputError
-from reports import inference, sequential
+from reports.statistics import inference, sequential
 
 LEVEL = 0.025
 

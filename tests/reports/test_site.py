@@ -16,10 +16,10 @@ from xml.etree import ElementTree
 import pytest
 from invented_results import ARMS, CLAIMS, TASKS, Workspace
 
-from harness.suite import InputError
-from reports.site import build
-from reports.statistics import Estimate
-from reports.tables import Table, reading
+from harness.schema.suite import InputError
+from reports.site.site import build
+from reports.site.tables import Table, reading
+from reports.statistics.intervals import Estimate
 
 HOSTILE = '<script>alert(1)</script>"&<img src=x onerror=a>$x$'
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from reports import statistics
-from reports.statistics import NO_VARIANCE, TOO_FEW, Array
+from reports.statistics import intervals as statistics
+from reports.statistics.intervals import NO_VARIANCE, TOO_FEW, Array
 
 
 def scores(seed: int, n: int = 10, tasks: int = 3) -> Array:

@@ -12,8 +12,8 @@ import pytest
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
-from reports.figures import STYLE
-from reports.svg import SPACE, compact, mark, relative
+from reports.figures.picture import STYLE
+from reports.figures.svg import SPACE, compact, mark, relative
 
 HOSTILE = '<script>alert(1)</script>"&'
 

@@ -11,10 +11,10 @@ from xml.etree import ElementTree
 import pytest
 from invented_results import Workspace, theory_record
 
-from harness.suite import InputError
-from reports.mathml import mathml
-from reports.site import build
-from reports.theory import read_theory
+from harness.schema.suite import InputError
+from reports.site.mathml import mathml
+from reports.site.site import build
+from reports.site.theory import read_theory
 
 
 def write(workspace: Workspace, records: object) -> Path:

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from harness.suite import MODES, Suite
-from reports.claims import Ledger
-from reports.scores import Curves, Study
-from reports.statistics import Array
-from reports.verdicts import verdicts
+from harness.schema.claims import Ledger
+from harness.schema.suite import MODES, Suite
+from reports.statistics.intervals import Array
+from reports.statistics.scores import Curves, Study
+from reports.statistics.verdicts import verdicts
 
 SEEDS, TASKS, LEDGERS = 10, 26, 150
 ARMS = ["hard", "soft-1", "soft-2", "soft-3"]

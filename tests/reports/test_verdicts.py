@@ -15,10 +15,10 @@ from invented_results import SEGMENTS, STEPS, Workspace, diverging, without
 from scipy import stats
 
 from harness.errors import InputError
-from harness.suite import load_suite
-from reports.claims import load_ledger
-from reports.inference import seeds_needed
-from reports.verdicts import Verdict, judge
+from harness.schema.claims import load_ledger
+from harness.schema.suite import load_suite
+from reports.statistics.inference import seeds_needed
+from reports.statistics.verdicts import Verdict, judge
 
 TASKS = ["CartPole-v1", "Acrobot-v1"]
 CLAIM = {
@@ -305,7 +305,7 @@ def test_an_id_given_twice_and_an_unknown_arm_are_refused(workspace: Workspace) 
 
 
 def test_the_sources_claims_are_all_judged_or_listed(monkeypatch: pytest.MonkeyPatch) -> None:
-    from reports.claims import untestable
+    from harness.schema.claims import untestable
 
     root = Path(__file__).parents[2]
     monkeypatch.chdir(root)

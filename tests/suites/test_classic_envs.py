@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from harness import environments
+from harness.run import environments
 from suites.envs.classic import BATCHED, BatchedEnv
 
 TASKS = sorted(BATCHED)

@@ -1,0 +1,167 @@
+"""What `softbench bench` times beside a cohort: its environments alone, matrix products, and a peer.
+
+A peer is a well-known library that does the work of one member with the pair's own settings, in one process. Where it has no counterpart of
+a soft arm, its hard algorithm is timed: the cost is about the same.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import math
+from collections.abc import Callable
+from importlib.metadata import version
+from typing import Any
+
+import gymnasium
+import numpy as np
+import torch
+
+from harness.errors import InputError, suggestion
+from harness.run.environments import make, spaces
+from harness.run.spec import Spec, learner_class, make_learner
+
+Work = Callable[[int], None]
+"""Do so many iterations (rollout and update)."""
+
+DISTRIBUTIONS = {"sb3": "stable-baselines3"}
+
+
+def check(peer: str, pair: str) -> None:
+    """Raises InputError for an unknown peer, one that is not installed, or one without this pair's algorithm."""
+    if peer not in DISTRIBUTIONS:
+        raise InputError(f"unknown peer {peer!r}{suggestion(peer, DISTRIBUTIONS)}")
+    if importlib.util.find_spec(DISTRIBUTIONS[peer].replace("-", "_")) is None:
+        raise InputError(f"peer {peer!r}: {DISTRIBUTIONS[peer]} is not installed; pip install -e '.[{peer}]'")
+    if pair not in MODELS:
+        raise InputError(f"peer {peer!r}: has no algorithm for pair {pair!r}. Known: {', '.join(sorted(MODELS))}")
+
+
+def peer_version(peer: str) -> str:
+    return version(DISTRIBUTIONS[peer])
+
+
+def environment_work(spec: Spec, members: int) -> tuple[Work, int]:
+    """As many environments as the members have, with random actions drawn beforehand; an iteration is one step of each."""
+    offered = spaces(spec.task, spec.backend)
+    count = members * make_learner(spec, offered).environments
+    vector = make(spec.task, spec.backend, count)
+    vector.reset(list(range(count)))
+    generator = np.random.default_rng(0)
+    actions: np.ndarray = generator.integers(offered.actions, size=(256, count))
+    if offered.continuous:
+        low, high = np.maximum(vector.action_space.low, -1), np.minimum(vector.action_space.high, 1)
+        actions = generator.uniform(low, high, (256, count, offered.actions)).astype(np.float32)
+
+    def work(iterations: int) -> None:
+        for index in range(iterations):
+            vector.step(actions[index % 256])
+
+    return work, count
+
+
+def matmul_work(left: tuple[int, ...], right: tuple[int, ...]) -> tuple[Work, int]:
+    """float32 products of two batches of matrices: an iteration is one product; FLOPs an iteration (2 a multiply-add)."""
+    a, b = torch.randn(left), torch.randn(right)
+    out = torch.empty(*left[:-1], right[-1])
+
+    def work(iterations: int) -> None:
+        for _ in range(iterations):
+            torch.matmul(a, b, out=out)
+
+    return work, 2 * math.prod(left) * right[-1]
+
+
+def sb3_work(spec: Spec) -> tuple[Work, int]:
+    """Training with Stable-Baselines3, one seed; environment steps an iteration.
+
+    Its plain vector environment over Gymnasium's own environments, no monitor, no logger output, on the CPU.
+    """
+    from stable_baselines3.common.vec_env import DummyVecEnv
+
+    learner = make_learner(spec, spaces(spec.task, spec.backend))
+    quantum = learner.horizon * learner.environments
+    vector = DummyVecEnv([lambda: gymnasium.make(spec.task)] * learner.environments)
+    model = MODELS[spec.pair](vector, learner_class(spec.pair).settings_type(**spec.settings), learner)
+
+    def work(iterations: int) -> None:
+        model.learn(total_timesteps=iterations * quantum, reset_num_timesteps=False, log_interval=None)
+
+    return work, quantum
+
+
+def ppo(vector: Any, s: Any, learner: Any) -> Any:
+    """PPO. Its value loss lacks the factor 1/2 of CleanRL and of ours, so the coefficient takes it."""
+    from stable_baselines3 import PPO
+
+    return PPO(
+        "MlpPolicy",
+        vector,
+        n_steps=s.horizon,
+        batch_size=s.horizon * s.environments // s.minibatches,
+        n_epochs=s.epochs,
+        learning_rate=s.learning_rate,
+        gamma=s.discount,
+        gae_lambda=s.gae_lambda,
+        clip_range=s.clip,
+        clip_range_vf=s.clip if s.clip_value else None,
+        ent_coef=s.temperature * learner.bonus,
+        vf_coef=s.value_coefficient / 2,
+        max_grad_norm=s.max_gradient_norm,
+        policy_kwargs={"net_arch": [s.hidden, s.hidden]},  # tanh, orthogonal, two separate networks: its defaults
+        device="cpu",
+        seed=0,
+    )
+
+
+def a2c(vector: Any, s: Any, _: Any) -> Any:
+    """A2C with RMSProp and n-step returns (trace 1)."""
+    from stable_baselines3 import A2C
+
+    optimizer = {
+        "optimizer_class": torch.optim.RMSprop,
+        "optimizer_kwargs": {"alpha": s.rms_decay, "eps": s.rms_epsilon},
+    }
+    return A2C(
+        "MlpPolicy",
+        vector,
+        n_steps=s.horizon,
+        learning_rate=s.learning_rate,
+        gamma=s.discount,
+        gae_lambda=1.0,
+        ent_coef=s.temperature,
+        vf_coef=s.value_coefficient / 2,
+        max_grad_norm=s.max_gradient_norm,
+        policy_kwargs={"net_arch": [s.hidden, s.hidden], **optimizer},
+        device="cpu",
+        seed=0,
+    )
+
+
+def dqn(vector: Any, s: Any, learner: Any) -> Any:
+    """DQN. It always clips the gradient; an infinite limit leaves it as it is."""
+    from stable_baselines3 import DQN
+
+    return DQN(
+        "MlpPolicy",
+        vector,
+        learning_rate=s.learning_rate,
+        buffer_size=s.replay_size,
+        learning_starts=s.learning_starts,
+        batch_size=s.batch,
+        gamma=s.discount,
+        train_freq=s.horizon,
+        gradient_steps=1,
+        n_steps=learner.backup_steps,
+        target_update_interval=s.target_period,
+        exploration_fraction=s.exploration_fraction,
+        exploration_initial_eps=s.exploration_start,
+        exploration_final_eps=s.exploration_end,
+        max_grad_norm=math.inf,
+        policy_kwargs={"net_arch": list(s.hidden)},
+        device="cpu",
+        seed=0,
+    )
+
+
+MODELS: dict[str, Callable[[Any, Any, Any], Any]] = {"ppo": ppo, "a2c": a2c, "dqn": dqn}
+"""Pair -> Stable-Baselines3's model, from (environments, settings, our learner)."""

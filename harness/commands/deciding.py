@@ -1,0 +1,136 @@
+"""`softbench decide`: blocks of seeds are added until a group-sequential test decides a claim, or the most seeds are reached.
+
+The plan (looks and nominal levels, `reports.statistics.sequential`) is fixed before the first look and written to the decision's
+file. It is a test of one claim on its own; Holm's correction over a ledger belongs to `softbench judge`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from harness.errors import InputError, suggestion
+from harness.files import make_folder, replacing
+from harness.plan.identity import first_difference
+from harness.schema.claims import Claim, load_ledger, tasks_of
+from harness.schema.suite import Suite, load_suite, suite_names
+from harness.training import Plan, make_plans
+from reports.statistics import sequential
+from reports.statistics.scores import read_studies
+from reports.statistics.verdicts import INCONCLUSIVE, REFUTED, SUPPORTED, measure
+
+Train = Callable[[list[Plan]], bool]
+"""Trains what is missing of some cells; False where a cohort failed."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """One look at the data: seeds of each arm, the level it may spend, and what was found."""
+
+    seeds: int
+    nominal: float
+    estimate: float
+    p: float | None
+    p_against: float | None
+    verdict: str
+
+
+def find_claim(name: str) -> tuple[Suite, Claim, float]:
+    """The suite, the claim and the level of `C5`, or of `classic/C5` where several suites have it. Raises InputError."""
+    found, known = [], []
+    for suite_name in suite_names():
+        suite = load_suite(suite_name)
+        ledger = load_ledger(suite)
+        for claim in ledger.claims if ledger else []:
+            known += [claim.id, f"{suite_name}/{claim.id}"]
+            if ledger and name in known[-2:]:
+                found.append((suite, claim, ledger.level))
+    if not found:
+        raise InputError(f"CLAIM: {name!r} is in no ledger{suggestion(name, known)}")
+    if len(found) > 1:
+        where = ", ".join(f"{suite.name}/{claim.id}" for suite, claim, _ in found)
+        raise InputError(f"CLAIM: {name!r} is in several ledgers; say which: {where}")
+    return found[0]
+
+
+def decide(
+    name: str, looks: Sequence[int], results: Path, train: Train, say: Callable[[Look], None]
+) -> tuple[str | None, Path]:
+    """Train and test at each of `looks` (seeds an arm) until the claim is decided: (verdict, the decision's file).
+
+    Members are trained from, and kept in, the checkpoints of `results`; the decision's own cells are in `results/sequential`.
+    The verdict is None where a cohort failed, and `train` has said so.
+    Raises InputError for an unknown claim, looks that are no plan, or results that cannot be used.
+    """
+    suite, claim, level = find_claim(name)
+    plan = sequential.plan(looks, level)
+    out = results / "sequential"
+    path = out / suite.name / f"decision-{claim.id}.json"
+    planned = [{"seeds": seeds, "nominal": nominal} for seeds, nominal in zip(looks, plan, strict=True)]
+    content = {"suite": suite.name, "claim": claim.model_dump(), "level": level, "plan": planned}
+    _begin(path, content)
+    done: list[Look] = []
+    for seeds, nominal in zip(looks, plan, strict=True):
+        if not train(plans(suite, claim, list(range(seeds)), results)):
+            return None, path
+        done.append(_look(suite, claim, seeds, nominal, out))
+        _write(path, {**content, "looks": [asdict(look) for look in done], "verdict": done[-1].verdict})
+        say(done[-1])
+        if done[-1].verdict != INCONCLUSIVE:
+            break
+    return done[-1].verdict, path
+
+
+def _begin(path: Path, content: dict[str, Any]) -> None:
+    """Fix claim and plan in the decision's file, before any look. Raises InputError where it was begun with others."""
+    if not path.exists():
+        _write(path, content)
+        return
+    try:
+        found = json.loads(path.read_text())
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError(f"{path}: cannot be read: {error}; move it away to begin anew") from error
+    if changed := first_difference(found, content):
+        raise InputError(
+            f"{path}: this decision was begun otherwise, and looks are fixed beforehand: {changed}; move it away to begin anew"
+        )
+
+
+def _write(path: Path, content: dict[str, Any]) -> None:
+    make_folder(path.parent)
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=1, sort_keys=True) + "\n")
+
+
+def plans(suite: Suite, claim: Claim, seeds: list[int], results: Path) -> list[Plan]:
+    """The cells of the claim's two arms. Raises InputError where the results there cannot be added to."""
+    found = []
+    for task in tasks_of(claim, suite):
+        found += make_plans(suite, results / "sequential", "cpu", claim.pair, task, [claim.arm, claim.against], seeds)
+    for plan in found:
+        plan.runs = results / ".runs" / plan.runs.relative_to(results / "sequential" / ".runs")
+    return found
+
+
+def _look(suite: Suite, claim: Claim, seeds: int, nominal: float, out: Path) -> Look:
+    """The claim's test on the first `seeds` seeds, at its nominal level."""
+    wider = suite.model_copy(update={"seeds": list(range(seeds))})
+    studies: dict[str, Any] = {study.pair: study for study in read_studies(wider, out)}
+    found = measure(claim, nominal, wider, studies.get(claim.pair), suite.evaluation.primary)
+    if found.outcome is None:
+        raise InputError(f"{claim.id}: cannot be judged: {found.why}")
+    p, p_against = found.outcome.p, found.outcome.p_against
+    verdict = INCONCLUSIVE
+    if p is not None and p_against is not None:
+        verdict = SUPPORTED if p <= nominal else REFUTED if p_against <= nominal else INCONCLUSIVE
+    return Look(seeds, nominal, found.outcome.estimate, p, p_against, verdict)
+
+
+def line(look: Look) -> str:
+    """A look in words."""
+    p, p_against = ("undefined" if p is None else f"{p:.2g}" for p in (look.p, look.p_against))
+    tests = f"p {p}, against {p_against}, may spend {look.nominal:.2g}"
+    return f"{look.seeds} seeds an arm: difference {look.estimate:+.3f}, {tests}: {look.verdict}"

@@ -1,0 +1,88 @@
+"""`softbench judge`: verdicts for people and for CI, with exit codes that tell them apart."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from harness.errors import InputError, suggestion
+from harness.schema.claims import load_ledger
+from harness.schema.suite import CLAIMS, SUITES, load_suite, suite_names
+from reports.statistics.verdicts import (
+    INCONCLUSIVE,
+    INVALID,
+    NOT_MEASURED,
+    REFUTED,
+    SUPPORTED,
+    VERDICTS,
+    Verdict,
+    judge,
+)
+
+EXITS = {INVALID: 6, NOT_MEASURED: 5, REFUTED: 4, INCONCLUSIVE: 7}
+"""verdict -> exit code, the worst first; 0 where none of them counts as a failure."""
+SIGNS = {SUPPORTED: "✓", REFUTED: "✗", INCONCLUSIVE: "?", INVALID: "!", NOT_MEASURED: "–"}
+
+
+def judge_suites(names: Sequence[str], results: Path) -> dict[str, list[Verdict]]:
+    """suite -> verdicts; all suites that have a ledger where none is named. Raises InputError where a suite has none."""
+    found = {}
+    for name in names or [name for name in suite_names() if (SUITES / name / CLAIMS).exists()]:
+        suite = load_suite(name)
+        if load_ledger(suite) is None:
+            raise InputError(f"suite {name!r} has no ledger: write its claims to {SUITES / name / CLAIMS}")
+        found[name] = judge(suite, results)
+    if not found:
+        raise InputError(f"no suite here has a ledger ({SUITES}/*/{CLAIMS})")
+    return found
+
+
+def parse_fail_on(text: str) -> list[str]:
+    """Verdicts from `refuted,not-measured`; [] from `none`. Raises InputError on anything else."""
+    if text.strip() == "none":
+        return []
+    words = {verdict.replace(" ", "-"): verdict for verdict in EXITS}
+    chosen = [word.strip() for word in text.split(",")]
+    for word in chosen:
+        if word not in words:
+            raise InputError(
+                f"--fail-on: {word!r} is unknown{suggestion(word, words)}; allowed: {', '.join(words)}, or none"
+            )
+    return [words[word] for word in chosen]
+
+
+def exit_code(verdicts: Sequence[Verdict], fail_on: Sequence[str]) -> int:
+    """The exit code of the worst verdict among those that count as failures; 0 where there is none."""
+    present = {verdict.verdict for verdict in verdicts} & set(fail_on)
+    return next((code for verdict, code in EXITS.items() if verdict in present), 0)
+
+
+def lines(suite: str, verdicts: Sequence[Verdict]) -> list[str]:
+    """The verdicts in words, for a terminal or a log."""
+    counts = ", ".join(
+        f"{count} {verdict}" for verdict in VERDICTS if (count := sum(each.verdict == verdict for each in verdicts))
+    )
+    found = [f"{suite}: {counts}"]
+    for verdict in verdicts:
+        facts = [f"{SIGNS[verdict.verdict]} {verdict.claim.id}", verdict.verdict]
+        outcome = verdict.outcome
+        if outcome is not None:
+            interval = (
+                "" if outcome.low is None or outcome.high is None else f" [{outcome.low:+.3f}, {outcome.high:+.3f}]"
+            )
+            facts.append(f"{verdict.claim.arm} − {verdict.claim.against} = {outcome.estimate:+.3f}{interval}")
+        facts.append(f"{verdict.seeds} of {verdict.registered} seeds")
+        found += ["", "  ".join(facts), f"    {verdict.claim.statement}", f"    {verdict.why}"]
+        if verdict.flips and verdict.modes:
+            found.append(
+                "    By evaluation: " + ", ".join(f"{mode} {each}" for mode, each in verdict.modes.items()) + "."
+            )
+        if verdict.sensitivity:
+            found.append(
+                "    If lost seeds had ended "
+                + ", ".join(f"{case}: {each}" for case, each in verdict.sensitivity.items())
+                + "."
+            )
+        if verdict.changed:
+            found.append("    The claim " + "; ".join(verdict.changed) + ".")
+    return found

@@ -1,0 +1,59 @@
+"""Claims are fixed before a suite is run: what `claims.yaml` says when a cell's first member starts goes into its manifest.
+
+The harness reads the file only to freeze it; what a claim means, `harness.schema.claims` says.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+from pathlib import Path
+from typing import Any
+
+from harness.errors import InputError, suggestion
+from harness.files import make_folder, replacing
+from harness.run.spec import learner_class
+from harness.schema.suite import CLAIMS, SUITES, read_yaml
+
+
+def registered(suite: str, pair: str) -> dict[str, Any]:
+    """`{level, claims: {id: claim}}`: the claims about `pair` in the suite's file as it is now; {} where there is no file.
+
+    Raises InputError where the file cannot be read, or a claim is about an arm that the pair does not have.
+    """
+    path = SUITES / suite / CLAIMS
+    if not path.exists():
+        return {}
+    content = read_yaml(path)
+    claims = content.get("claims") if isinstance(content, dict) else None
+    if not isinstance(claims, list) or not all(
+        isinstance(claim, dict) and isinstance(claim.get("id"), str) for claim in claims
+    ):
+        raise InputError(f"{path}: claims: must be a list of claims, each with an id")
+    ours, arms = [claim for claim in claims if claim.get("pair") == pair], learner_class(pair).arms
+    for claim, field in itertools.product(ours, ("arm", "against")):
+        if field in claim and claim[field] not in arms:
+            unknown = f"{claim[field]!r} is no arm of {pair}{suggestion(str(claim[field]), arms)}"
+            raise InputError(f"{path}: {claim['id']}: {field}: {unknown}")
+    level = {"level": content["level"]} if "level" in content else {}
+    return {**level, "claims": {claim["id"]: claim for claim in ours}}
+
+
+def freeze(path: Path, suite: str, pair: str) -> dict[str, Any]:
+    """What is registered at `path`; where nothing is yet, what the suite's file says now, which is registered from then on.
+
+    Raises InputError where the file or the registration cannot be read.
+    """
+    if path.exists():
+        try:
+            found = json.loads(path.read_text())
+        except (OSError, ValueError, RecursionError) as error:
+            raise InputError(
+                f"{path}: cannot be read: {error}; restore it, or move the folder away and train again"
+            ) from error
+        return found if isinstance(found, dict) else {}
+    claims = registered(suite, pair)
+    make_folder(path.parent)
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(claims, indent=1, sort_keys=True) + "\n")
+    return claims

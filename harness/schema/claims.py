@@ -1,0 +1,158 @@
+"""The ledger: which claims a suite judges, fixed before it is run. Schema of `suites/<name>/claims.yaml`.
+
+`suites/untestable.yaml` lists the sources' claims that no suite can judge yet, and what they need.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, ValidationError
+
+from harness.errors import InputError, suggestion
+from harness.schema.suite import CLAIMS, SUITES, UNTESTABLE, Strict, Suite, first_problem, read_yaml
+from reports.statistics.inference import smallest_p
+
+Metric = Literal["final", "area", "last-tenth", "spread", "entropy"]
+METRICS = {
+    "final": "normalized score of the last evaluation",
+    "area": "mean normalized score over all evaluations, by steps: the area under the learning curve",
+    "last-tenth": "mean normalized score of the evaluations in the last tenth of the steps",
+    "spread": "minus the distance of a seed's final score to the median seed of its arm and task: more is more stable",
+    "entropy": "mean entropy of the behaviour policy over training, in nats",
+}
+
+
+def _one_line(text: Any) -> Any:
+    return " ".join(text.split()) if isinstance(text, str) else text
+
+
+Text = Annotated[str, BeforeValidator(_one_line), Field(min_length=1, max_length=1000)]
+
+
+class Claim(Strict):
+    """One claim: `arm` against `against`, tested once. The estimand is the mean over tasks of the difference of mean metrics."""
+
+    id: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,39}$")
+    statement: Text
+    source: Text
+    """Paper and figure."""
+    pair: str
+    arm: str
+    against: str
+    tasks: list[str] = []
+    """All tasks of the pair's cells where none is given."""
+    metric: Metric = "final"
+    test: Literal["superiority", "non-inferiority", "equivalence"]
+    method: Literal["welch", "paired", "sign-flip"] = "welch"
+    margin: float = Field(ge=0)
+    effect: float | None = None
+    """The smallest true difference that must not be missed: what `seeds needed` is computed for. 0 where the test is about a margin."""
+    reason: Text
+    """Why this margin."""
+
+    @property
+    def assumed(self) -> float:
+        """The true difference that the number of seeds needed is computed for."""
+        return self.effect or 0.0
+
+
+class Ledger(Strict):
+    """All claims of one suite: one family for Holm's correction. `level` is one-sided, so 0.025 goes with 95 % intervals."""
+
+    level: float = Field(default=0.025, gt=0, le=0.1)
+    claims: list[Claim] = Field(min_length=1)
+
+
+class Untestable(Strict):
+    """A published claim that waits for what it `needs`."""
+
+    id: str
+    statement: Text
+    source: Text
+    needs: Text
+
+
+class UntestableList(Strict):
+    claims: list[Untestable]
+
+
+def load_ledger(suite: Suite) -> Ledger | None:
+    """The suite's ledger, None where it has none. Raises InputError naming file and field.
+
+    A design that cannot reach its level, whatever the data (5 seeds and a paired sign-flip test), is refused here.
+    """
+    path = SUITES / suite.name / CLAIMS
+    if not path.exists():
+        return None
+    try:
+        ledger = Ledger.model_validate(read_yaml(path))
+    except ValidationError as error:
+        raise InputError(f"{path}: {first_problem(error)}") from error
+    names = [claim.id for claim in ledger.claims]
+    for number, claim in enumerate(ledger.claims):
+        where = f"{path}: claims.{number} ({claim.id})"
+        if names.count(claim.id) > 1:
+            raise InputError(f"{where}: the id appears twice; every claim needs its own")
+        _check(suite, claim, ledger.level, where)
+    return ledger
+
+
+def _check(suite: Suite, claim: Claim, level: float, where: str) -> None:
+    """Raises InputError where a claim does not fit its suite, or its test makes no sense."""
+    if claim.pair not in suite.cells:
+        raise InputError(
+            f"{where}: pair: {claim.pair!r} is not in suite {suite.name!r}{suggestion(claim.pair, suite.cells)}"
+        )
+    if claim.arm == claim.against:
+        raise InputError(f"{where}: against: is {claim.arm!r} as well; a claim compares two arms")
+    for task in claim.tasks:
+        if task not in suite.cells[claim.pair]:
+            raise InputError(
+                f"{where}: tasks: {task!r} has no cell of {claim.pair}{suggestion(task, suite.cells[claim.pair])}"
+            )
+        if claim.tasks.count(task) > 1:
+            raise InputError(f"{where}: tasks: {task!r} appears twice")
+    if claim.test != "superiority" and claim.margin == 0:
+        raise InputError(f"{where}: margin: must be above 0 for {claim.test}")
+    if claim.test == "superiority" and (claim.effect is None or claim.effect <= claim.margin):
+        raise InputError(f"{where}: effect: must be given and above the margin: the smallest difference worth finding")
+    if claim.test != "superiority" and abs(claim.assumed) >= claim.margin:
+        raise InputError(f"{where}: effect: must lie within the margin")
+    tasks = len(claim.tasks or suite.cells[claim.pair])
+    least = smallest_p(claim.method, len(suite.seeds), tasks)
+    if least > level:
+        raise InputError(
+            f"{where}: method: {claim.method} with {len(suite.seeds)} seeds on {tasks} task{'s' * (tasks > 1)} cannot reach "
+            f"level {level:g}: its smallest p value is {least:.3g}; take more seeds or another method"
+        )
+
+
+def tasks_of(claim: Claim, suite: Suite) -> list[str]:
+    return claim.tasks or list(suite.cells[claim.pair])
+
+
+def untestable() -> list[Untestable]:
+    """The sources' claims that no suite judges yet. Raises InputError naming file and field; [] where the file is not there."""
+    if not UNTESTABLE.exists():
+        return []
+    try:
+        return UntestableList.model_validate(read_yaml(UNTESTABLE)).claims
+    except ValidationError as error:
+        raise InputError(f"{UNTESTABLE}: {first_problem(error)}") from error
+
+
+def changes(claim: Claim, level: float, manifest: dict[str, Any]) -> list[str]:
+    """In what a claim differs from the one that was registered when these results were begun; [] where in nothing."""
+    registered: dict[str, Any] = manifest.get("claims", {})
+    if claim.id not in registered.get("claims", {}):
+        return ["was not registered when the runs began"]
+    old = registered["claims"][claim.id]
+    try:
+        then = Claim.model_validate(old).model_dump()
+    except ValidationError:
+        return ["was registered in a form that this version does not read"]
+    now = claim.model_dump()
+    found = [f"{name}: was {then[name]!r}, is now {now[name]!r}" for name in now if then[name] != now[name]]
+    was = registered.get("level", Ledger.model_fields["level"].default)
+    return found + ([f"level: was {was!r}, is now {level!r}"] if was != level else [])

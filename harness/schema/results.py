@@ -1,0 +1,200 @@
+"""The files of a finished cell, and nothing else of ours: the contract between training and reports.
+
+A cell (pair x task) leaves in `results/<suite>/<pair>/<task>/`
+
+- `curves.parquet`: tidy, one row an arm, a seed and a segment. Columns and units: `COLUMNS`; a pair adds its own metrics.
+- `manifest.json`: what was run (settings, code, versions, seeds), each member's hash chain and the hash of its rows in the curves,
+  and a seal over all of it.
+- `summary.json`: mean final return (sampled actions) over the hard and over the soft arms, for `dvc metrics show`.
+- `learning.csv`: mean return (sampled actions) of each arm over steps, for `dvc plots show`.
+
+None of them changes from run to run: no times, no host. `timing.json` and `audit.json` (the last certificate) beside them do, and are
+no pipeline outputs.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from harness.files import digest, make_folder, replacing
+from harness.syntax import file_digest
+
+FORMAT = 2
+
+COLUMNS = {
+    "arm": "name of the arm",
+    "seed": "training seed",
+    "segment": "number of the segment, from 1",
+    "step": "environment steps of this member so far",
+    "return_sampled": "mean undiscounted return of the evaluation episodes, actions of the behaviour policy (at its present epsilon)",
+    "return_greedy": "mean undiscounted return of the evaluation episodes, greedy actions",
+    "length_sampled": "mean length of the evaluation episodes in steps, sampled actions",
+    "length_greedy": "mean length of the evaluation episodes in steps, greedy actions",
+    "train_return": "mean undiscounted return of the training episodes within this segment, so long ones are missing (NaN: none)",
+    "train_episodes": "training episodes that ended in this segment",
+    "entropy": "mean entropy of the behaviour policy over the segment in nats",
+    "diverged": "true from the segment on in which a loss or a parameter of this member was not finite",
+}
+
+
+class ResultsError(ValueError):
+    """A results folder that cannot be read; the message names the file and what is wrong."""
+
+
+def folder_name(task: str) -> str:
+    """The name of a task's folder: `ALE/Pong-v5` is kept in `ALE_Pong-v5`."""
+    return task.replace("/", "_")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One finished cell: `curves` (tidy, see `COLUMNS`), `manifest`, and the sidecars `timing` and `audit` ({} where absent)."""
+
+    path: Path
+    curves: pd.DataFrame
+    manifest: dict[str, Any]
+    timing: dict[str, Any]
+    audit: dict[str, Any]
+
+    def changed_code(self, root: Path) -> list[str]:
+        """Files of the code that made these results which read otherwise, or are gone, in the checkout at `root`."""
+        code: dict[str, Any] = self.manifest.get("code", {})
+        files: dict[str, str] = code.get("files", {})
+        by = code.get("by", "bytes")
+        return [
+            name
+            for name, known in sorted(files.items())
+            if not (path := root / name).is_file() or file_digest(path, by) != known
+        ]
+
+    @property
+    def pair(self) -> str:
+        return str(self.manifest["pair"])
+
+    @property
+    def task(self) -> str:
+        return str(self.manifest["task"])
+
+
+def read_cell(folder: Path) -> Cell:
+    """Read one cell. Raises ResultsError where a file is missing, damaged or of another format."""
+    try:
+        manifest = json.loads((folder / "manifest.json").read_text())
+        curves = pq.ParquetFile(folder / "curves.parquet").read().to_pandas()
+        sidecars = [folder / "timing.json", folder / "audit.json"]
+        timing, audit = (json.loads(path.read_text()) if path.exists() else {} for path in sidecars)
+    except (OSError, ValueError, RecursionError, pa.ArrowException) as error:
+        raise ResultsError(f"{folder}: cannot be read: {error}") from error
+    found = manifest.get("format") if isinstance(manifest, dict) else None
+    if found != FORMAT:
+        raise ResultsError(f"{folder / 'manifest.json'}: format {found!r}; this version reads format {FORMAT}")
+    if not _are_members(manifest.get("members")):
+        raise ResultsError(f"{folder / 'manifest.json'}: members: must be a table of arms, each with a table of seeds")
+    missing = [name for name in COLUMNS if name not in curves.columns]
+    if missing:
+        raise ResultsError(f"{folder / 'curves.parquet'}: column {missing[0]} is missing")
+    return Cell(folder, curves, manifest, timing, audit)
+
+
+def _are_members(found: Any) -> bool:
+    arms = found.values() if isinstance(found, dict) else [None]
+    return all(
+        isinstance(seeds, dict) and all(seed.isdecimal() and isinstance(facts, dict) for seed, facts in seeds.items())
+        for seeds in arms
+    )
+
+
+def read_suite(folder: Path) -> list[Cell]:
+    """All finished cells below `results/<suite>`, sorted by pair and task; [] where there are none."""
+    return [read_cell(path.parent) for path in sorted(folder.glob("*/*/manifest.json"))]
+
+
+def write_cell(
+    folder: Path, curves: pd.DataFrame, manifest: Mapping[str, Any], units: Mapping[str, str], timing: Mapping[str, Any]
+) -> None:
+    """Write a cell's files, each by a rename; the manifest last, so that a folder with one is whole.
+
+    `units` describes the pair's own metric columns; rows are sorted so that equal results give equal bytes.
+    """
+    make_folder(folder)
+    described = {**COLUMNS, **units}
+    curves = curves[[name for name in described if name in curves.columns]]
+    curves = curves.sort_values(["arm", "seed", "segment"], ignore_index=True)
+    digests = records_digests(curves)
+    members = {
+        arm: {seed: {**facts, "records": digests.get((arm, int(seed)), "")} for seed, facts in found.items()}
+        for arm, found in manifest["members"].items()
+    }
+    manifest = {**manifest, "members": members}
+    manifest["seal"] = seal(manifest)
+    fields = [
+        pa.field(n, pa.Schema.from_pandas(curves[[n]]).field(0).type, metadata={"unit": described[str(n)]})
+        for n in curves
+    ]
+    table = pa.Table.from_pandas(curves, schema=pa.schema(fields), preserve_index=False).replace_schema_metadata({})
+    with replacing(folder / "curves.parquet") as path:
+        pq.write_table(table, path)
+    shown = (
+        "return_sampled" if curves["return_sampled"].notna().any() else "return_greedy"
+    )  # imported runs have one of the two
+    final = curves[curves["segment"] == curves["segment"].max()]
+    soft = final["arm"].map({arm: facts["soft"] for arm, facts in manifest["arms"].items()}).astype(bool)
+    summary = {
+        "hard_return": _mean(final.loc[~soft, shown]),
+        "soft_return": _mean(final.loc[soft, shown]),
+        "seeds": int(final.groupby("arm")["seed"].nunique().min()),
+        "diverged": int(final["diverged"].sum()),
+    }
+    with replacing(folder / "learning.csv") as path:
+        curves.pivot_table(shown, index="step", columns="arm", dropna=False).to_csv(path)
+    for name, content in (("timing.json", timing), ("summary.json", summary), ("manifest.json", manifest)):
+        with replacing(folder / name) as path:
+            path.write_text(json.dumps(content, indent=1, sort_keys=True, allow_nan=False) + "\n")
+
+
+def seal(manifest: Mapping[str, Any]) -> str:
+    """SHA-256 over everything else in a manifest."""
+    return digest({name: value for name, value in manifest.items() if name != "seal"})
+
+
+def records_digests(curves: pd.DataFrame) -> dict[tuple[str, int], str]:
+    """(arm, seed) -> SHA-256 over a member's rows of the curves, by segment: every column by its name, every number to its last digit."""
+    curves = curves.sort_values(["arm", "seed", "segment"], ignore_index=True)
+    columns = {str(name): curves[name].tolist() for name in curves}
+    members = list(zip(columns["arm"], columns["seed"], strict=True))
+    starts = [row for row, member in enumerate(members) if row == 0 or member != members[row - 1]]
+    ends = [*starts[1:], len(members)]
+    return {
+        members[start]: digest({name: values[start:end] for name, values in columns.items()})
+        for start, end in zip(starts, ends, strict=True)
+    }
+
+
+def damages(cell: Cell) -> list[str]:
+    """Where a cell's files contradict each other: altered after they were written. One line each; [] for a sound cell."""
+    found = []
+    if cell.manifest.get("seal") != seal(cell.manifest):
+        found.append("manifest.json: was altered: it does not match its seal")
+    digests = records_digests(cell.curves)
+    for arm, members in cell.manifest["members"].items():
+        for seed, facts in members.items():
+            if facts.get("records") != digests.get((arm, int(seed)), ""):
+                found.append(
+                    f"curves.parquet: {arm}, seed {seed}: was altered: it does not match the hash in manifest.json"
+                )
+    known = {(arm, int(seed)) for arm, members in cell.manifest["members"].items() for seed in members}
+    for arm, seed in sorted(set(zip(cell.curves["arm"], cell.curves["seed"], strict=True)) - known):
+        found.append(f"curves.parquet: {arm}, seed {seed}: is not in manifest.json")
+    return found
+
+
+def _mean(returns: pd.Series[float]) -> float | None:
+    return None if returns.isna().all() else round(float(returns.mean()), 6)

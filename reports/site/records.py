@@ -1,0 +1,226 @@
+"""The tables of what was run: members, arms, settings, provenance, audits, references."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from harness.schema.suite import Suite
+from reports.site.tables import NONE, Table, Value
+from reports.statistics.scores import Study
+
+
+def members(study: Study) -> Table:
+    """Every registered member: status, final returns, score, and the last hash of its chain."""
+    mode = study.suite.evaluation.primary
+    rows: list[list[Value]] = []
+    for task, cell in study.cells.items():
+        for arm in study.arms:
+            curves = study.curves[task, arm]
+            for seed in study.suite.seeds:
+                if seed not in curves.seeds:
+                    rows.append([task, arm, seed, "missing", *([NONE] * (2 + len(study.suite.modes)))])
+                    continue
+                row = curves.seeds.index(seed)
+                fate = (
+                    f"diverged at step {curves.steps[curves.diverged[row].argmax()]}"
+                    if curves.diverged[row, -1]
+                    else "finished"
+                )
+                finals = [f"{curves.returns[each][row, -1]:.2f}" for each in study.suite.modes]
+                score = f"{float(study.score(task, curves.returns[mode][row, -1])):.4f}"
+                chain = cell.manifest["members"][arm][str(seed)]["chain"]
+                rows.append([task, arm, seed, fate, *finals, score, chain[-1] if chain else NONE])
+    return Table(
+        f"{study.pair}-members",
+        "Every seed",
+        "One row a training seed: what became of it, its final returns and score, and the hash of its final state "
+        "(equal hashes mean bit-identical training).",
+        ["task", "arm", "seed", "status", *(f"{each} return" for each in study.suite.modes), "score", "final hash"],
+        rows,
+    )
+
+
+def arms(study: Study) -> Table:
+    """The arms and their switches."""
+    described = {arm: facts for cell in study.cells.values() for arm, facts in cell.manifest["arms"].items()}
+    switches = sorted({name for facts in described.values() for name in facts.get("switches", {})})
+    rows: list[list[Value]] = []
+    for arm, hard in study.hard_of.items():
+        own = described[arm].get("switches", {})
+        title = described[arm].get("title", "")
+        rows.append(
+            [
+                arm,
+                "hard" if hard is None else "soft",
+                hard or NONE,
+                title,
+                *(_plain(own.get(name)) for name in switches),
+            ]
+        )
+    caption = "The last columns are the switches in which the arms differ; the lines that they act on are shown below."
+    if study.suite.imported is not None:
+        caption = "As the import file declares them; what the code of the arms is, and whether it differs in more, is not known here."
+    return Table(
+        f"{study.pair}-arms", "The arms", caption, ["arm", "kind", "compared with", "what it is", *switches], rows
+    )
+
+
+def settings(study: Study) -> Table:
+    """All settings, one row where all arms and tasks agree, else one a task and arm."""
+    values = {
+        (task, arm): facts.get("settings", {})
+        for task, cell in study.cells.items()
+        for arm, facts in cell.manifest["arms"].items()
+    }
+    rows: list[list[Value]] = []
+    for name in sorted({name for each in values.values() for name in each}):
+        found = {key: _plain(each.get(name)) for key, each in values.items()}
+        by_task = {task: {value for (at, _), value in found.items() if at == task} for task, _ in found}
+        if len(set(found.values())) == 1:
+            rows.append([name, "all", "all", next(iter(found.values()))])
+        elif all(len(each) == 1 for each in by_task.values()):
+            rows += [[name, task, "all", *each] for task, each in by_task.items()]
+        else:
+            rows += [[name, task, arm, value] for (task, arm), value in found.items()]
+    columns = ["setting", "task", "arm", "value"]
+    return Table(f"{study.pair}-settings", "Settings", "Settings of the training runs as recorded.", columns, rows)
+
+
+def provenance(study: Study) -> Table:
+    """Where each cell comes from: code, versions, processor; hardware and speed where the sidecar is there."""
+    manifests = {task: cell.manifest for task, cell in study.cells.items()}
+    libraries = sorted({name for manifest in manifests.values() for name in manifest.get("versions", {})})
+    rows: list[list[Value]] = []
+    for task, manifest in manifests.items():
+        timing, cpu = study.cells[task].timing, manifest.get("cpu", {})
+        parts = [timing.get("cpu", NONE), f"{timing.get('cores', NONE)} cores", f"GPU {timing.get('gpu') or 'none'}"]
+        hardware = ", ".join(parts) if timing else "not recorded"
+        wall = f"{timing['wall_seconds']:.0f} s" if "wall_seconds" in timing else NONE
+        speed = f"{timing['steps_per_second']:,.0f}" if "steps_per_second" in timing else NONE
+        versions = [manifest.get("versions", {}).get(name, NONE) for name in libraries]
+        processor = f"{manifest.get('device', NONE)}, {cpu.get('architecture', NONE)} {cpu.get('capability', '')}"
+        code = manifest.get("code", {}).get("hash", NONE)[:16]
+        changed = ", ".join(study.cells[task].changed_code(Path())) or "no"
+        environment = ", ".join(
+            f"{name} {_plain(value)}" for name, value in sorted(manifest.get("environment", {}).items())
+        )
+        rows.append(
+            [
+                task,
+                f"{manifest['steps']:,}",
+                manifest["segments"],
+                environment,
+                processor,
+                *versions,
+                code,
+                changed,
+                hardware,
+                wall,
+                speed,
+            ]
+        )
+    columns = [
+        "task",
+        "steps",
+        "segments",
+        "environment",
+        "processor",
+        *libraries,
+        "code hash",
+        "changed since",
+        "hardware",
+        "wall time",
+        "steps/s",
+    ]
+    caption = (
+        "What was run, and on what. “Changed since”: files of that code that read otherwise in this checkout. Hardware and times come "
+        "from a sidecar beside the results and are no part of them."
+    )
+    return Table(f"{study.pair}-provenance", "Versions and hardware", caption, columns, rows)
+
+
+def origins(study: Study) -> Table:
+    """Where imported runs come from: files with their SHA-256, what was logged, and the runs that were left out, with the reason."""
+    rows: list[list[Value]] = []
+    for task, cell in study.cells.items():
+        its = cell.manifest["imported"]
+        members = [
+            (arm, int(seed), facts["imported"])
+            for arm, found in cell.manifest["members"].items()
+            for seed, facts in found.items()
+        ]
+        for arm, seed, run in sorted(members, key=lambda member: (study.arms.index(member[0]), member[1])):
+            logged = f"{run['first']:,} to {run['last']:,}"
+            rows += [
+                [task, arm, seed, "used", run["format"], logged, run["points"], *file]
+                for file in sorted(run["files"].items())
+            ]
+        for run in its["left_out"]:
+            rows += [
+                [task, run["arm"], run["seed"], f"left out: {run['why']}", NONE, NONE, NONE, *file]
+                for file in sorted(run["files"].items())
+            ]
+    first = next(iter(study.cells.values())).manifest["imported"]
+    smooth = (
+        "The values are used as they were logged"
+        if first["smooth"] == 1
+        else f"A value is the mean of the last {first['smooth']} logged"
+    )
+    return Table(
+        f"{study.pair}-origins",
+        "Where the runs come from",
+        f"Read by `softbench import {study.suite.imported}` (SHA-256 of that file: {first['sha256']}). {smooth}; curves are interpolated "
+        "linearly at the declared steps, never beyond a run's own range. These runs were made elsewhere: nothing here retrained or "
+        "audited them.",
+        ["task", "arm", "seed", "status", "format", "steps logged", "points", "file", "SHA-256"],
+        rows,
+    )
+
+
+def audits(study: Study) -> Table:
+    """The certificate of each cell, where one was written for the results as they are now."""
+    rows: list[list[Value]] = []
+    for task, cell in study.cells.items():
+        made = cell.audit
+        if not made:
+            rows.append([task, "not audited", NONE, NONE, NONE, NONE])
+        elif made.get("seal") != cell.manifest.get("seal"):
+            rows.append([task, "audited before the results were made anew", NONE, NONE, NONE, made.get("time", NONE)])
+        else:
+            names = ("arm", "seed", "first", "last")
+            drawn = "; ".join(
+                "{} {} ({}–{})".format(*(found.get(name, NONE) for name in names))
+                for found in made.get("recomputed", [])
+            )
+            differing = [found["differs_in"] for found in made.get("recomputed", []) if found.get("differs_in")]
+            differ = (
+                "; ".join(map(str, [*differing, *made.get("problems", []), *made.get("differences", [])])) or "none"
+            )
+            verdict, steps, when = (str(made.get(name, NONE)) for name in ("verdict", "steps", "time"))
+            rows.append([task, verdict, drawn or "nothing", steps, differ, when])
+    return Table(
+        f"{study.pair}-audits",
+        "Audits",
+        "What `softbench audit` recomputed and compared with the hash chain: arm, seed (segments). Run it yourself on any member.",
+        ["task", "verdict", "recomputed", "steps", "differences", "time"],
+        rows,
+    )
+
+
+def references(suite: Suite) -> Table:
+    """The declared scale of every task that the suite's cells use."""
+    rows: list[list[Value]] = []
+    for task, its in suite.tasks.items():
+        if any(task in tasks for tasks in suite.cells.values()):
+            scale = suite.references[task]
+            rows.append([task, f"{its.steps:,}", f"{scale.low:g}", f"{scale.high:g}", scale.source])
+    caption = "Score = (return − low) / (high − low), declared beforehand; not clipped. A diverged seed counts at low, a score of 0."
+    return Table(
+        "references", "How returns become scores", caption, ["task", "steps a seed", "low", "high", "source"], rows
+    )
+
+
+def _plain(value: object) -> str:
+    """A setting as it would be written in YAML's flow style; absent values as a dash."""
+    return NONE if value is None else value if isinstance(value, str) else json.dumps(value, sort_keys=True)

@@ -1,0 +1,197 @@
+"""`softbench report`: results in, a folder of self-contained pages out. Equal results and code give equal bytes."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+import subprocess
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from markupsafe import Markup
+
+from harness.schema.claims import METRICS, load_ledger, untestable
+from harness.schema.suite import InputError, Suite, load_suite, suite_names
+from reports.figures.picture import Picture
+from reports.figures.studio import Studio
+from reports.site import cards
+from reports.site.mathml import mathml
+from reports.site.suite import Page, count, gather, remake
+from reports.site.tables import Table
+from reports.site.theory import read_theory
+from reports.statistics import coverage
+from reports.statistics.verdicts import VERDICTS, verdicts
+
+CODE = ["algorithms", "harness", "suites", "reports", "pyproject.toml"]
+COVERAGE = Path("coverage/coverage.json")
+TEMPLATES = Path(__file__).parent / "templates"
+MOST_ROWS = 200
+"""Rows of a table that a page shows; longer ones are in their CSV file alone."""
+
+
+def build(suites: list[str], out: Path, results: Path = Path("results")) -> list[Path]:
+    """Write `out/index.html` and, per suite, `out/<suite>.html` and its downloads; return the pages' paths.
+
+    Where `results/theory/theory.json` is, also the page of the exact statements, `out/theory.html`; where
+    `results/coverage/coverage.json` is, the page of the simulation that the intervals were tested by, `out/coverage.html`.
+
+    `suites`: names; [] stands for every suite that has results. The index lists the suites of this call, and with [] also the claims
+    of suites that wait for results.
+    Raises InputError (one line) for an unknown suite, a suite without results, damaged results, or a folder that cannot be written.
+    """
+    wanted = suites or [name for name in suite_names() if any((results / name).glob("*/*/manifest.json"))]
+    if not wanted:
+        raise InputError(f"no results for any suite in {results}; train one first, for example: softbench train smoke")
+    studio = Studio()
+    pages = [gather(load_suite(name), results, studio) for name in dict.fromkeys(wanted)]
+    judged = [(page.suite, card) for page in pages if page.ledger for card in page.ledger.cards]
+    for name in [] if suites else [name for name in suite_names() if name not in wanted]:
+        judged += _waiting(load_suite(name), studio)
+    studio.draw()
+    theory = read_theory(results)
+    simulated = _simulated(results / COVERAGE)
+    environment = _environment()
+    claims = cards.claims(judged, "claims", [page.suite.name for page in pages]) if judged else None
+    shared = {
+        "commit": _commit(),
+        "pages": pages,
+        "theory": theory,
+        "claims": claims,
+        "groups": cards.groups([(card.verdict, _place(suite, card, pages)) for suite, card in judged]),
+        "undecided": [(page.suite, card) for page in pages if page.ledger for card in page.ledger.undecided],
+        "untestable": untestable(),
+        "findings": coverage.findings(simulated) if simulated else [],
+    }
+    files: dict[str, str | bytes] = {"index.html": environment.get_template("index.html").render(shared)}
+    if claims:
+        files |= _downloads("index", [claims], [])
+    for page in pages:
+        name = page.suite.name
+        files[f"{name}.html"] = environment.get_template("suite.html").render(shared, page=page)
+        files |= _downloads(name, page.tables, page.pictures)
+        if page.verdicts:
+            files[f"{name}/verdicts.json"] = (
+                json.dumps([each.to_json() for each in page.verdicts], indent=1, ensure_ascii=False) + "\n"
+            )
+    if theory:
+        files["theory.html"] = environment.get_template("theory.html").render(shared)
+        files |= _downloads("theory", [theory.misprints], [theory.overview, *theory.pictures])
+    if simulated:
+        tables, pictures = coverage.tables(simulated), coverage.pictures(simulated)
+        files["coverage.html"] = environment.get_template("coverage.html").render(
+            shared, tables=tables, pictures=pictures, command=coverage.COMMAND
+        )
+        files |= _downloads("coverage", tables, pictures)
+    _write(out, files)
+    extra = [out / f"{name}.html" for name, there in (("coverage", simulated), ("theory", theory)) if there]
+    return [out / "index.html", *(out / f"{page.suite.name}.html" for page in pages), *extra]
+
+
+def _place(suite: Suite, card: cards.Card, pages: Sequence[Page]) -> str:
+    """Where on the site a claim's card is; "" for a suite without a page."""
+    return (
+        f"{suite.name}.html#claim-{card.verdict.claim.id}" if suite.name in {page.suite.name for page in pages} else ""
+    )
+
+
+def _simulated(path: Path) -> dict[str, Any] | None:
+    """The record of `softbench coverage`; None where there is none. Raises InputError where it cannot be read."""
+    if not path.exists():
+        return None
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        coverage.findings(record)
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise InputError(f"{path}: cannot be read ({error}); write it anew: {coverage.COMMAND}") from error
+    return dict(record)
+
+
+def _waiting(suite: Suite, studio: Studio) -> list[tuple[Suite, cards.Card]]:
+    """The claims of a suite that has no results yet."""
+    registered = load_ledger(suite)
+    found = cards.ledger(suite, verdicts(registered, suite, []), partial(remake, suite), studio) if registered else None
+    return [(suite, card) for card in found.cards] if found else []
+
+
+def _environment() -> jinja2.Environment:
+    """The templates, with the style and the script that every page holds, and their hashes for its policy."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "file": _file,
+        "inline": lambda picture: Markup(picture.inline()),
+        "mathml": mathml,
+        "source": _source,
+        "count": count,
+    }
+    for name in ("style.css", "script.js"):
+        text = (TEMPLATES / name).read_text(encoding="utf-8")
+        digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+        kind = name.split(".")[0]
+        environment.globals |= {kind: Markup(text), f"{kind}_hash": f"sha256-{digest}"}
+    environment.globals |= {"words": {*VERDICTS, "better", "worse"}, "most_rows": MOST_ROWS, "metrics": METRICS}
+    return environment
+
+
+def _downloads(folder: str, tables: Sequence[Table], pictures: Sequence[Picture]) -> dict[str, str | bytes]:
+    """path -> content: every table as CSV, and as LaTeX where it is short; every figure as SVG and PDF."""
+    files: dict[str, str | bytes] = {}
+    for table in tables:
+        files[f"{folder}/{_file(table.name)}.csv"] = table.csv()
+        if len(table.rows) <= MOST_ROWS:
+            files[f"{folder}/{_file(table.name)}.tex"] = table.latex()
+    for picture in pictures:
+        files |= {
+            f"{folder}/{_file(picture.name)}.svg": picture.standalone(),
+            f"{folder}/{_file(picture.name)}.pdf": picture.pdf,
+        }
+    return files
+
+
+def _write(out: Path, files: dict[str, str | bytes]) -> None:
+    try:
+        for name, content in files.items():
+            (out / name).parent.mkdir(parents=True, exist_ok=True)
+            (out / name).write_bytes(content if isinstance(content, bytes) else content.encode())
+    except OSError as error:
+        raise InputError(f"--out {out}: cannot be written: {error.strerror or error}") from error
+
+
+def _file(name: str) -> str:
+    """A file stem from a name of the results, which may hold anything."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip(".-") or "unnamed"
+
+
+def _source(place: str) -> str:
+    """Link to `path:line` in the repository, at the commit of the code where there is one."""
+    path, line = place.rsplit(":", 1)
+    try:
+        remote, commit = _git("remote", "get-url", "origin"), _git("log", "-1", "--format=%H", "--", *CODE)
+    except (OSError, subprocess.CalledProcessError):
+        remote = commit = ""
+    found = re.fullmatch(r"(?:https://|git@)(github\.com|gitlab\.com)[:/](.+?)(?:\.git)?", remote)
+    return f"https://{found[1]}/{found[2]}/blob/{commit}/{path}#L{line}" if found and commit else f"../{path}"
+
+
+def _commit() -> str:
+    """The last commit that changed the code, and whether the code differs from it. Commits of results alone do not count."""
+    try:
+        commit = _git("log", "-1", "--format=%H", "--", *CODE)
+        changed = _git("status", "--porcelain", "--", *CODE)
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown: not in a git checkout"
+    return (commit or "no commit yet") + (", with uncommitted changes" if changed else "")
+
+
+def _git(*arguments: str) -> str:
+    return subprocess.run(["git", *arguments], capture_output=True, text=True, check=True, timeout=30).stdout.strip()

@@ -1,0 +1,247 @@
+"""What a suite's page says, gathered: verdicts, figures, tables, and what is missing."""
+
+from __future__ import annotations
+
+import shlex
+from concurrent.futures import Future
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from harness.schema.claims import load_ledger
+from harness.schema.suite import InputError, Suite
+from reports.figures import learning as curves
+from reports.figures import scores as plots
+from reports.figures.picture import Picture
+from reports.figures.studio import Studio
+from reports.site import cards, records, tables
+from reports.site.tables import Table, Value
+from reports.statistics import baseline, bootstrap
+from reports.statistics.intervals import Estimate
+from reports.statistics.scores import Study, read_studies
+from reports.statistics.verdicts import Verdict, verdicts
+
+Promise = Future[Picture]
+
+
+@dataclass(frozen=True)
+class Section:
+    """Everything that the page says about one pair."""
+
+    study: Study
+    main: list[Promise]
+    curves: list[Promise]
+    tables: list[Table]
+    details: list[Table]
+    sources: list[str]
+    differences: list[dict[str, Any]]
+
+    @property
+    def pictures(self) -> list[Picture]:
+        return [promise.result() for promise in self.main + self.curves]
+
+
+@dataclass(frozen=True)
+class Page:
+    """One suite's page before it is rendered. Its pictures are there once the studio has drawn."""
+
+    suite: Suite
+    studies: list[Study]
+    verdicts: list[Verdict]
+    ledger: cards.Ledger | None
+    evidence: Table
+    forest: Promise | None
+    references: Table
+    sections: list[Section]
+    holes: list[str]
+    diverged: list[str]
+    altered: list[str]
+    since: Table | None
+    """What changed since the last release; None where the suite has no baseline."""
+    command: str
+
+    @property
+    def pictures(self) -> list[Picture]:
+        claims = [card.picture for card in self.ledger.cards] if self.ledger else []
+        alone = [promise.result() for promise in [*claims, self.forest] if promise]
+        return alone + [picture for section in self.sections for picture in section.pictures]
+
+    @property
+    def tables(self) -> list[Table]:
+        found = [
+            self.evidence,
+            self.references,
+            *(self.ledger.tables if self.ledger else []),
+            *([self.since] if self.since else []),
+        ]
+        found += [table for section in self.sections for table in section.tables + section.details]
+        return found + [picture.data for picture in self.pictures if picture.data]
+
+    @property
+    def changed(self) -> int:
+        """Claims that were written or changed after the runs began."""
+        return sum(bool(verdict.changed) for verdict in self.verdicts)
+
+    @property
+    def effort(self) -> str:
+        """On how much all of it rests, in one sentence."""
+        runs = sum(len(each.seeds) for study in self.studies for each in study.curves.values())
+        steps = sum(
+            len(each.seeds) * self.suite.tasks[task].steps
+            for study in self.studies
+            for (task, _), each in study.curves.items()
+        )
+        tasks = {task for study in self.studies for task in study.cells}
+        arms = sum(len(study.arms) for study in self.studies)
+        taken = f"{steps / 1e6:,.1f} million" if steps >= 1e6 else f"{steps:,}"
+        return (
+            f"{runs:,} training runs, {taken} environment steps: {arms} arms of {count(len(self.studies), 'pair')} on "
+            f"{count(len(tasks), 'task')}, {count(len(self.suite.seeds), 'seed')} each."
+        )
+
+
+def count(number: int, what: str) -> str:
+    """`1 task`, `3 tasks`."""
+    return f"{number} {what}{'s' * (number != 1)}"
+
+
+def gather(suite: Suite, results: Path, studio: Studio) -> Page:
+    """Everything that a suite's page says. Raises InputError where the suite has no results, or damaged ones."""
+    studies = read_studies(suite, results)
+    if not studies:
+        raise InputError(
+            f"no results for suite {suite.name!r} in {results / suite.name}; make them first: {making(suite)}"
+        )
+    ledger = load_ledger(suite)
+    judged = verdicts(ledger, suite, studies) if ledger else []
+    absent = [f"{pair}: no results yet" for pair in suite.cells if pair not in {study.pair for study in studies}]
+    command = remake(suite)
+    evidence = tables.evidence(studies)
+    shown = [
+        (str(pair), str(soft), str(hard), found)
+        for soft, hard, _, found, *_, pair in evidence.rows
+        if isinstance(found, Estimate)
+    ]
+    return Page(
+        suite=suite,
+        studies=studies,
+        verdicts=judged,
+        ledger=cards.ledger(suite, judged, partial(remake, suite), studio),
+        evidence=evidence,
+        forest=studio.order(plots.forest, [light(study) for study in studies], shown, command) if shown else None,
+        references=records.references(suite),
+        sections=[_section(study, studio) for study in studies],
+        holes=absent + [line for study in studies for line in study.holes],
+        diverged=[line for study in studies for line in study.diverged],
+        altered=[
+            f"{study.pair}/{task}: {line}"
+            for study in studies
+            for task, lines in study.altered.items()
+            for line in lines
+        ],
+        since=_since(suite, studies, judged),
+        command=command,
+    )
+
+
+def _since(suite: Suite, studies: list[Study], judged: list[Verdict]) -> Table | None:
+    """Verdicts and scores that differ from the last release's, which are kept in `baseline.json`."""
+    path = baseline.baseline_path(suite.name)
+    if not path.exists():
+        return None
+    before = baseline.read(path, suite)
+    rows: list[list[Value]] = []
+    now = {verdict.claim.id: verdict.verdict for verdict in judged}
+    for claim in [*now, *(name for name in before.verdicts if name not in now)]:
+        old, new = before.verdicts.get(claim, tables.NONE), now.get(claim, tables.NONE)
+        if old != new:
+            rows.append([f"claim {claim}", old, new, tables.NONE, "verdict changed"])
+    found = baseline.compare(before, suite, studies)
+    for change in found:
+        if change.status != baseline.SAME:
+            means = [tables.NONE if mean is None else f"{mean:.3f}" for mean in (change.then, change.now)]
+            rows.append(
+                [
+                    f"{change.arm} on {change.task} ({change.pair})",
+                    *means,
+                    change.difference or tables.NONE,
+                    change.status,
+                ]
+            )
+    same = sum(change.status == baseline.SAME for change in found)
+    kept = sum(before.verdicts.get(claim) == its for claim, its in now.items())
+    return Table(
+        "since",
+        "What changed since the last release",
+        f"Not listed, because they are the same: {same} of {count(len(found), 'mean score')}, {kept} of {count(len(now), 'verdict')}. "
+        "Loss and gain: Welch’s one-sided test, Holm-corrected over all arms and tasks.",
+        ["what", "then", "now", "difference", "change"],
+        rows,
+    )
+
+
+def light(study: Study, *tasks: str) -> Study:
+    """The study without its cells' tables, and with the curves of `tasks` alone: little to send to another process."""
+    return replace(study, cells={}, curves={place: each for place, each in study.curves.items() if place[0] in tasks})
+
+
+def _section(study: Study, studio: Studio) -> Section:
+    suite, pair, bare = study.suite, study.pair, light(study)
+    command = remake(suite, pair)
+    main: list[Promise] = []
+    shown: list[Table] = []
+    if study.seeds:
+        matrices = {arm: study.matrix(arm) for arm in study.arms}
+        found = {arm: bootstrap.aggregates(scores) for arm, scores in matrices.items()}
+        better = {soft: bootstrap.improvement(matrices[soft], matrices[hard]) for soft, hard in study.comparisons}
+        main += [
+            studio.order(plots.intervals, bare, found, command),
+            studio.order(plots.profiles, bare, matrices, command),
+        ]
+        if better:
+            main += [studio.order(plots.improvements, bare, better, command)]
+            main += [studio.order(plots.by_task, light(study, *study.cells), command)]
+            main += [studio.order(plots.modes, bare, tables.modes(study), command)] if len(suite.modes) > 1 else []
+        shown += [tables.aggregates(study, found), tables.improvements(study, better)]
+    shown += [tables.differences(study), tables.returns(study), tables.published(study)]
+    learning = [
+        studio.order(curves.learning, light(study, task), task, group, _seconds(study, task), remake(suite, pair, task))
+        for task in study.cells
+        for group in study.groups
+    ]
+    manifests = [cell.manifest for cell in study.cells.values()]
+    lines = [manifest.get("difference", {}) for manifest in manifests]
+    if suite.imported is None:
+        origins = [records.settings(study), records.provenance(study), records.audits(study)]
+    else:
+        origins = [records.origins(study)]
+    return Section(
+        study=study,
+        main=main,
+        curves=learning,
+        tables=[table for table in shown if table.rows],
+        details=[records.arms(study), *origins, records.members(study)],
+        sources=list(dict.fromkeys(manifest["source"] for manifest in manifests)),
+        differences=[each for at, each in enumerate(lines) if each and each not in lines[:at]],
+    )
+
+
+def _seconds(study: Study, task: str) -> dict[str, float]:
+    """arm -> seconds that all its seeds took on the task; {} where the sidecar does not say."""
+    arms = study.cells[task].timing.get("arms", {})
+    return {arm: float(facts["seconds"]) for arm, facts in arms.items() if facts.get("seconds")}
+
+
+def making(suite: Suite, pair: str | None = None, task: str | None = None) -> str:
+    """The shell line that makes results, from nothing or from the files that were imported."""
+    if suite.imported is not None:
+        return shlex.join(["softbench", "import", suite.imported])
+    return shlex.join(
+        ["softbench", "train", suite.name, *(["--pair", pair] if pair else []), *(["--task", task] if task else [])]
+    )
+
+
+def remake(suite: Suite, pair: str | None = None, task: str | None = None) -> str:
+    """The shell line that makes a figure."""
+    return f"{making(suite, pair, task)} && {shlex.join(['softbench', 'report', suite.name])}"

@@ -1,0 +1,254 @@
+"""From finished cells to score matrices, with every hole and every divergence in sight.
+
+Two rules live here and nowhere else:
+
+- A diverged member keeps its place: from its divergence on, its return is the task's floor (`low`, a score of 0).
+- Arms are compared on one complete block: the tasks that have results for every arm of the pair, and the registered seeds
+  that every arm has on each of them. What is registered and not there is listed in `Study.holes`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from harness.schema.results import Cell, ResultsError, damages, read_suite
+from harness.schema.suite import InputError, Suite
+from reports.statistics.intervals import Array
+
+
+@dataclass(frozen=True)
+class Curves:
+    """Evaluations of one arm on one task: seeds are rows, segments columns.
+
+    `steps [S]` in environment steps of a member; `returns[mode] [n, S]` undiscounted, with a diverged member's at the floor;
+    `diverged [n, S]`; `training [n]` the mean return of the training episodes that ended in the last segment (NaN: none ended);
+    `entropy [n, S]` of the behaviour policy in nats, 0 from a divergence on (NaN: not recorded).
+    """
+
+    seeds: list[int]
+    steps: npt.NDArray[np.int64]
+    returns: dict[str, Array]
+    diverged: npt.NDArray[np.bool_]
+    training: Array
+    entropy: Array
+
+
+@dataclass(frozen=True)
+class Study:
+    """One pair of one suite: what was registered, what was found, and the complete block that comparisons use."""
+
+    suite: Suite
+    pair: str
+    cells: dict[str, Cell]
+    """task -> cell, in the suite's order; tasks without results are absent."""
+    hard_of: dict[str, str | None]
+    """arm -> the hard arm it is compared with, None for hard arms; a soft arm follows its hard arm."""
+    curves: dict[tuple[str, str], Curves]
+    """(task, arm) -> evaluations of the registered seeds that were found."""
+    misfits: list[str]
+    """Results that are there and not used, or not of one version: one line each."""
+
+    @property
+    def arms(self) -> list[str]:
+        return list(self.hard_of)
+
+    @property
+    def comparisons(self) -> list[tuple[str, str]]:
+        """(soft arm, its hard arm), in order."""
+        return [(arm, hard) for arm, hard in self.hard_of.items() if hard is not None]
+
+    @property
+    def groups(self) -> list[list[str]]:
+        """Arms that belong in one picture: a hard arm with its soft arms; hard arms without soft ones join the first group."""
+        used = list(dict.fromkeys(hard for _, hard in self.comparisons))
+        groups = [[hard, *(arm for arm, its in self.comparisons if its == hard)] for hard in used]
+        alone = [arm for arm, hard in self.hard_of.items() if hard is None and arm not in used]
+        return [[groups[0][0], *alone, *groups[0][1:]], *groups[1:]] if groups else [alone]
+
+    @property
+    def tasks(self) -> list[str]:
+        """Tasks with results for every arm: the columns of score matrices."""
+        return [task for task in self.cells if all(self.curves[task, arm].seeds for arm in self.arms)]
+
+    @property
+    def seeds(self) -> list[int]:
+        """Registered seeds that every arm has on every task of `tasks`: the rows of score matrices."""
+        found = [set(self.curves[task, arm].seeds) for task in self.tasks for arm in self.arms]
+        return [seed for seed in self.suite.seeds if found and all(seed in seeds for seeds in found)]
+
+    @property
+    def holes(self) -> list[str]:
+        """What is registered and missing, one line each; [] where the grid is complete."""
+        lines = list(self.misfits)
+        for task in self.suite.cells[self.pair]:
+            if task not in self.cells:
+                lines.append(f"{self.pair} on {task}: no results yet")
+                continue
+            for arm in self.arms:
+                missing = [seed for seed in self.suite.seeds if seed not in self.curves[task, arm].seeds]
+                if missing:
+                    named = (
+                        "all seeds"
+                        if len(missing) == len(self.suite.seeds)
+                        else f"seed{'s' * (len(missing) > 1)} " + _ranges(missing)
+                    )
+                    lines.append(f"{self.pair} on {task}, arm {arm}: {named} missing")
+        return lines
+
+    @cached_property
+    def altered(self) -> dict[str, list[str]]:
+        """task -> where its files contradict each other, one line each (`harness.schema.results.damages`)."""
+        return {task: damages(cell) for task, cell in self.cells.items()}
+
+    @property
+    def diverged(self) -> list[str]:
+        """Members that diverged, one line each."""
+        return [
+            f"{self.pair} on {task}, arm {arm}, seed {seed}"
+            for (task, arm), curves in self.curves.items()
+            for seed, flags in zip(curves.seeds, curves.diverged, strict=True)
+            if flags[-1]
+        ]
+
+    def score(self, task: str, returns: Array) -> Array:
+        """Normalized scores of `returns` (any shape): 0 at the declared `low`, 1 at `high`; not clipped."""
+        reference = self.suite.references[task]
+        return np.asarray((returns - reference.low) / (reference.high - reference.low))
+
+    def matrix(self, arm: str, mode: str | None = None) -> Array:
+        """Final scores `[n, T]` of an arm in an evaluation mode (None: the primary one), over `seeds` and `tasks`."""
+        columns = []
+        for task in self.tasks:
+            curves = self.curves[task, arm]
+            rows = [curves.seeds.index(seed) for seed in self.seeds]
+            columns.append(self.score(task, curves.returns[mode or self.suite.evaluation.primary][rows, -1]))
+        return np.stack(columns, axis=1)
+
+
+def read_studies(suite: Suite, results: Path) -> list[Study]:
+    """The suite's pairs that have results, in the suite's order; cells the suite does not register are left out.
+
+    Raises InputError where a file is damaged or does not fit the suite.
+    """
+    try:
+        cells = {(cell.pair, cell.task): cell for cell in map(_checked, read_suite(results / suite.name))}
+        found = [
+            (pair, {task: cells[pair, task] for task in tasks if (pair, task) in cells})
+            for pair, tasks in suite.cells.items()
+        ]
+        return [_study(suite, pair, of_pair) for pair, of_pair in found if of_pair]
+    except ResultsError as error:
+        raise InputError(str(error)) from error
+
+
+def _checked(cell: Cell) -> Cell:
+    """The cell, if its manifest has what a report cannot do without; else ResultsError."""
+    missing = [
+        key
+        for key in ("pair", "task", "arms", "hard", "members", "segments", "steps", "source")
+        if key not in cell.manifest
+    ]
+    if missing:
+        raise ResultsError(f"{cell.path / 'manifest.json'}: {missing[0]!r} is missing")
+    return cell
+
+
+def _misfit(suite: Suite, cell: Cell) -> str | None:
+    """In what the cell differs from what the suite registers, or None."""
+    manifest, task = cell.manifest, suite.tasks[cell.task]
+    registered: dict[str, Any] = {
+        "steps": task.steps,
+        "segments": suite.segments,
+        "evaluation": suite.evaluation.model_dump(),
+    }
+    found: dict[str, Any] = {name: manifest.get(name) for name in registered}
+    registered["time_limit"] = task.time_limit
+    found["time_limit"] = manifest.get("environment", {}).get("time_limit", task.time_limit)
+    for name, value in suite.cells[cell.pair][cell.task].items():
+        registered[name] = value
+        found[name] = next(iter(manifest["arms"].values()))["settings"].get(name)
+    differing = [name for name, value in registered.items() if found[name] != value]
+    return (
+        f"{differing[0]} is {found[differing[0]]} there, {registered[differing[0]]} in the suite" if differing else None
+    )
+
+
+def _study(suite: Suite, pair: str, cells: dict[str, Cell]) -> Study:
+    misfits = []
+    for task, cell in list(cells.items()):
+        problem = _misfit(suite, cell)
+        if problem is not None:
+            misfits.append(f"{pair} on {task}: results of another protocol are not used ({problem})")
+            del cells[task]
+    if not cells:
+        raise ResultsError(misfits[0])
+    if len({cell.manifest.get("code", {}).get("hash") for cell in cells.values()}) > 1:
+        misfits.append(f"{pair}: its tasks were not all run with the same code")
+    described: dict[str, dict[str, Any]] = {}
+    for cell in cells.values():
+        for arm, facts in cell.manifest["arms"].items():
+            described.setdefault(arm, {"default": cell.manifest["hard"], **facts})
+    hard_of = {
+        arm: (facts.get("hard") or facts["default"]) if facts["soft"] else None for arm, facts in described.items()
+    }
+    for arm, hard in hard_of.items():
+        if hard is not None and hard_of.get(hard, "absent") is not None:
+            raise ResultsError(
+                f"{next(iter(cells.values())).path}: arm {arm!r} names {hard!r}, which is no hard arm of these results"
+            )
+    default = next(facts["default"] for facts in described.values())
+    ordered: dict[str, str | None] = {}
+    for hard in sorted((arm for arm, its in hard_of.items() if its is None), key=lambda arm: (arm != default, arm)):
+        ordered[hard] = None
+        ordered.update((arm, hard) for arm in sorted(hard_of) if hard_of[arm] == hard)
+    curves = {(task, arm): _curves(suite, cell, arm) for task, cell in cells.items() for arm in ordered}
+    return Study(suite, pair, cells, ordered, curves, misfits)
+
+
+def _curves(suite: Suite, cell: Cell, arm: str) -> Curves:
+    """The registered seeds of one arm, from the tidy table. Raises ResultsError where a member lacks a segment."""
+    members = cell.manifest["members"].get(arm, {})
+    seeds = [seed for seed in suite.seeds if str(seed) in members]
+    rows = cell.curves[(cell.curves["arm"] == arm) & cell.curves["seed"].isin(seeds)]
+    segments = range(1, int(cell.manifest["segments"]) + 1)
+    if not seeds:
+        empty = np.zeros((0, len(segments)))
+        return Curves(
+            [], np.zeros(0, np.int64), dict.fromkeys(suite.modes, empty), empty.astype(bool), empty[:, -1], empty
+        )
+    if len(rows) != len(seeds) * len(segments) or rows.duplicated(["seed", "segment"]).any():
+        raise ResultsError(
+            f"{cell.path / 'curves.parquet'}: arm {arm!r} does not have one row for every seed and segment"
+        )
+
+    rows = rows.set_index(["seed", "segment"]).reindex(pd.MultiIndex.from_product([seeds, segments]))
+
+    def grid(column: str) -> npt.NDArray[Any]:
+        return rows[column].to_numpy().reshape(len(seeds), len(segments))
+
+    measured = {mode: grid(f"return_{mode}").astype(np.float64) for mode in suite.modes}
+    finite = np.all([np.isfinite(values) for values in measured.values()], axis=0)
+    diverged = np.maximum.accumulate(grid("diverged").astype(bool) | ~finite, axis=1)
+    floor = suite.references[cell.task].low
+    returns = {mode: np.where(diverged, floor, values) for mode, values in measured.items()}
+    training = np.where(diverged[:, -1], floor, grid("train_return").astype(np.float64)[:, -1])
+    entropy = np.where(diverged, 0.0, grid("entropy").astype(np.float64))
+    return Curves(seeds, grid("step").astype(np.int64)[0], returns, diverged, training, entropy)
+
+
+def _ranges(seeds: list[int]) -> str:
+    """`0-3, 7` for [0, 1, 2, 3, 7]."""
+    runs: list[list[int]] = []
+    for seed in sorted(seeds):
+        if runs and seed == runs[-1][-1] + 1:
+            runs[-1].append(seed)
+        else:
+            runs.append([seed])
+    return ", ".join(str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs)
