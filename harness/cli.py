@@ -170,8 +170,13 @@ def report(
     """Write the HTML report from the results: an index and a page a suite. Trains nothing."""
     from reports.site.site import build
 
-    for path in build(suites or [], out, results):
+    site = build(suites or [], out, results)
+    for path in site.pages:
         print(path)
+    for damaged in site.damaged:
+        print(f"softbench: {damaged.what}: damaged: {damaged.why}", file=sys.stderr)
+    if site.damaged:
+        raise typer.Exit(EXIT_INCOMPLETE)
 
 
 @app.command(
