@@ -9,7 +9,7 @@ from matplotlib.ticker import MaxNLocator
 
 from reports.figures.intervals import points, reference
 from reports.figures.picture import Picture, Words, picture
-from reports.figures.style import PLAIN, Look, canvas, say, short
+from reports.figures.style import PLAIN, WIDTH, Look, say, short
 from reports.figures.svg import mark
 from reports.statistics.intervals import Estimate
 from reports.statistics.verdicts import Data, Verdict, bar
@@ -31,10 +31,13 @@ def claim(verdict: Verdict, unit: str, command: str) -> Picture:
     estimate = Estimate(found.estimate, found.low, found.high, found.why)
 
     def draw() -> Figure:
-        figure = canvas(2.7)
-        above, below = figure.subplots(2, 1, height_ratios=[1.25, 1])
+        figure = Figure(figsize=(WIDTH, 2.9))
+        above, below = (
+            figure.add_axes((0.31, bottom, 0.66, height)) for bottom, height in ((0.61, 0.37), (0.15, 0.26))
+        )
+        above.set(xlabel=f"{unit} of each seed", ylabel=" ")
         _swarms(above, verdict, data)
-        above.set(xlabel=f"{unit} of each seed", ylabel="")
+        above.set_ylabel("")
         _interval(below, verdict, estimate)
         for axes in (above, below):
             axes.xaxis.set_major_locator(MaxNLocator(4))
@@ -96,6 +99,7 @@ def _interval(axes: Axes, verdict: Verdict, estimate: Estimate) -> None:
     for end in {first, last} - {high}:
         axes.axvline(end, color=PLAIN["soft3"], linewidth=1.4, linestyle=(0, (4, 2)))
     reference(axes, 0)
+    axes.set(xlabel="difference; shaded: the claim holds", ylabel=" ")
     points(axes, [estimate], DIFFERENCE)
-    axes.set(xlim=(low, high), ylim=(0.6, -0.6), yticks=[], xlabel="difference; shaded: the claim holds", ylabel="")
+    axes.set(xlim=(low, high), ylim=(0.6, -0.6), yticks=[], ylabel="")
     axes.spines["left"].set_visible(False)

@@ -19,8 +19,10 @@ from rliable import plot_utils
 from reports.figures.style import PLAIN, SMALL, WIDTH, Look, canvas, short
 from reports.statistics.intervals import Array, Estimate
 
-ROW, ABOVE, TITLE, BELOW, GAP = 0.27, 0.44, 0.24, 0.4, 0.1
-"""Inches: a row; a row with its label above the bar; a panel's title; the axis below a panel; between panels and at the edge."""
+ROW, ABOVE, TITLE, BELOW, GAP = 0.27, 0.46, 0.24, 0.26, 0.1
+XLABEL = 0.16
+"""Inches: a row; a row with its label above the bar; a panel's title; the axis below a panel; between panels and at the edge; the
+label of an axis."""
 AS_GIVEN: dict[str, Any] = {"estimator": "median", "errorbar": ("pi", 100)}
 """seaborn computes intervals from samples. Ours are computed before, once for tables and figures: an estimate is given as low, value
 and high, whose median is the value and whose whole range is the interval."""
@@ -62,25 +64,26 @@ def intervals(rows: Sequence[Row], panels: Sequence[str]) -> tuple[Figure, list[
     alone = len(panels) == 1
     with headless():
         figure, found = plot_utils.plot_interval_estimates(
-            points, ends, panels, colors=colors, xlabel="", interval_height=0.4 if alone else 0.6
+            points, ends, panels, colors=colors, xlabel="", interval_height=0.34 if alone else 0.6
         )
     axes: list[Axes] = list(np.atleast_1d(found))
     columns = 1 if alone else 2
     left = GAP if alone else 2 * GAP + LETTER * max(len(short(row.label)) for row in rows)
     body, title = (ABOVE if alone else ROW) * len(rows), 0.0 if alone else TITLE
     lines = -(-len(panels) // columns)
-    height = lines * (title + body + BELOW) + GAP
+    below = BELOW + (XLABEL if alone else 0)
+    height = lines * (title + body + below) + GAP
     width = (WIDTH - left - GAP * columns) / columns
     figure.set_size_inches(WIDTH, height)
     for number, each in enumerate(axes):
         line, column = divmod(number, columns)
-        bottom = height - GAP / 2 - (line + 1) * (title + body) - line * BELOW
+        bottom = height - GAP / 2 - (line + 1) * (title + body) - line * below
         each.set_position(((left + column * (width + GAP)) / WIDTH, bottom / height, width / WIDTH, body / height))
         _restyle(each, rows, number)
         if alone:
             each.set_yticks([])
             for place, row in enumerate(rows):
-                each.text(0, place - 0.3, row.label, transform=each.get_yaxis_transform(), fontsize=SMALL)
+                each.text(0, place - 0.27, row.label, transform=each.get_yaxis_transform(), fontsize=SMALL)
         else:
             each.set_yticks(range(len(rows)), ["" if column else short(row.label) for row in rows])
     return figure, axes

@@ -21,7 +21,7 @@ from reports.figures.svg import mark
 from reports.statistics.intervals import Array, Estimate
 from reports.table import Table, Value, number
 
-LEFT, RIGHT, BELOW, GAP, ROW = 0.6, 0.12, 0.48, 0.12, 0.17
+LEFT, RIGHT, BELOW, GAP, ROW = 0.68, 0.12, 0.48, 0.12, 0.17
 """Margins, the gap between panels that share their x axis, and a legend's row, in inches.
 
 Fixed ones, because a search for the best takes longer than all the rest.
@@ -108,6 +108,8 @@ def _draw(drawn: Learning, with_entropy: list[Curve]) -> Figure:
         size = (LEFT / WIDTH, bottom / height, (WIDTH - LEFT - RIGHT) / WIDTH, HEIGHT / height)
         found.append(figure.add_axes(size))
     returns = found[0]
+    returns.set(xlabel=" ", ylabel=f"return, {drawn.mode}")
+    found[-1].set_xlabel("environment steps")
     for curve in drawn.curves:
         _seeds(returns, curve, curve.returns)
         for step in curve.diverged:
@@ -117,15 +119,13 @@ def _draw(drawn: Learning, with_entropy: list[Curve]) -> Figure:
     by_arm = {curve.arm: curve.look.color for curve in drawn.curves}
     for (arm, mean, _), label in zip(drawn.published, labels, strict=True):
         returns.axhline(mean, color=by_arm[arm], linestyle=(0, (5, 3)), linewidth=1.1, label=label)
-    returns.set(xlabel="", ylabel=f"return, {drawn.mode}")
     if with_entropy:
+        found[1].set_ylabel("entropy in nats")
         for curve in [] if drawn.crowded else with_entropy:
             _seeds(found[1], curve, curve.entropy)
         _means(found[1], with_entropy, [curve.entropies for curve in with_entropy])
-        found[1].set_ylabel("entropy in nats")
     for axes in found:
         last = axes is found[-1]
-        axes.set_xlabel("environment steps" if last else "")
         axes.xaxis.set_major_locator(MaxNLocator(4))
         axes.yaxis.set_major_locator(MaxNLocator(4))
         axes.xaxis.set_major_formatter((lambda value, _: _thousands(value)) if last else (lambda value, _: ""))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import seaborn as sns
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
@@ -119,7 +120,7 @@ def by_task(pair: str, found: Sequence[OnTask], command: str) -> Picture:
     for each in found:
         panels.setdefault((each.soft, each.hard), []).append(each)
     row, gap = 0.24, 0.55
-    height = sum(len(each) * row + gap for each in panels.values()) + 0.3
+    height = sum(len(each) * row + gap for each in panels.values()) + 0.1
 
     def draw() -> Figure:
         figure = Figure(figsize=(WIDTH, height))
@@ -129,23 +130,23 @@ def by_task(pair: str, found: Sequence[OnTask], command: str) -> Picture:
             top -= high + 0.2
             axes = figure.add_axes((left / WIDTH, top / height, (WIDTH - left - 0.1) / WIDTH, high / height))
             top -= gap - 0.2
-            places = [str(place) for place in range(len(rows))]
-            for place, each in zip(places, rows, strict=True):
-                sns.stripplot(
-                    x=each.differences,
-                    y=[place] * len(each.seeds),
-                    order=places,
-                    color=each.look.color,
-                    marker="|",
-                    size=9,
-                    alpha=0.8,
-                    linewidth=0.9,
-                    jitter=False,
-                    ax=axes,
-                )
-                mark(axes.collections[-1], soft, each.seeds)
+            axes.set(xlabel=" ", ylabel=" ")  # seaborn would look for labels
+            sns.stripplot(
+                x=np.concatenate([each.differences for each in rows]),
+                y=[str(place) for place, each in enumerate(rows) for _ in each.seeds],
+                color=rows[0].look.color,
+                marker="|",
+                size=9,
+                alpha=0.8,
+                linewidth=0.9,
+                jitter=False,
+                ax=axes,
+            )
+            for strokes, each in zip(axes.collections, rows, strict=True):
+                mark(strokes, soft, each.seeds)
             points(axes, [each.found for each in rows], rows[0].look)
             reference(axes, 0)
+            axes.set(xlabel="", ylabel="")
             axes.set_title(f"{short(soft)} − {short(hard)}", fontsize=SMALL, loc="left", pad=3)
             axes.set_yticks(range(len(rows)), [short(each.task, 16) for each in rows], fontsize=SMALL)
             axes.set_ylim(len(rows) - 0.4, -0.6)

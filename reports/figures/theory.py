@@ -102,7 +102,7 @@ def statement(name: str, plot: Plot, command: str) -> Picture:
 
     def draw() -> Figure:
         figure = canvas(3.0)
-        axes = figure.add_subplot()
+        axes = figure.add_subplot(xlabel=plot.x, ylabel=plot.y)
         palette = [*SOFT, PLAIN["ink"]]
         for index, series in enumerate(plot.series):
             look: dict[str, Any] = {"color": palette[index % len(palette)], "label": series.label, "legend": False}
@@ -117,7 +117,6 @@ def statement(name: str, plot: Plot, command: str) -> Picture:
         for axis in ("x", "y"):
             if plot.log_x if axis == "x" else plot.log_y:
                 _logarithmic(axes, axis)
-        axes.set(xlabel=plot.x, ylabel=plot.y)
         figure.legend(loc="outside lower center", ncols=2)
         return figure
 

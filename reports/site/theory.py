@@ -22,25 +22,29 @@ from reports.table import Table, Value, number
 
 FILE = Path("theory") / "theory.json"
 COMMAND = "softbench theory --out results/theory && softbench report"
-ATTRIBUTES = {"display", "stretchy", "fence", "form", "accent", "mathvariant", "width", "lspace", "rspace", "separator"}
+ATTRIBUTES = {"display", "stretchy", "fence", "form", "accent", "mathvariant", "width"}
 """Of MathML's attributes those that a formula may have: the page's policy allows no style, and a formula leads nowhere."""
+PARTS = {"mfrac": 2, "msub": 2, "msup": 2, "munder": 2, "mover": 2, "msubsup": 3, "munderover": 3}
 
 
 def mathml(formula: str) -> Markup:
     """A formula in LaTeX as MathML, which browsers draw without scripts or network. Raises ValueError where it is none."""
+    wrong = ValueError(f"formula: no LaTeX: {formula!r}")
     try:
         root = convert_to_element(formula, display="block")
     except Exception as error:  # latex2mathml's errors have no common class
-        raise ValueError(f"formula: no LaTeX: {formula!r} ({type(error).__name__})") from error
+        raise wrong from error
+    if formula.count("{") != formula.count("}"):
+        raise wrong
     for element in root.iter():
-        element.text = unescape(element.text) if element.text else None
-        if element.tag == "mi" and (element.text or "").startswith("\\"):
-            raise ValueError(f"formula: no LaTeX: {formula!r} ({element.text} is unknown)")
-        if element.tag == "mi" and len(element.text or "") > 1 and (element.text or "").isascii():
-            element.tag = "mo"  # log, exp: an operator, with room at its sides
-            element.attrib.update(lspace="0.1em", rspace="0.15em")
+        text = element.text = unescape(element.text) if element.text else None
+        if len(element) != PARTS.get(element.tag, len(element)) or (text or "").startswith("\\"):
+            raise wrong
         for name in set(element.attrib) - ATTRIBUTES:
             del element.attrib[name]
+        if element.tag == "mi" and text and len(text) > 1 and text.isascii():
+            element.tag = "mo"  # log, exp: an operator, with room at its sides
+            element.attrib.update(lspace="0.1em", rspace="0.15em")
     return Markup(ElementTree.tostring(root, encoding="unicode"))
 
 

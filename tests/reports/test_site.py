@@ -254,7 +254,7 @@ def test_nothing_in_common_is_said(workspace: Workspace) -> None:
         return curves[curves["arm"] == "a2c-naive"]
 
     workspace.cell("classic", "a2c", "CartPole-v1", edit=edit)
-    page = build(["classic"], workspace.root / "site")[1].read_text()
+    page = build(["classic"], workspace.root / "site").pages[1].read_text()
     assert "nothing to compare yet" in page
     assert "No aggregates" in page
 
@@ -301,7 +301,7 @@ def test_a_large_suite_renders_within_half_a_minute(workspace: Workspace, monkey
             workspace.cell("classic", pair, task, seeds=20)
     start = sum(os.times()[:4])
     wall = time.perf_counter()
-    page = build([], workspace.root / "site")[1]
+    page = build([], workspace.root / "site").pages[1]
     spent, wall, size = sum(os.times()[:4]) - start, time.perf_counter() - wall, page.stat().st_size
     print(f"{spent:.1f} s of processor time, {wall:.1f} s of wall time, {size:,} bytes")
     assert spent < 60
