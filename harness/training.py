@@ -16,7 +16,7 @@ from typing import Any
 import pandas as pd
 import torch
 
-from harness.errors import InputError, suggestion
+from harness.errors import InputError, ResultsError, suggestion
 from harness.files import ROOT, digest, locked, make_folder, replacing
 from harness.plan import code as provenance
 from harness.plan.cells import cell_specs
@@ -25,7 +25,7 @@ from harness.plan.registration import freeze
 from harness.plan.tasks import offered
 from harness.pool.local import Pool
 from harness.run.spec import Spec, learner_class, make_learner
-from harness.schema.results import FORMAT, Cell, ResultsError, folder_name, read_cell, write_cell
+from harness.schema.results import FORMAT, Cell, folder_name, read_cell, write_cell
 from harness.schema.suite import Suite
 from harness.store import members as checkpoints
 from harness.store.members import Member, Progress

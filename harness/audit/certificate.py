@@ -18,7 +18,7 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import BaseModel, Field, ValidationError
 
-from harness.errors import InputError, suggestion
+from harness.errors import InputError, ResultsError, suggestion
 from harness.files import replacing
 from harness.plan import code as provenance
 from harness.plan import tasks as probe
@@ -26,7 +26,7 @@ from harness.plan.cells import cell_specs
 from harness.pool.local import Pool
 from harness.run import environments
 from harness.run.spec import Spec, learner_class, make_learner
-from harness.schema.results import Cell, ResultsError, damages, read_cell
+from harness.schema.results import Cell, damages, read_cell
 from harness.schema.suite import MOST_STEPS, first_problem, load_suite
 from harness.store.members import Member
 

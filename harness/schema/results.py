@@ -24,6 +24,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from harness.errors import ResultsError
 from harness.files import digest, make_folder, replacing
 from harness.syntax import file_digest
 
@@ -43,10 +44,6 @@ COLUMNS = {
     "entropy": "mean entropy of the behaviour policy over the segment in nats",
     "diverged": "true from the segment on in which a loss or a parameter of this member was not finite",
 }
-
-
-class ResultsError(ValueError):
-    """A results folder that cannot be read; the message names the file and what is wrong."""
 
 
 def folder_name(task: str) -> str:

@@ -18,8 +18,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from harness.schema.results import Cell, ResultsError, damages, read_suite
-from harness.schema.suite import InputError, Suite
+from harness.errors import InputError, ResultsError
+from harness.schema.results import Cell, damages, read_suite
+from harness.schema.suite import Suite
 from reports.statistics.intervals import Array
 
 
