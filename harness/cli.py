@@ -19,7 +19,8 @@ from typer.core import TyperCommand
 
 from harness.errors import InputError
 from harness.pool.local import TIMEOUT, Pool
-from harness.schema.suite import MOST_STEPS, SUITES, load_suite, parse_seeds, suite_names
+from harness.schema.fields import MOST_STEPS, parse_seeds
+from harness.schema.suite import SUITES, load_suite, suite_names
 
 EXIT_INCOMPLETE, EXIT_INPUT, EXIT_DIFFERENT = 1, 2, 3
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)

@@ -26,8 +26,10 @@ from harness.plan.cells import cell_specs
 from harness.pool.local import Pool
 from harness.run import environments
 from harness.run.spec import Spec, learner_class, make_learner
+from harness.schema.documents import first_problem
+from harness.schema.fields import MOST_STEPS
 from harness.schema.results import Cell, damages, read_cell
-from harness.schema.suite import MOST_STEPS, first_problem, load_suite
+from harness.schema.suite import load_suite
 from harness.store.members import Member
 
 EQUAL, DIFFERENT, IMPOSSIBLE = "equal", "different", "cannot be audited here"

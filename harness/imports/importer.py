@@ -25,8 +25,9 @@ from harness.errors import InputError, suggestion
 from harness.files import make_folder, replacing
 from harness.imports.readers import Array, matching, read
 from harness.imports.schema import EPISODIC, IDENTITY, WILD, Entry, Grid, Import
+from harness.schema.fields import MOST_SEEDS, MOST_STEPS
 from harness.schema.results import COLUMNS, FORMAT, folder_name, write_cell
-from harness.schema.suite import MOST_SEEDS, MOST_STEPS, SUITES, load_suite
+from harness.schema.suite import SUITES, load_suite
 
 VERSION = 1
 """Of the rules by which logs become curves; in every manifest."""

@@ -8,7 +8,8 @@ from harness.errors import InputError
 from harness.plan import tasks as probe
 from harness.run import environments
 from harness.run.spec import Spec, learner_class, make_learner
-from harness.schema.suite import Suite, first_problem
+from harness.schema.documents import first_problem
+from harness.schema.suite import Suite
 
 
 def cell_specs(suite: Suite, pair: str, task: str, steps: int | None = None) -> dict[str, Spec]:

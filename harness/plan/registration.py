@@ -13,7 +13,8 @@ from typing import Any
 from harness.errors import InputError, suggestion
 from harness.files import make_folder, replacing
 from harness.run.spec import learner_class
-from harness.schema.suite import CLAIMS, SUITES, read_yaml
+from harness.schema.documents import read_yaml
+from harness.schema.suite import CLAIMS, SUITES
 
 
 def registered(suite: str, pair: str) -> dict[str, Any]:

@@ -10,7 +10,9 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, ValidationError
 
 from harness.errors import InputError, suggestion
-from harness.schema.suite import CLAIMS, SUITES, UNTESTABLE, Strict, Suite, first_problem, read_yaml
+from harness.schema.documents import first_problem, read_yaml
+from harness.schema.fields import Strict
+from harness.schema.suite import CLAIMS, SUITES, UNTESTABLE, Suite
 from reports.statistics.inference import smallest_p
 
 Metric = Literal["final", "area", "last-tenth", "spread", "entropy"]
