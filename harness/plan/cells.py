@@ -19,6 +19,7 @@ from harness.plan.identity import capability, versions
 from harness.plan.pairs import find_pair, try_pair
 from harness.run.environments import default_backend
 from harness.run.spec import Spec, make_learner
+from harness.schema.documents import first_problem
 from harness.schema.manifest import FORMAT
 from harness.schema.results import Cell, folder_name
 from harness.schema.suite import Suite
@@ -98,7 +99,9 @@ def make_plans(
     known = {arm: cell_pair for (cell_pair, _), its in specs.items() for arm in its}
     for arm in arms or []:
         if arm not in known:
-            raise InputError(f"--arms: {arm!r} is no arm of {', '.join(dict.fromkeys(known.values()))}{suggestion(arm, known)}")
+            raise InputError(
+                f"--arms: {arm!r} is no arm of {', '.join(dict.fromkeys(known.values()))}{suggestion(arm, known)}"
+            )
         if arms and arms.count(arm) > 1:
             raise InputError(f"--arms: {arm!r} appears twice; every arm must be given once")
     for own in dict.fromkeys(cell_pair for cell_pair, _ in cells if ":" in cell_pair):
@@ -136,10 +139,14 @@ def cell_specs(suite: Suite, pair: str, task: str) -> dict[str, Spec]:
     try:
         settings = kind.settings_type(**registered.settings)
     except ValidationError as error:
-        raise InputError(f"{where}.{settings_problem(error, kind.settings_type)}") from error
+        raise InputError(f"{where}.{first_problem(error)}") from error
     if not (kind.continuous if offered.continuous else kind.discrete):
         needed, has = ("discrete", "continuous") if offered.continuous else ("continuous", "discrete")
         raise InputError(f"{where}: pair {pair!r} needs {needed} actions, {task} has {has} ones")
+    if suite.cells[pair][task].grid:
+        raise InputError(
+            f"{where}.grid: grids of settings are not trained by this version yet; write a cell for each value"
+        )
     for arm in registered.arms or []:
         if arm not in kind.arms:
             raise InputError(f"{where}.arms: {arm!r} is no arm of {pair}{suggestion(arm, kind.arms)}")
@@ -171,7 +178,9 @@ def _check(spec: Spec, offered: Spaces, where: str) -> None:
     quantum = learner.horizon * learner.environments
     if spec.steps // quantum < spec.segments:
         least = quantum * spec.segments
-        raise InputError(f"{where}: {spec.steps} steps are too few: {spec.segments} segments of at least one update need {least}")
+        raise InputError(
+            f"{where}: {spec.steps} steps are too few: {spec.segments} segments of at least one update need {least}"
+        )
 
 
 def choose_device(device: str) -> str:

@@ -12,7 +12,7 @@ from harness.files import ROOT
 from harness.plan.cells import Plan
 from harness.plan.identity import capability, difference, versions
 from harness.plan.tasks import offered
-from harness.run.spec import learner_class, make_learner
+from harness.run.spec import Spec, learner_class, make_learner
 from harness.schema.manifest import FORMAT, Manifest
 from harness.schema.results import read_cell
 
@@ -75,6 +75,22 @@ def differing_lines(pair: str) -> dict[str, Any]:
     return {"file": str(path.relative_to(ROOT)) if path.is_relative_to(ROOT) else path.name, "lines": lines}
 
 
+def spec_of(manifest: Manifest, arm: str) -> Spec:
+    """The cohort that a manifest of a run of ours describes."""
+    assert manifest.environment is not None
+    return Spec(
+        pair=manifest.pair,
+        arm=arm,
+        task=manifest.task,
+        backend=manifest.environment.backend,
+        settings=manifest.arms[arm].settings,
+        steps=manifest.steps,
+        segments=manifest.segments,
+        episodes=manifest.evaluation.episodes,
+        time_limit=manifest.environment.time_limit,
+    )
+
+
 def read_existing(plan: Plan) -> None:
     """Take over finished results of the same version; refuse others, naming the first field that differs."""
     if not (plan.folder / "manifest.json").exists():
@@ -84,7 +100,12 @@ def read_existing(plan: Plan) -> None:
     except ResultsError as error:
         raise InputError(f"{error}; move the folder away or choose another --out") from error
     old, new = plan.existing.manifest.content(), describe(plan, {}).content()
+    new["arms"] = {
+        name: arm for name, arm in new["arms"].items() if name in old["arms"]
+    }  # arms can be added, as seeds can
     for name in ("arms", "environment", "steps", "segments", "evaluation", "device", "code", "versions", "cpu"):
         path = difference(old.get(name), new[name], name)
         if path is not None:
-            raise InputError(f"{plan.folder}: holds results of another version: {path}; move the folder away or choose another --out")
+            raise InputError(
+                f"{plan.folder}: holds results of another version: {path}; move the folder away or choose another --out"
+            )

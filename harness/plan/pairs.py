@@ -1,25 +1,16 @@
-"""A user's own pair (`module:pair` along PYTHONPATH) is checked before anything is trained, each fault in one line with its place.
-
-Its code may hang or crash a process, so one update of every arm is tried in a process of its own, as for tasks (`harness.plan.tasks`):
-`python -m harness.plan.pairs SPECS` prints one JSON line.
-"""
+"""A user's own pair (`module:pair` along PYTHONPATH) is checked before anything is trained, each fault in one line with its place."""
 
 from __future__ import annotations
 
 import importlib.util
 import inspect
-import json
-import os
-import signal
-import subprocess
-import sys
 import traceback
 from pathlib import Path
 from typing import Any
 
 from algorithms.learner import Learner
 from harness.errors import InputError, suggestion
-from harness.pool.process import die_with_parent, variables
+from harness.pool.process import Unanswered, answer, ask
 from harness.run.cohort import Cohort
 from harness.run.spec import Spec, learner_class, pair_module
 from harness.run.streams import Streams
@@ -54,29 +45,28 @@ def _check(pair: str, kind: type[Learner]) -> None:
         raise InputError(f"pair {pair!r}: {_place(kind)}: {kind.__name__} lacks {', '.join(missing)}")
     hard = [name for name, arm in kind.arms.items() if not arm.soft]
     if not hard:
-        raise InputError(f"pair {pair!r}: {_place(kind)}: arms: none is hard (soft=False); a soft arm is compared with a hard one")
+        raise InputError(
+            f"pair {pair!r}: {_place(kind)}: arms: none is hard (soft=False); a soft arm is compared with a hard one"
+        )
     for name, arm in kind.arms.items():
         if arm.hard is not None and arm.hard not in hard:
-            raise InputError(f"pair {pair!r}: {_place(kind)}: arms: {name}: {arm.hard!r} is no hard arm{suggestion(arm.hard, hard)}")
+            raise InputError(
+                f"pair {pair!r}: {_place(kind)}: arms: {name}: {arm.hard!r} is no hard arm{suggestion(arm.hard, hard)}"
+            )
     for name in NEEDED:
         if name not in kind.metrics:
-            raise InputError(f"pair {pair!r}: {_place(kind)}: metrics: {name!r} is missing; `update` must return it for every arm")
+            raise InputError(
+                f"pair {pair!r}: {_place(kind)}: metrics: {name!r} is missing; `update` must return it for every arm"
+            )
 
 
 def try_pair(pair: str, specs: list[Spec]) -> None:
     """One update of every arm in a process of its own. Raises InputError: which arm failed in what, and where."""
-    command = [sys.executable, "-P", "-m", "harness.plan.pairs"]
     try:
-        ended = subprocess.run(
-            command, input=json.dumps([spec.to_json() for spec in specs]), env=variables(), capture_output=True, text=True, timeout=LIMIT
-        )
-    except subprocess.TimeoutExpired as error:
-        raise InputError(f"pair {pair!r}: one update of every arm took longer than {LIMIT:g} s") from error
-    if ended.returncode or not ended.stdout:
-        code = ended.returncode
-        how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
-        raise InputError(f"pair {pair!r}: the process that tried one update of every arm {how}")
-    if error := json.loads(ended.stdout)["error"]:
+        error = ask("harness.plan.pairs", [spec.to_json() for spec in specs], LIMIT)
+    except Unanswered as unanswered:
+        raise InputError(f"pair {pair!r}: one update of every arm: {unanswered}") from unanswered
+    if error:
         raise InputError(f"pair {pair!r}: {error}")
 
 
@@ -104,15 +94,9 @@ def _place(kind: type[Learner]) -> str:
     return f"{Path(inspect.getfile(kind)).name}, line {inspect.getsourcelines(kind)[1]}"
 
 
-def main() -> None:
-    die_with_parent()
-    out = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # what a library prints must not mix with the answer
-    given: list[dict[str, Any]] = json.load(sys.stdin)
-    found = (_attempt(Spec(**spec)) for spec in given)
-    print(json.dumps({"error": next((error for error in found if error), None)}), file=out, flush=True)
-    os._exit(0)  # threads of the user's code must not keep this process
+def _first_error(given: list[dict[str, Any]]) -> str | None:
+    return next((error for spec in given if (error := _attempt(Spec(**spec)))), None)
 
 
 if __name__ == "__main__":
-    main()
+    answer(_first_error)

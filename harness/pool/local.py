@@ -116,7 +116,6 @@ class Pool:
             return f"its worker took no environment step for {self.timeout:g} s (--timeout) and was killed"
         return f"its worker {_ending(process)}"
 
-
     def _complete(self, message: Message) -> Message:
         """A failure with the place of its traceback."""
         return Failed(f"{message.reason}; its traceback is in {self.log}") if isinstance(message, Failed) else message

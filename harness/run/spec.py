@@ -53,7 +53,9 @@ def learner_class(pair: str) -> type[Learner]:
     name = pair.partition(":")[2] or "LEARNER"
     found = getattr(module, name, None)
     if not (isinstance(found, type) and issubclass(found, Learner)):
-        raise InputError(f"pair {pair!r}: {pair_module(pair)} has no learner {name!r}; name a class made of algorithms.learner.Learner")
+        raise InputError(
+            f"pair {pair!r}: {pair_module(pair)} has no learner {name!r}; name a class made of algorithms.learner.Learner"
+        )
     return found
 
 

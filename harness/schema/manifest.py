@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from harness.files import digest
-from harness.schema.suite import MOST_STEPS
+from harness.schema.fields import MOST_STEPS
 
 FORMAT = 2
 

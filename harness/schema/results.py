@@ -27,8 +27,8 @@ from pydantic import ValidationError
 
 from harness.errors import ResultsError
 from harness.files import ROOT, digest, make_folder, replacing
+from harness.schema.documents import first_problem
 from harness.schema.manifest import FORMAT, Manifest, seal
-from harness.schema.suite import first_problem
 from harness.syntax import file_digest
 
 COLUMNS = {
@@ -166,12 +166,18 @@ def damages(cell: Cell) -> list[str]:
     """Where a cell's files contradict each other: altered after they were written. One line each; [] for a sound cell."""
     found = [] if cell.sealed else ["manifest.json: was altered: it does not match its seal"]
     digests = records_digests(cell.curves)
-    known = {(arm, int(seed)): facts for arm, members in cell.manifest.members.items() for seed, facts in members.items()}
+    known = {
+        (arm, int(seed)): facts for arm, members in cell.manifest.members.items() for seed, facts in members.items()
+    }
     for (arm, seed), facts in known.items():
         if facts.records != digests.get((arm, seed), ""):
-            found.append(f"curves.parquet: {arm}, seed {seed}: was altered: it does not match the hash in manifest.json")
+            found.append(
+                f"curves.parquet: {arm}, seed {seed}: was altered: it does not match the hash in manifest.json"
+            )
     there = set(zip(cell.curves["arm"], cell.curves["seed"], strict=True))
-    return found + [f"curves.parquet: {arm}, seed {seed}: is not in manifest.json" for arm, seed in sorted(there - set(known))]
+    return found + [
+        f"curves.parquet: {arm}, seed {seed}: is not in manifest.json" for arm, seed in sorted(there - set(known))
+    ]
 
 
 def _mean(returns: pd.Series[float]) -> float | None:

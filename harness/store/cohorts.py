@@ -20,7 +20,9 @@ def take(folder: Path, identity: dict[str, Any]) -> None:
         raise InputError(f"{path}: is or is in a symbolic link; remove it")
     if not path.exists():
         if any(folder.glob("seed-*")):
-            raise InputError(f"{folder}: has checkpoints and no {NAME}: whose they are is not known; move the folder away")
+            raise InputError(
+                f"{folder}: has checkpoints and no {NAME}: whose they are is not known; move the folder away"
+            )
         make_folder(folder)
         with replacing(path) as temporary:
             temporary.write_text(json.dumps(identity, indent=1, sort_keys=True))

@@ -16,7 +16,9 @@ import numpy as np
 from pydantic import ValidationError
 
 from harness.errors import InputError
-from harness.schema.suite import SUITES, Strict, Suite, first_problem
+from harness.schema.documents import first_problem
+from harness.schema.fields import Strict
+from harness.schema.suite import SUITES, Suite
 from reports.statistics.inference import holm, test
 from reports.statistics.intervals import Array, Estimate, difference
 from reports.statistics.scores import Study

@@ -166,7 +166,9 @@ def measure(claim: Claim, level: float, suite: Suite, study: Study | None, mode:
     absent = [task for task in tasks if study is None or task not in study.cells]
     if study is None or absent:
         return Verdict(claim, level, NOT_MEASURED, f"There are no results yet for {', '.join(absent)}.", 0, registered)
-    changed = tuple(dict.fromkeys(line for task in tasks for line in changes(claim, level, study.cells[task].manifest)))
+    changed = tuple(
+        dict.fromkeys(line for task in tasks for line in changes(claim, level, study.cells[task].manifest.claims))
+    )
     altered = [line for task in tasks for line in study.altered[task]]
     if altered:
         return Verdict(
