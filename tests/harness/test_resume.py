@@ -222,7 +222,7 @@ def test_a_disk_that_fills_up_at_any_write_stops_loudly_and_the_run_goes_on_late
 
 def test_a_damaged_checkpoint_of_a_stopped_run_is_said_and_repaired(short, monkeypatch, capsys):
     with monkeypatch.context() as patch:
-        Full(patch, 16)  # somewhere in the middle of the first arm
+        Full(patch, 17)  # somewhere in the middle of the first arm
         assert not train_here(Path("out"))[0]
     newest = max(Path("out").rglob("segment-*.safetensors"))
     newest.write_bytes(newest.read_bytes()[:-1])
