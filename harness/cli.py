@@ -19,7 +19,8 @@ from typer.core import TyperCommand
 
 from harness.errors import InputError
 from harness.pool.local import TIMEOUT, Pool
-from harness.schema.suite import MOST_STEPS, SUITES, load_suite, parse_seeds, suite_names
+from harness.schema.fields import MOST_STEPS, parse_seeds
+from harness.schema.suite import SUITES, load_suite, suite_names
 
 EXIT_INCOMPLETE, EXIT_INPUT, EXIT_DIFFERENT = 1, 2, 3
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
@@ -107,6 +108,7 @@ def train(
 ) -> None:
     """Train the cells of a suite, or go on where training stopped. What is finished is not trained again."""
     from harness import training
+    from harness.plan.cells import choose_device, make_plans
     from harness.progress import Display
 
     try:
@@ -116,7 +118,7 @@ def train(
     if not out.name:
         raise InputError(f"--out: {str(out)!r} is no folder of its own; write for example --out results")
     chosen_arms = None if arms is None else [arm.strip() for arm in arms.split(",")]
-    loaded = load_suite(suite)
+    loaded = load_suite(suite) if steps is None else load_suite(suite).at_budget(steps)
     if ray is None:
         engine: training.Engine = partial(Pool, timeout=timeout)
     else:
@@ -124,11 +126,11 @@ def train(
 
         require_ray()
         engine = partial(RayEngine, timeout=timeout, address=ray)
-    plans = training.make_plans(
-        loaded, out, training.choose_device(device), pair, task, chosen_arms, chosen_seeds, steps
-    )
+    plans = make_plans(loaded, out, choose_device(device), pair, task, chosen_arms, chosen_seeds)
     with Display(Console()) as display:
         complete = training.run(plans, workers, display, engine)
+    if steps is not None:
+        print(f"another budget is another suite; its report: softbench report {loaded.name}")
     if not complete:
         print("softbench: incomplete: some cohorts failed (above); the same command tries them again", file=sys.stderr)
         raise typer.Exit(EXIT_INCOMPLETE)
@@ -248,10 +250,11 @@ def decide(
     from harness import training
     from harness.commands import deciding
     from harness.commands.judging import EXITS
+    from harness.plan.cells import Plan
     from harness.progress import Display
     from reports.statistics import sequential
 
-    def train(plans: list[training.Plan]) -> bool:
+    def train(plans: list[Plan]) -> bool:
         with Display(Console()) as display:
             return training.run(plans, workers, display)
 

@@ -14,10 +14,10 @@ from typing import Any
 
 from harness.errors import InputError, suggestion
 from harness.files import make_folder, replacing
+from harness.plan.cells import Plan, make_plans
 from harness.plan.identity import first_difference
 from harness.schema.claims import Claim, load_ledger, tasks_of
 from harness.schema.suite import Suite, load_suite, suite_names
-from harness.training import Plan, make_plans
 from reports.statistics import sequential, verdicts
 from reports.statistics.scores import read_studies
 from reports.statistics.verdicts import INCONCLUSIVE

@@ -11,8 +11,10 @@ import numpy.typing as npt
 from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
 from harness.errors import InputError, suggestion
+from harness.schema.documents import first_problem, read_yaml
+from harness.schema.fields import MOST_STEPS, Strict
 from harness.schema.results import folder_name
-from harness.schema.suite import MOST_STEPS, Reference, Strict, first_problem, read_yaml
+from harness.schema.suite import Reference
 
 IDENTITY = ("arm", "task", "seed")
 EPISODIC = ("tensorboard", "sb3-monitor", "wandb-long", "wandb-wide")

@@ -8,7 +8,9 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from harness.errors import InputError
-from harness.schema.suite import SUITES, Strict, Suite, first_problem
+from harness.schema.documents import first_problem
+from harness.schema.fields import Strict
+from harness.schema.suite import SUITES, Suite
 
 MOST = 2**24
 """Bytes of the file."""

@@ -10,7 +10,9 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, ValidationError
 
 from harness.errors import InputError, suggestion
-from harness.schema.suite import CLAIMS, SUITES, UNTESTABLE, Strict, Suite, first_problem, read_yaml
+from harness.schema.documents import first_problem, read_yaml
+from harness.schema.fields import Strict
+from harness.schema.suite import CLAIMS, SUITES, UNTESTABLE, Suite
 
 Metric = Literal["final", "area", "last-tenth", "spread", "entropy"]
 
@@ -127,9 +129,8 @@ def untestable() -> list[Untestable]:
         raise InputError(f"{UNTESTABLE}: {first_problem(error)}") from error
 
 
-def changes(claim: Claim, level: float, manifest: dict[str, Any]) -> list[str]:
+def changes(claim: Claim, level: float, registered: dict[str, Any]) -> list[str]:
     """In what a claim differs from the one that was registered when these results were begun; [] where in nothing."""
-    registered: dict[str, Any] = manifest.get("claims", {})
     if claim.id not in registered.get("claims", {}):
         return ["was not registered when the runs began"]
     old = registered["claims"][claim.id]

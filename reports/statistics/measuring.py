@@ -58,7 +58,7 @@ def measure(claim: Claim, level: float, suite: Suite, study: Study | None, mode:
     absent = [task for task in tasks if study is None or task not in study.cells]
     if study is None or absent:
         return replace(found, absent=NOT_MEASURED, because=f"There are no results yet for {', '.join(absent)}.")
-    lines = [line for task in tasks for line in changes(claim, level, study.cells[task].manifest)]
+    lines = [line for task in tasks for line in changes(claim, level, study.cells[task].manifest.claims)]
     found = replace(found, changed=tuple(dict.fromkeys(lines)))
     altered = [line for task in tasks for line in study.altered[task]]
     if altered:

@@ -23,8 +23,8 @@ from disk import CELL, SEGMENTS, check, go_on, make_row, softbench, write_small
 from safetensors.torch import load_file, save
 from small_suite import SUITE, write_suite
 
-from harness.errors import InputError
-from harness.schema.results import ResultsError, read_cell, write_cell
+from harness.errors import InputError, ResultsError
+from harness.schema.results import read_cell, write_cell
 from harness.schema.suite import load_suite
 from harness.store import members as checkpoints
 from harness.store.members import Member, layout, stack

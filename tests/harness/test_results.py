@@ -10,8 +10,9 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
+from harness.errors import ResultsError
 from harness.files import replacing
-from harness.schema.results import COLUMNS, FORMAT, ResultsError, read_cell, read_suite, seal, write_cell
+from harness.schema.results import COLUMNS, FORMAT, read_cell, read_suite, seal, write_cell
 
 ARMS = {"x": {"soft": False}, "y": {"soft": True}}
 MANIFEST = {

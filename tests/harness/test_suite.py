@@ -10,7 +10,8 @@ import yaml
 from small_suite import SUITE, write_suite
 
 from harness.errors import InputError
-from harness.schema.suite import load_suite, parse_seeds, suite_names
+from harness.schema.fields import parse_seeds
+from harness.schema.suite import load_suite, suite_names
 
 
 @pytest.fixture(autouse=True)
