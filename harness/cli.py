@@ -372,13 +372,14 @@ def coverage(
     ),
 ) -> None:
     """Simulate how often the reports' intervals cover the truth and how often their verdicts are false. About a minute."""
+    from reports.site.coverage import findings
     from reports.statistics import coverage as simulation
 
     try:
         path = simulation.write(out)
     except OSError as error:
         raise InputError(f"--out {out}: cannot be written: {error.strerror or error}") from error
-    for line in simulation.findings(json.loads(path.read_text())):
+    for line in findings(json.loads(path.read_text())):
         print(line)
     print(path)
 

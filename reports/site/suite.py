@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
+from harness.schema.baseline import baseline_path, read_baseline
 from harness.schema.claims import load_ledger
 from harness.schema.manifest import Difference
 from harness.schema.suite import InputError, Suite
@@ -147,10 +148,10 @@ def gather(suite: Suite, results: Path, studio: Studio) -> Page:
 
 def _since(suite: Suite, studies: list[Study], judged: list[Verdict]) -> Table | None:
     """Verdicts and scores that differ from the last release's, which are kept in `baseline.json`."""
-    path = baseline.baseline_path(suite.name)
+    path = baseline_path(suite.name)
     if not path.exists():
         return None
-    before = baseline.read(path, suite)
+    before = read_baseline(path, suite)
     rows: list[list[Value]] = []
     now = {verdict.claim.id: verdict.verdict for verdict in judged}
     for claim in [*now, *(name for name in before.verdicts if name not in now)]:

@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
 from harness.errors import InputError, ResultsError
 from harness.schema.results import Cell, damages, read_suite
@@ -177,11 +176,10 @@ def _study(suite: Suite, pair: str, cells: dict[str, Cell]) -> Study:
         raise ResultsError(misfits[0])
     if len({cell.manifest.code and cell.manifest.code.hash for cell in cells.values()}) > 1:
         misfits.append(f"{pair}: its tasks were not all run with the same code")
-    described: dict[str, str | None] = {}
+    hard_of: dict[str, str | None] = {}
     for cell in cells.values():
         for arm, facts in cell.manifest.arms.items():
-            described.setdefault(arm, (facts.hard or cell.manifest.hard) if facts.soft else None)
-    hard_of = described
+            hard_of.setdefault(arm, (facts.hard or cell.manifest.hard) if facts.soft else None)
     for arm, hard in hard_of.items():
         if hard is not None and hard_of.get(hard, "absent") is not None:
             raise ResultsError(
@@ -200,22 +198,27 @@ def _curves(suite: Suite, cell: Cell, arm: str) -> Curves:
     """The registered seeds of one arm, from the tidy table. Raises ResultsError where a member lacks a segment."""
     members = cell.manifest.members.get(arm, {})
     seeds = [seed for seed in suite.registered(cell.pair, cell.task).seeds if str(seed) in members]
-    rows = cell.curves[(cell.curves["arm"] == arm) & cell.curves["seed"].isin(seeds)]
-    segments = range(1, cell.manifest.segments + 1)
+    shape = len(seeds), cell.manifest.segments
     if not seeds:
-        empty = np.zeros((0, len(segments)))
+        empty = np.zeros(shape)
         return Curves(
             [], np.zeros(0, np.int64), dict.fromkeys(suite.modes, empty), empty.astype(bool), empty[:, -1], empty
         )
-    if len(rows) != len(seeds) * len(segments) or rows.duplicated(["seed", "segment"]).any():
+    chosen = (cell.curves["arm"] == arm).to_numpy() & np.isin(cell.curves["seed"], seeds)
+    places = {(seed, segment + 1): (row, segment) for row, seed in enumerate(seeds) for segment in range(shape[1])}
+    there = zip(*(cell.curves[name].to_numpy()[chosen].tolist() for name in ("seed", "segment")), strict=True)
+    found = [places.get(place) for place in there]
+    if len(found) != len(places) or {*found} != {*places.values()}:
         raise ResultsError(
             f"{cell.path / 'curves.parquet'}: arm {arm!r} does not have one row for every seed and segment"
         )
-
-    rows = rows.set_index(["seed", "segment"]).reindex(pd.MultiIndex.from_product([seeds, segments]))
+    at = tuple(np.array(found).T)
 
     def grid(column: str) -> npt.NDArray[Any]:
-        return rows[column].to_numpy().reshape(len(seeds), len(segments))
+        values = cell.curves[column].to_numpy()[chosen]
+        table = np.empty(shape, values.dtype)
+        table[at] = values
+        return table
 
     measured = {mode: grid(f"return_{mode}").astype(np.float64) for mode in suite.modes}
     finite = np.all([np.isfinite(values) for values in measured.values()], axis=0)

@@ -229,13 +229,8 @@ class Workspace:
             "wall_seconds": 12.3,
             "steps_per_second": 71000.0,
         }
-        write_cell(
-            self.results / suite / pair / task,
-            curves,
-            Manifest.model_validate(manifest),
-            {"loss_value": "squared return"},
-            timing,
-        )
+        folder, units = self.results / suite / pair / task, {"loss_value": "squared return"}
+        write_cell(folder, curves, Manifest.model_validate(manifest), units, timing)
 
 
 def without(arm: str, seed: int) -> Edit:
