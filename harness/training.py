@@ -11,6 +11,7 @@ from typing import Any
 
 import pandas as pd
 
+from harness.errors import InputError
 from harness.files import digest, locked
 from harness.plan.cells import Plan
 from harness.plan.identity import machine
@@ -57,22 +58,31 @@ class Ledger:
         return {**known, "wall_seconds": round(wall, 3), "steps_per_second": round(self.steps / wall), "arms": arms}
 
 
-def run(plans: list[Plan], workers: int, tell: Callable[[Event], None], engine: Engine = Pool) -> bool:
-    """Train what is missing and write each cell as it is done; False where a cohort failed. `tell` receives every event.
+def run(plans: list[Plan], workers: int, tell: Callable[[Event], None], engine: Engine | None = None) -> bool:
+    """Train what is missing and write each cell as it is done; False where a cohort failed or one of several cells was refused.
 
-    `engine` runs the jobs: a `Pool` of this machine where none is given.
+    `tell` receives every event. `engine` runs the jobs: a `Pool` of this machine where none is given.
+    Raises InputError where the only cell is refused: results or checkpoints of another version, no space, another process.
     """
     with ExitStack() as stack:
-        jobs = []
-        for plan in plans:
-            stack.enter_context(locked(plan.runs))
-            read_existing(plan)  # only now: another process may have finished it before the lock was free
-            check_space(plan)
-            register(plan)
-            its, notes = jobs_of(plan)
+        jobs, refused = [], []
+        for plan in list(plans):
+            try:
+                stack.enter_context(locked(plan.runs))
+                read_existing(plan)  # only now: another process may have finished it before the lock was free
+                check_space(plan)
+                register(plan)
+                its, notes = jobs_of(plan)
+            except InputError as error:
+                if len(plans) == 1:
+                    raise
+                refused.append(plan)
+                tell(Note(f"REFUSED {plan.name}: {error}"))
+                continue
             jobs += its
             for note in notes:
-                tell(Note(note))
+                tell(Note(f"note   {note}"))
+        plans = [plan for plan in plans if plan not in refused]
         jobs = shards(jobs, workers)
         ledgers = {plan.name: Ledger(workers, sum(job.cell == plan.name for job in jobs)) for plan in plans}
         tell(Started(sum(map(steps_left, jobs)), len(plans), sum(len(job.seeds) for job in jobs)))
@@ -82,7 +92,9 @@ def run(plans: list[Plan], workers: int, tell: Callable[[Event], None], engine: 
                 tell(Written(plan.name, plan.folder, "complete" if new else "kept"))
         if jobs:
             by_name = {plan.name: plan for plan in plans}
-            pool = stack.enter_context(engine(min(workers, len(jobs)), plans[0].runs.parent.parent / "workers.log"))
+            pool = stack.enter_context(
+                (engine or Pool)(min(workers, len(jobs)), plans[0].runs.parent.parent / "workers.log")
+            )
             for told in pool.run(jobs):
                 tell(told)
                 plan, ledger = by_name[told.job.cell], ledgers[told.job.cell]
@@ -91,7 +103,7 @@ def run(plans: list[Plan], workers: int, tell: Callable[[Event], None], engine: 
                     write(plan, ledger.timing())
                     again = {arm: count for arm, count in ledger.attempts.items() if count > 1}
                     tell(Written(plan.name, plan.folder, "partial" if ledger.failed else "complete", again))
-    return not any(ledger.failed for ledger in ledgers.values())
+    return not refused and not any(ledger.failed for ledger in ledgers.values())
 
 
 def register(plan: Plan) -> None:

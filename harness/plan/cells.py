@@ -16,7 +16,7 @@ from harness.files import digest
 from harness.plan import tasks
 from harness.plan.code import code
 from harness.plan.identity import capability, versions
-from harness.plan.pairs import find_pair, try_pair
+from harness.plan.pairs import find_pair, told, try_pair
 from harness.run.environments import default_backend
 from harness.run.spec import Spec, make_learner
 from harness.schema.documents import first_problem
@@ -175,6 +175,10 @@ def _check(spec: Spec, offered: Spaces, where: str) -> None:
         learner = make_learner(spec, offered)
     except ValueError as error:
         raise InputError(f"{where}.{error}") from error
+    except Exception as error:  # a user's own code
+        if ":" not in spec.pair:
+            raise
+        raise InputError(f"{where}: pair {spec.pair!r}: arm {spec.arm!r}: {told(error)}") from error
     quantum = learner.horizon * learner.environments
     if spec.steps // quantum < spec.segments:
         least = quantum * spec.segments

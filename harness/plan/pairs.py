@@ -8,6 +8,8 @@ import traceback
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from algorithms.learner import Learner
 from harness.errors import InputError, suggestion
 from harness.pool.process import Unanswered, answer, ask
@@ -31,7 +33,7 @@ def find_pair(pair: str) -> type[Learner]:
     except InputError:
         raise
     except Exception as error:  # the user's own code
-        raise InputError(f"pair {pair!r} cannot be imported: {_told(error)}") from error
+        raise InputError(f"pair {pair!r} cannot be imported: {told(error)}") from error
     if ":" in pair:
         _check(pair, kind)
     return kind
@@ -76,12 +78,12 @@ def _attempt(spec: Spec) -> str | None:
         cohort = Cohort(spec, [0])
         records = cohort.train(cohort.initial(), Streams([0], 1, cohort.device), 0, 1)
     except Exception as error:  # the user's own code
-        return f"arm {spec.arm!r}: {_told(error)}"
-    absent = [name for name in NEEDED if name not in records]
+        return f"arm {spec.arm!r}: {told(error)}"
+    absent = [name for name in NEEDED if np.isnan(records[name]).any()]
     return f"arm {spec.arm!r}: `update` returns no {absent[0]!r}" if absent else None
 
 
-def _told(error: Exception) -> str:
+def told(error: Exception) -> str:
     """An exception of the user's code in one line, with its place."""
     text = " ".join(f"{type(error).__name__}: {error}".split())[:300]
     if isinstance(error, SyntaxError):
