@@ -178,7 +178,8 @@ def report(
 
 @app.command(
     epilog="\b\nExamples:\n  softbench judge\n  softbench judge classic --json\n  softbench judge smoke --fail-on invalid,not-measured\n\n"
-    "Exit code 0: nothing that --fail-on names; 4: a claim is refuted; 5: not measured; 6: invalid; 7: inconclusive."
+    "Exit code 0: nothing that --fail-on names; 4: a claim does not hold as it says (contradicted, "
+    "below the margin, no relevant difference); 5: not measured; 6: invalid; 7: inconclusive."
 )
 def judge(
     suites: Annotated[
@@ -187,7 +188,7 @@ def judge(
     as_json: Annotated[bool, typer.Option("--json", help="print a list of objects")] = False,
     fail_on: Annotated[
         str, typer.Option(help="verdicts that end in an exit code other than 0, comma-separated, or none")
-    ] = "refuted,not-measured,invalid",
+    ] = "contradicted,below-the-margin,no-relevant-difference,not-measured,invalid",
     results: Annotated[Path, typer.Option(help="folder of the results")] = Path("results"),
 ) -> None:
     """Judge the claims of the suites' ledgers by the tests fixed there. Trains nothing."""
@@ -236,7 +237,7 @@ def gate(
 
 @app.command(
     epilog="\b\nExamples:\n  softbench decide C1-38\n  softbench decide classic/C5 --max-seeds 20\n\n"
-    "Exit code 0: supported; 4: refuted; 7: not decided by the most seeds."
+    "Exit code 0: supported; 4: contradicted, below the margin or no relevant difference; 7: not decided by the most seeds."
 )
 def decide(
     claim: Annotated[str, typer.Argument(help="id of a claim, or suite/id, see `softbench judge`")],
