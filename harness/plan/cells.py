@@ -9,6 +9,7 @@ from harness.plan import tasks as probe
 from harness.run import environments
 from harness.run.spec import Spec, learner_class, make_learner
 from harness.schema.documents import first_problem
+from harness.schema.fields import refuse_unknown
 from harness.schema.suite import Suite
 
 
@@ -19,10 +20,14 @@ def cell_specs(suite: Suite, pair: str, task: str, steps: int | None = None) -> 
         kind = learner_class(pair)
     except InputError as error:
         raise InputError(f"{where}: {error}") from error
+    given = suite.cells[pair][task]
     try:
-        settings = kind.settings_type(**suite.cells[pair][task])
+        refuse_unknown(given, list(kind.settings_type.model_fields))
+        settings = kind.settings_type(**given)
     except ValidationError as error:
         raise InputError(f"{where}.{first_problem(error)}") from error
+    except ValueError as error:
+        raise InputError(f"{where}: {error}") from error
     definition = suite.tasks[task]
     backend = environments.default_backend(task) if definition.backend == "auto" else definition.backend
     try:

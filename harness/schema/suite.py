@@ -6,12 +6,12 @@ import re
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from harness.errors import InputError as InputError
 from harness.errors import suggestion
 from harness.schema.documents import first_problem, read_yaml
-from harness.schema.fields import MOST_STEPS, Seeds, Strict
+from harness.schema.fields import SLUG, Seeds, Slug, Steps, Strict
 
 SUITES = Path("suites")
 CLAIMS = "claims.yaml"
@@ -31,7 +31,7 @@ class Evaluation(Strict):
 class Task(Strict):
     """An environment with a step budget (environment steps of one member)."""
 
-    steps: int = Field(ge=1, le=MOST_STEPS)
+    steps: Steps
     backend: Literal["auto", "batched", "gymnasium", "atari", "envpool"] = "auto"
     """Whose environments; `auto`: our batched ones where there are, ale-py's vector for Atari, else Gymnasium's."""
     time_limit: Literal["bootstrap", "terminal"] = "bootstrap"
@@ -44,6 +44,12 @@ class Reference(Strict):
     low: float
     high: float
     source: str
+
+    @model_validator(mode="after")
+    def _rising(self) -> Reference:
+        if self.low >= self.high:
+            raise ValueError(f"low must be below high (got {self.low:g} and {self.high:g})")
+        return self
 
 
 class Published(Strict):
@@ -60,7 +66,7 @@ class Published(Strict):
 class Suite(Strict):
     """A complete grid: pairs x tasks x seeds, and the evaluation protocol."""
 
-    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
+    name: Slug
     title: str
     seeds: Seeds
     segments: int = Field(ge=1, le=10_000)
@@ -86,16 +92,17 @@ def suite_names() -> list[str]:
 def load_suite(name: str) -> Suite:
     """The suite `suites/<name>/suite.yaml`, validated. Raises InputError naming file and field."""
     path = SUITES / name / "suite.yaml"
-    if not re.fullmatch(r"[\w-]+", name) or not path.exists():
+    if name not in suite_names():
         where = (
             ""
             if suite_names()
             else f"; this folder has no {SUITES}/<name>/suite.yaml: change to a checkout or to a folder of your own"
         )
         raise InputError(f"unknown suite {name!r}{where or suggestion(name, suite_names())}")
-    content = read_yaml(path)
+    if not re.fullmatch(r"[\w-]+", name):
+        raise InputError(f"{path}: the folder's name must be {SLUG}; rename it, and `name` in the file")
     try:
-        suite = Suite.model_validate(content)
+        suite = Suite.model_validate(read_yaml(path))
     except ValidationError as error:
         raise InputError(f"{path}: {first_problem(error)}") from error
     if suite.name != name:
@@ -109,7 +116,4 @@ def load_suite(name: str) -> Suite:
     for figure in suite.published:
         if figure.task not in suite.tasks:
             raise InputError(f"{path}: published: unknown task {figure.task!r}{suggestion(figure.task, suite.tasks)}")
-    for task, reference in suite.references.items():
-        if reference.low == reference.high:
-            raise InputError(f"{path}: references.{task}: low and high must differ")
     return suite
