@@ -58,12 +58,13 @@ def suites_table(suites: list[Suite]) -> Table:
     table = Table("suite", "pair", "tasks", "seeds", "steps a member", title="Suites", title_justify="left")
     for suite in suites:
         for pair, tasks in suite.cells.items():
-            steps = sorted({suite.tasks[task].steps for task in tasks})
+            cells = [suite.registered(pair, task) for task in tasks]
+            steps, seeds = sorted({cell.steps for cell in cells}), sorted({len(cell.seeds) for cell in cells})
             table.add_row(
                 suite.name,
                 pair if suite.imported is None else f"{pair} (imported)",
                 ", ".join(tasks),
-                str(len(suite.seeds)),
+                ", ".join(map(str, seeds)),
                 ", ".join(f"{count:,}" for count in steps),
             )
     return table
@@ -85,9 +86,11 @@ def as_object(suites: list[Suite], damaged: dict[str, str], pairs: dict[str, dic
                 "suite": suite.name,
                 "title": suite.title,
                 "imported": suite.imported,
-                "seeds": suite.seeds,
                 "cells": {
-                    pair: {task: {"steps": suite.tasks[task].steps} for task in tasks}
+                    pair: {
+                        task: {"steps": (cell := suite.registered(pair, task)).steps, "seeds": cell.seeds}
+                        for task in tasks
+                    }
                     for pair, tasks in suite.cells.items()
                 },
             }
