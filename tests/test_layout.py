@@ -8,7 +8,7 @@ import yaml
 
 from harness.plan.code import code_files
 from harness.run.spec import pair_names
-from harness.schema.suite import Loader
+from harness.schema.documents import Loader
 
 ROOT = Path(__file__).parent.parent
 FOLDERS = ("algorithms", "harness", "suites", "reports")

@@ -10,17 +10,27 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from harness.errors import InputError, suggestion
+import typer
+from rich.console import Console
+
+from harness import training
+from harness.commands.judging import EXITS
+from harness.commands.shared import CORES, INCOMPLETE, Workers, new_app
+from harness.errors import Incomplete, InputError, suggestion
+from harness.exits import Exit, legend
 from harness.files import make_folder, replacing
+from harness.plan.cells import Plan, make_plans
 from harness.plan.identity import first_difference
+from harness.progress import Display
 from harness.schema.claims import Claim, load_ledger, tasks_of
 from harness.schema.suite import Suite, load_suite, suite_names
-from harness.training import Plan, make_plans
-from reports.statistics import sequential
+from reports.statistics import sequential, verdicts
 from reports.statistics.scores import read_studies
-from reports.statistics.verdicts import INCONCLUSIVE, REFUTED, SUPPORTED, measure
+from reports.statistics.verdicts import INCONCLUSIVE
+
+app = new_app()
 
 Train = Callable[[list[Plan]], bool]
 """Trains what is missing of some cells; False where a cohort failed."""
@@ -76,7 +86,7 @@ def decide(
     for seeds, nominal in zip(looks, plan, strict=True):
         if not train(plans(suite, claim, list(range(seeds)), results)):
             return None, path
-        done.append(_look(suite, claim, seeds, nominal, out))
+        done.append(_look(suite, claim, seeds, nominal, seeds == looks[-1], out))
         _write(path, {**content, "looks": [asdict(look) for look in done], "verdict": done[-1].verdict})
         say(done[-1])
         if done[-1].verdict != INCONCLUSIVE:
@@ -115,18 +125,21 @@ def plans(suite: Suite, claim: Claim, seeds: list[int], results: Path) -> list[P
     return found
 
 
-def _look(suite: Suite, claim: Claim, seeds: int, nominal: float, out: Path) -> Look:
-    """The claim's test on the first `seeds` seeds, at its nominal level."""
+def _look(suite: Suite, claim: Claim, seeds: int, nominal: float, last: bool, out: Path) -> Look:
+    """The claim's test on the first `seeds` seeds, at its nominal level. Only the last look says what does not settle the claim."""
     wider = suite.model_copy(update={"seeds": list(range(seeds))})
     studies: dict[str, Any] = {study.pair: study for study in read_studies(wider, out)}
-    found = measure(claim, nominal, wider, studies.get(claim.pair), suite.evaluation.primary)
+    found = verdicts.measure(claim, nominal, wider, studies.get(claim.pair), suite.evaluation.primary)
     if found.outcome is None:
-        raise InputError(f"{claim.id}: cannot be judged: {found.why}")
-    p, p_against = found.outcome.p, found.outcome.p_against
-    verdict = INCONCLUSIVE
-    if p is not None and p_against is not None:
-        verdict = SUPPORTED if p <= nominal else REFUTED if p_against <= nominal else INCONCLUSIVE
-    return Look(seeds, nominal, found.outcome.estimate, p, p_against, verdict)
+        raise InputError(f"{claim.id}: cannot be judged: {found.because}")
+    outcome, (decision,) = found.outcome, verdicts.decide([found], nominal)
+    settled = (
+        outcome.p is not None
+        and outcome.p_against is not None
+        and bool(sequential.settles(outcome.p, outcome.p_against, nominal))
+    )
+    verdict = decision.verdict if settled or last else INCONCLUSIVE
+    return Look(seeds, nominal, outcome.estimate, outcome.p, outcome.p_against, verdict)
 
 
 def line(look: Look) -> str:
@@ -134,3 +147,31 @@ def line(look: Look) -> str:
     p, p_against = ("undefined" if p is None else f"{p:.2g}" for p in (look.p, look.p_against))
     tests = f"p {p}, against {p_against}, may spend {look.nominal:.2g}"
     return f"{look.seeds} seeds an arm: difference {look.estimate:+.3f}, {tests}: {look.verdict}"
+
+
+@app.command(
+    "decide",
+    epilog="\b\nExamples:\n  softbench decide C1-38\n  softbench decide classic/C5 --max-seeds 20"
+    + legend(Exit.INCOMPLETE, Exit.INPUT, Exit.AGAINST, Exit.INCONCLUSIVE),
+)
+def decide_command(
+    claim: Annotated[str, typer.Argument(help="id of a claim, or suite/id, see `softbench judge`")],
+    max_seeds: Annotated[int, typer.Option(min=5, max=1000, help="most seeds of each arm")] = 40,
+    block: Annotated[int, typer.Option(min=5, max=1000, help="seeds of each arm that are added before each look")] = 5,
+    workers: Workers = CORES,
+    results: Annotated[Path, typer.Option(help="folder of the results (and checkpoints, in .runs)")] = Path("results"),
+) -> None:
+    """Add seeds in blocks until a group-sequential test decides a claim, with the error rates of a single test."""
+
+    def train(plans: list[Plan]) -> bool:
+        with Display(Console()) as display:
+            return training.run(plans, workers, display)
+
+    if max_seeds < block:
+        raise InputError(f"--max-seeds: {max_seeds} is below --block, {block}; the first look alone takes a block")
+    looks = sequential.blocks(block, block, max_seeds)
+    verdict, path = decide(claim, looks, results, train, lambda look: print(line(look)))
+    if verdict is None:
+        raise Incomplete(INCOMPLETE)
+    print(f"{verdict}: {path}")
+    raise typer.Exit(EXITS.get(verdict, Exit.DONE))

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
-from yaml.error import MarkedYAMLError
+from pydantic import Field, ValidationError, model_validator
 
 from harness.errors import InputError as InputError
 from harness.errors import suggestion
+from harness.schema.documents import first_problem, read_yaml
+from harness.schema.fields import SLUG, Seeds, Slug, Steps, Strict
 
 SUITES = Path("suites")
 CLAIMS = "claims.yaml"
@@ -19,33 +20,6 @@ CLAIMS = "claims.yaml"
 UNTESTABLE = SUITES / "untestable.yaml"
 """The sources' claims that no suite judges yet."""
 MODES = ("sampled", "greedy")
-MOST_STEPS, MOST_SEEDS = 10**12, 10_000
-MOST_TEXT = 2**20
-"""Characters of a YAML file."""
-
-
-def parse_seeds(text: Any) -> list[int]:
-    """Seeds from `0-9`, `0,3,7-9`, one integer, or a list of integers. Raises ValueError on anything else."""
-    parts = text if isinstance(text, list) else str(text).split(",")
-    seeds: list[int] = []
-    for part in parts:
-        match = re.fullmatch(r"\s*([0-9]{1,9})\s*(?:-\s*([0-9]{1,9})\s*)?", str(part))
-        if match is None:
-            raise ValueError(f"{part!r} is no seed range; write for example 0-9 or 0,3,7")
-        first, last = int(match[1]), int(match[2] or match[1])
-        if last < first:
-            raise ValueError(f"the range {part!r} must go up")
-        if len(seeds) + last - first >= MOST_SEEDS:
-            raise ValueError(f"at most {MOST_SEEDS:,} seeds are allowed")
-        seeds += range(first, last + 1)
-    duplicate = next((seed for seed in seeds if seeds.count(seed) > 1), None) if len(set(seeds)) < len(seeds) else None
-    if duplicate is not None:
-        raise ValueError(f"seed {duplicate} appears twice; every seed must be given once")
-    return seeds
-
-
-class Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Evaluation(Strict):
@@ -58,7 +32,7 @@ class Evaluation(Strict):
 class Task(Strict):
     """An environment with a step budget (environment steps of one member)."""
 
-    steps: int = Field(ge=1, le=MOST_STEPS)
+    steps: Steps
     backend: Literal["auto", "batched", "gymnasium", "atari", "envpool"] = "auto"
     """Whose environments; `auto`: our batched ones where there are, ale-py's vector for Atari, else Gymnasium's."""
     time_limit: Literal["bootstrap", "terminal"] = "bootstrap"
@@ -72,6 +46,12 @@ class Reference(Strict):
     high: float
     source: str
 
+    @model_validator(mode="after")
+    def _rising(self) -> Reference:
+        if self.low >= self.high:
+            raise ValueError(f"low must be below high (got {self.low:g} and {self.high:g})")
+        return self
+
 
 class Published(Strict):
     """A published figure: a reference line in the report, never a seed."""
@@ -84,18 +64,51 @@ class Published(Strict):
     source: str
 
 
+class Choice(Strict):
+    """What a cell chooses for itself; None: as its suite, task or pair says. All its arms share it, so that they can be compared."""
+
+    settings: dict[str, Any] = {}
+    """Those that differ from the pair's defaults."""
+    arms: list[str] | None = Field(default=None, min_length=1)
+    seeds: Seeds | None = None
+    steps: Steps | None = None
+    evaluation: Evaluation | None = None
+    grid: dict[str, Annotated[list[Any], Field(min_length=1)]] = {}
+    """Values of settings that vary by member: each point is an arm `ARM@name=value`."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short(cls, content: Any) -> Any:
+        """Settings alone may be written without `settings:`."""
+        if isinstance(content, dict) and not set(content) & set(cls.model_fields):
+            return {"settings": content}
+        return content
+
+
+@dataclass(frozen=True)
+class Registered:
+    """What a suite registers of one cell, with nothing left open but the pair's own defaults."""
+
+    settings: dict[str, Any]
+    arms: list[str] | None
+    """None: all arms of the pair."""
+    seeds: list[int]
+    steps: int
+    evaluation: Evaluation
+
+
 class Suite(Strict):
     """A complete grid: pairs x tasks x seeds, and the evaluation protocol."""
 
-    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
+    name: Slug
     title: str
-    seeds: Annotated[list[int], BeforeValidator(parse_seeds), Field(min_length=1)]
+    seeds: Seeds
     segments: int = Field(ge=1, le=10_000)
     evaluation: Evaluation
     tasks: dict[str, Task]
     references: dict[str, Reference]
-    cells: dict[str, dict[str, dict[str, Any]]] = Field(min_length=1)
-    """pair -> task -> settings that differ from the pair's defaults (for every arm of the pair alike)."""
+    cells: dict[str, dict[str, Choice]] = Field(min_length=1)
+    """pair -> task -> what the cell chooses."""
     published: list[Published] = []
     imported: str | None = None
     """The import file, where the runs are not ours (`softbench import`); there is then one return series, of `evaluation.primary`."""
@@ -105,23 +118,34 @@ class Suite(Strict):
         """The evaluation modes that its results have."""
         return (self.evaluation.primary,) if self.imported is not None else MODES
 
+    @property
+    def folder(self) -> str:
+        """The folder of its file: `smoke` of `smoke@20000`, which is `smoke` at another budget."""
+        return self.name.partition("@")[0]
 
-class Loader(yaml.SafeLoader):
-    """Safe YAML in which a key given twice and an alias are errors."""
+    def registered(self, pair: str, task: str) -> Registered:
+        """Everything about a cell."""
+        cell = self.cells[pair][task]
+        return Registered(
+            settings=cell.settings,
+            arms=cell.arms,
+            seeds=cell.seeds or self.seeds,
+            steps=cell.steps or self.tasks[task].steps,
+            evaluation=cell.evaluation or self.evaluation,
+        )
 
-    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
-        if self.check_event(yaml.AliasEvent):
-            mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
-            raise MarkedYAMLError(problem="aliases (*name) are not allowed; write the value out", problem_mark=mark)
-        return super().compose_node(parent, index)
+    def at_budget(self, steps: int) -> Suite:
+        """This suite at another budget (environment steps of a member): a suite of its own, `name@steps`.
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen: set[str] = set()
-        for key, _ in node.value:
-            if str(key.value) in seen:
-                raise MarkedYAMLError(problem=f"the key {key.value!r} is given twice", problem_mark=key.start_mark)
-            seen.add(str(key.value))
-        return super().construct_mapping(node, deep)
+        It has no ledger, no baseline and no published figures, since those are about the budget that was registered.
+        """
+        tasks = {name: task.model_copy(update={"steps": steps}) for name, task in self.tasks.items()}
+        cells = {
+            pair: {task: cell.model_copy(update={"steps": None}) for task, cell in its.items()}
+            for pair, its in self.cells.items()
+        }
+        named = {"name": f"{self.folder}@{steps}", "title": f"{self.title} at {steps:,} steps"}
+        return self.model_copy(update={**named, "tasks": tasks, "cells": cells, "published": []})
 
 
 def suite_names() -> list[str]:
@@ -129,60 +153,34 @@ def suite_names() -> list[str]:
 
 
 def load_suite(name: str) -> Suite:
-    """The suite `suites/<name>/suite.yaml`, validated. Raises InputError naming file and field."""
-    path = SUITES / name / "suite.yaml"
-    if not re.fullmatch(r"[\w-]+", name) or not path.exists():
-        where = (
-            ""
-            if suite_names()
-            else f"; this folder has no {SUITES}/<name>/suite.yaml: change to a checkout or to a folder of your own"
-        )
-        raise InputError(f"unknown suite {name!r}{where or suggestion(name, suite_names())}")
-    content = read_yaml(path)
+    """The suite `suites/<name>/suite.yaml`, validated; of `name@steps` at that budget. Raises InputError naming file and field."""
+    folder, _, steps = name.partition("@")
+    path = SUITES / folder / "suite.yaml"
+    if folder not in suite_names() or not re.fullmatch(r"[^@]*(@[1-9][0-9]{0,12})?", name):
+        here = f"; this folder has no {SUITES}/<name>/suite.yaml: change to a checkout or to a folder of your own"
+        raise InputError(f"unknown suite {name!r}{suggestion(name, suite_names()) if suite_names() else here}")
+    if not re.fullmatch(r"[\w-]+", folder):
+        raise InputError(f"{path}: the folder's name must be {SLUG}; rename it, and `name` in the file")
     try:
-        suite = Suite.model_validate(content)
+        suite = Suite.model_validate(read_yaml(path))
     except ValidationError as error:
         raise InputError(f"{path}: {first_problem(error)}") from error
-    if suite.name != name:
-        raise InputError(f"{path}: name: is {suite.name!r}, must be the folder's name {name!r}")
+    if suite.name != folder:
+        raise InputError(f"{path}: name: is {suite.name!r}, must be the folder's name {folder!r}")
+    _check(suite, path)
+    return suite.at_budget(int(steps)) if steps else suite
+
+
+def _check(suite: Suite, path: Path) -> None:
+    """Raises InputError where the parts of a suite do not fit each other."""
     for pair, tasks in suite.cells.items():
-        for task in tasks:
+        for task, cell in tasks.items():
             if task not in suite.tasks:
                 raise InputError(f"{path}: cells.{pair}.{task}: unknown task{suggestion(task, suite.tasks)}")
             if task not in suite.references:
                 raise InputError(f"{path}: references.{task}: is missing; give low, high and their source")
+            if cell.arms and len(set(cell.arms)) < len(cell.arms):
+                raise InputError(f"{path}: cells.{pair}.{task}.arms: an arm is given twice")
     for figure in suite.published:
         if figure.task not in suite.tasks:
             raise InputError(f"{path}: published: unknown task {figure.task!r}{suggestion(figure.task, suite.tasks)}")
-    for task, reference in suite.references.items():
-        if reference.low == reference.high:
-            raise InputError(f"{path}: references.{task}: low and high must differ")
-    return suite
-
-
-def read_yaml(path: Path) -> Any:
-    """The content of a YAML file, with safe tags only and bounded in size. Raises InputError naming file, line and column."""
-    try:
-        with path.open(encoding="utf-8") as file:
-            text = file.read(MOST_TEXT + 1)
-        if len(text) > MOST_TEXT:
-            raise ValueError(f"it has more than {MOST_TEXT:,} characters")
-        return yaml.load(text, Loader)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        raise InputError(f"{path}{where}: not valid YAML: {getattr(error, 'problem', None) or error}") from error
-    except (OSError, ValueError, RecursionError) as error:  # ValueError: not UTF-8, or no number of Python's
-        raise InputError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
-
-
-def first_problem(error: ValidationError) -> str:
-    """The first problem of a pydantic error as `field.path: what is wrong (got ...)`."""
-    problem = error.errors()[0]
-    field = ".".join(str(part) for part in problem["loc"]) or "the file"
-    got = (
-        "" if problem["type"] == "missing" or isinstance(problem["input"], dict) else f" (got {problem['input']!r:.60})"
-    )
-    message = problem["msg"].removeprefix("Value error, ").replace("Input should", "must")
-    message = message.replace("Extra inputs are not permitted", "unknown field")
-    return f"{field}: {message}{got}"

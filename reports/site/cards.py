@@ -7,13 +7,13 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 
-from harness.schema.claims import METRICS
 from harness.schema.suite import Suite
 from reports.figures import claims as figures
 from reports.figures.picture import Picture, Studio
-from reports.statistics.inference import Outcome
+from reports.statistics.forms.form import Outcome
 from reports.statistics.intervals import Estimate
-from reports.statistics.verdicts import INCONCLUSIVE, INVALID, NOT_MEASURED, REFUTED, SUPPORTED, VERDICTS, Verdict, bar
+from reports.statistics.metrics import METRICS
+from reports.statistics.verdicts import INCONCLUSIVE, INVALID, NOT_MEASURED, SUPPORTED, VERDICTS, WORDS, Verdict, bar
 from reports.table import NONE, Link, Said, Table, Value, exact, number
 
 COMPARISON = {
@@ -21,7 +21,6 @@ COMPARISON = {
     "non-inferiority": "is no worse than",
     "equivalence": "is as good as",
 }
-SCALE = {"entropy": "nats"}
 
 
 @dataclass(frozen=True)
@@ -90,7 +89,7 @@ def claims(cards: Sequence[tuple[Suite, Card]], name: str, pages: Sequence[str] 
             [
                 *([Link(suite.title, page) if linked else suite.title] if pages is not None else []),
                 Link(claim.id, f"{page}#claim-{claim.id}") if linked else claim.id,
-                claim.statement,
+                verdict.statement,
                 verdict.verdict,
                 _estimate(verdict.outcome) or NONE,
                 bar(claim),
@@ -128,7 +127,7 @@ def _card(suite: Suite, verdict: Verdict, family: int, command: str, studio: Stu
         reading=_reading(verdict, family),
         advice=advice,
         command=next_step,
-        picture=studio.order(figures.claim, verdict, _unit(claim.metric), command) if judged else None,
+        picture=studio.order(figures.claim, verdict, METRICS[claim.metric].unit, command) if judged else None,
         numbers=_numbers(verdict),
         tasks=_tasks(verdict),
         values=_values(verdict),
@@ -165,7 +164,7 @@ def _reading(verdict: Verdict, family: int) -> str:
     """How to read the card, in one paragraph."""
     claim, found = verdict.claim, verdict.outcome
     start = f"The claim: {claim.arm} {COMPARISON[claim.test]} {claim.against}, that is, the difference of their means is {bar(claim)}"
-    start += f" (metric: {METRICS[claim.metric]}). "
+    start += f" (metric: {METRICS[claim.metric].meaning}). "
     if found is None or verdict.data is None:
         return f"{start}{verdict.why} So nothing is said about it."
     tasks = len(verdict.data.tasks)
@@ -185,8 +184,8 @@ def _reading(verdict: Verdict, family: int) -> str:
     if verdict.verdict == SUPPORTED:
         start += f"The data leave little room outside the shaded range: p, {_p(verdict.p_holm)}, {corrected}, "
         return f"{start}is at most {verdict.level:g}."
-    if verdict.verdict == REFUTED:
-        start += f"The data leave little room inside the shaded range: p against the claim, {_p(verdict.p_against_holm)}, {corrected}, "
+    if verdict.verdict in WORDS and verdict.words:
+        start += f"{verdict.why} The p value of this, {_p(verdict.words[verdict.verdict])}, {corrected}, "
         return f"{start}is at most {verdict.level:g}."
     return (
         f"{start}The data agree with true differences inside and outside the shaded range ({corrected}). {verdict.why}"
@@ -205,6 +204,7 @@ def _numbers(verdict: Verdict) -> Table:
         ["p, Holm", number(verdict.p_holm, ".2g")],
         ["p against, raw", number(p_against, ".2g")],
         ["p against, Holm", number(verdict.p_against_holm, ".2g")],
+        *([f"p, {word}, Holm", number(p_word, ".2g")] for word, p_word in (verdict.words or {}).items()),
         ["level (one-sided)", number(verdict.level, "g")],
         ["seeds", f"{verdict.seeds} of {verdict.registered}"],
         ["seeds needed", number(verdict.seeds_needed, "d")],
@@ -262,16 +262,9 @@ def _values(verdict: Verdict) -> Table | None:
     return Table(
         f"claim-{claim.id}-seeds",
         f"Seeds of claim {claim.id}",
-        f"The {METRICS[claim.metric]}, by task and seed: what the test was given.",
+        f"The {METRICS[claim.metric].meaning}, by task and seed: what the test was given.",
         ["task", "seed", claim.arm, claim.against, "difference"],
         rows,
-    )
-
-
-def _unit(metric: str) -> str:
-    return SCALE.get(
-        metric,
-        {"spread": "minus distance to the median", "area": "mean normalized score"}.get(metric, "normalized score"),
     )
 
 

@@ -11,10 +11,13 @@ from pathlib import Path
 
 import pytest
 from rich.console import Console
-from small_suite import CELL, command, stable_files, train_here, write_suite
+from small_suite import CELL, command, make_plans, stable_files, train_here, write_suite
 
 from harness import cli, training
+from harness.files import locked
+from harness.pool.messages import Failed, Job, Segment, Started, Told, Written
 from harness.progress import Display
+from harness.run.spec import Spec
 
 pytestmark = pytest.mark.usefixtures("no_sync")
 
@@ -45,11 +48,18 @@ WRONG = [
     (["train", "small", "--seeds", "0-3,2"], "--seeds: seed 2 appears twice"),
     (["train", "small", "--seeds", "0-999999999"], "--seeds: at most 10,000 seeds"),
     (["train", "small", "--steps", "79"], "79 steps are too few: 4 segments of at least one update need 80"),
-    (["train", "small", "--steps", "0"], "'--steps': must be greater than or equal to 1"),
-    (["train", "small", "--steps", "many"], "'--steps': must be a valid integer"),
-    (["train", "small", "--steps", "9" * 30], "'--steps': must be less than or equal to"),
-    (["train", "small", "--workers", "0"], "'--workers': must be greater than or equal to 1"),
-    (["train", "small", "--workers", "99999"], "'--workers': must be less than or equal to 1024"),
+    (["train", "small", "--steps", "0"], "--steps: '0' is not from 1 to 1,000,000,000,000 steps"),
+    (
+        ["train", "small", "--steps", "many"],
+        "--steps: 'many' is no number of steps; write for example 20000, 20k, 1.5M or 1e5",
+    ),
+    (["train", "small", "--steps", "9" * 30], "--steps: '9+' is not from 1 to 1,000,000,000,000 steps"),
+    (["train", "small", "--workers", "0"], "'--workers': must be at least 1 \\("),
+    (["train", "small", "--workers", "99999"], "'--workers': must be at most 1,024"),
+    (["train", "small", "--steps", "1.5"], "--steps: '1.5' is no whole number of steps"),
+    (["train", "small", "--workers", "two"], r"'--workers': must be a whole number \(see"),
+    (["bench", "--seconds", "long"], r"'--seconds': must be a number \(see"),
+    (["train", "my suite"], "unknown suite 'my suite'"),
     (["train", "small", "--wrokers", "1"], "No such option: --wrokers .*--workers"),
     (["train", "small", "--device", "tpu"], "--device: 'tpu' is unknown; allowed: auto, cpu, cuda"),
     (["train", "small", "--out", ""], "--out: .* write for example --out results"),
@@ -60,7 +70,7 @@ WRONG = [
     (["report"], "no results for any suite in results"),
     (["report", "--results", "file"], "no results for any suite in file"),
     (["bench", "--pair", "pppo"], r"unknown pair 'pppo'; did you mean 'ppo'\?"),
-    (["bench", "--members", "0"], "'--members': must be greater than or equal to 1"),
+    (["bench", "--members", "0"], "'--members': must be at least 1"),
     (["bench", "--peer", "other"], "unknown peer 'other'"),
 ]
 
@@ -84,7 +94,7 @@ def test_a_suite_with_a_mistake_gets_one_line(softbench):
         (b"name: small\ntitle: [\n", r"suites/small/suite\.yaml, line 3, column 1: not valid YAML"),
         (b"\xff\x00", r"suites/small/suite\.yaml: cannot be read"),
         (b"name: small\n\x01", r"suites/small/suite\.yaml"),
-        (b"- a\n", r"suites/small/suite\.yaml: the file: must be a valid dictionary"),
+        (b"- a\n", r"suites/small/suite\.yaml: the file: must be a table \(name: value\)"),
     ]:
         path.write_bytes(content)
         for words in (["train", "small"], ["list"]):
@@ -143,8 +153,8 @@ def test_results_of_another_version_or_damaged_are_refused_and_kept(softbench):
 
 
 def test_a_second_run_in_the_same_folder_is_refused(softbench):
-    (plan,) = training.make_plans(cli.load_suite("small"), Path("results"), "cpu")
-    with training.locked(plan.runs):
+    (plan,) = make_plans(Path("results"))
+    with locked(plan.runs):
         code, _, errors = softbench("train", "small")
     assert code == 2 and "another process is training here; wait for it, or choose another --out" in errors
 
@@ -187,29 +197,23 @@ def test_a_bug_of_ours_is_a_traceback_not_a_riddle(monkeypatch):
 
 
 def segment(arm, seeds, steps, value):
-    return {
-        "event": "segment",
-        "pair": "a2c",
-        "task": "T",
-        "arm": arm,
-        "seeds": seeds,
-        "segment": 1,
-        "steps": steps,
-        "returns": value,
-    }
+    return Told(job(arm, seeds), 1, Segment(seeds, 1, steps, 0.5, value))
+
+
+def job(arm, seeds):
+    spec = Spec("a2c", arm, "T", "batched", {}, 1000, 2, 1, "bootstrap")
+    return Job("a2c/T", spec, seeds, Path("cohort"), "cpu")
 
 
 def test_plain_progress_is_lines_with_share_speed_and_returns(capsys, monkeypatch):
     monkeypatch.setattr("harness.progress.LINE_EVERY", 0.0)
     with Display(Console(width=40)) as display:
-        display({"event": "start", "steps": 1000, "cells": 1, "members": 2})
+        display(Started(1000, 1, 2))
         display(segment("x", [0, 1], 500, [10.0, 20.0]))
         display(segment("y", [0, 1], 250, [None, None]))
-        display(
-            {"event": "failed", "job": {"cell": "a2c/T", "spec": {"arm": "y"}, "seeds": [0]}, "reason": "no memory"}
-        )
-        display({"event": "cell", "cell": "a2c/T", "folder": "results/[small]"})
-        display({"event": "partial", "cell": "a2c/U", "folder": "out"})
+        display(Told(job("y", [0]), 1, Failed("no memory")))
+        display(Written("a2c/T", Path("results/[small]"), "complete"))
+        display(Written("a2c/U", Path("out"), "partial"))
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "1 cell, 2 members, 1,000 environment steps to go"
     assert re.fullmatch(r" 50%  [\d,]+ steps/s over all members, \d+:\d\d:\d\d left \| a2c/T: x 15\.0", lines[1])

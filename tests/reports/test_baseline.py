@@ -12,9 +12,9 @@ from invented_results import Workspace, without
 from scipy import stats
 from test_verdicts import around, chain, ledger, scored
 
-from harness.commands import gating as gate
+from harness.commands import gate
 from harness.errors import InputError
-from reports.statistics.baseline import GAIN, LOSS, MISSING, NEW, SAME, UNCLEAR
+from reports.statistics.baseline import GAIN, LOSS, MISSING, NEW, SAME, UNCLEAR, same_verdict
 
 TASK = "CartPole-v1"
 
@@ -112,13 +112,20 @@ def test_verdicts_are_kept_with_the_scores(workspace: Workspace, measured: Any) 
     }
 
 
+def test_verdicts_of_a_release_may_be_said_in_its_old_words() -> None:
+    assert same_verdict("refuted", "below the margin") and same_verdict("refuted", "contradicted")
+    assert same_verdict("supported", "supported") and same_verdict("refuted", "no relevant difference")
+    assert not same_verdict("refuted", "supported") and not same_verdict("supported", "contradicted")
+    assert not same_verdict(None, "contradicted") and not same_verdict("inconclusive", "below the margin")
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
         (None, "there is no baseline; write one with: softbench gate classic --write"),
         ("{", "cannot be read"),
         ("[" * 100_000, "cannot be read"),
-        ("[]", "the file: must be a valid dictionary"),
+        ("[]", r"the file: must be a table \(name: value\)"),
         ('{"suite": "smoke", "mode": "sampled", "scores": {}}', "suite: is 'smoke', must be 'classic'"),
         ('{"suite": "classic", "mode": "greedy", "scores": {}}', "mode: is 'greedy', must be 'sampled'"),
         (

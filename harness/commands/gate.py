@@ -4,16 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Annotated
 
+import typer
+
+from harness.commands.shared import Results, new_app
 from harness.errors import InputError
+from harness.exits import Exit, legend
 from harness.files import replacing
+from harness.schema.baseline import baseline_path, read_baseline
 from harness.schema.suite import load_suite
 from reports.statistics import baseline
 from reports.statistics.baseline import GAIN, LOSS, MISSING, Change
 from reports.statistics.scores import read_studies
 from reports.statistics.verdicts import judge
 
-EXIT_LOSS, EXIT_NOT_MEASURED = 4, 5
+app = new_app()
 
 
 def write_baseline(name: str, results: Path, path: Path | None) -> Path:
@@ -21,7 +27,7 @@ def write_baseline(name: str, results: Path, path: Path | None) -> Path:
     suite = load_suite(name)
     verdicts = judge(suite, results)
     text = baseline.make(suite, read_studies(suite, results), verdicts)
-    target = path or baseline.baseline_path(name)
+    target = path or baseline_path(name)
     try:
         with replacing(target) as temporary:
             temporary.write_text(text)
@@ -33,16 +39,16 @@ def write_baseline(name: str, results: Path, path: Path | None) -> Path:
 def compare_baseline(name: str, results: Path, path: Path | None) -> list[Change]:
     """Every arm against the baseline. Raises InputError where there is none."""
     suite = load_suite(name)
-    target = path or baseline.baseline_path(name)
+    target = path or baseline_path(name)
     if not target.exists():
         raise InputError(f"{target}: there is no baseline; write one with: softbench gate {name} --write")
-    return baseline.compare(baseline.read(target, suite), suite, read_studies(suite, results))
+    return baseline.compare(read_baseline(target, suite), suite, read_studies(suite, results))
 
 
 def gate_code(changes: Sequence[Change]) -> int:
     """4 where a loss is supported, 5 where something of the baseline was not measured now, else 0."""
     found = {change.status for change in changes}
-    return EXIT_LOSS if LOSS in found else EXIT_NOT_MEASURED if MISSING in found else 0
+    return Exit.AGAINST if LOSS in found else Exit.NOT_MEASURED if MISSING in found else Exit.DONE
 
 
 def lines(name: str, changes: Sequence[Change]) -> list[str]:
@@ -64,3 +70,25 @@ def lines(name: str, changes: Sequence[Change]) -> list[str]:
                 f"{change.status}: {change.arm} on {change.task}: {means[0]} then, {means[1]} now ({seeds}{p})"
             )
     return found
+
+
+@app.command(
+    "gate",
+    epilog="\b\nExamples:\n  softbench gate smoke --write\n  softbench gate smoke"
+    + legend(Exit.INPUT, Exit.AGAINST, Exit.NOT_MEASURED),
+)
+def gate(
+    suite: Annotated[str, typer.Argument(help="name of a suite that has results")],
+    baseline: Annotated[
+        Path | None, typer.Option(help="the baseline's file; suites/<suite>/baseline.json where none is given")
+    ] = None,
+    write: Annotated[bool, typer.Option("--write", help="make these results the baseline")] = False,
+    results: Results = Path("results"),
+) -> None:
+    """Compare these results with the last release's. Fails on a statistically supported loss alone, not on noise."""
+    if write:
+        print(write_baseline(suite, results, baseline))
+        return
+    changes = compare_baseline(suite, results, baseline)
+    print("\n".join(lines(suite, changes)))
+    raise typer.Exit(gate_code(changes))

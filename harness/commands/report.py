@@ -1,0 +1,37 @@
+"""`softbench report`: the pages."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from harness.commands.shared import Results, new_app
+from harness.exits import Exit, legend
+from reports.site.site import build
+
+app = new_app()
+
+
+@app.command(
+    "report",
+    epilog="\b\nExamples:\n  softbench report\n  softbench report smoke classic --out site"
+    + legend(Exit.INCOMPLETE, Exit.INPUT),
+)
+def report(
+    suites: Annotated[
+        list[str] | None, typer.Argument(help="suites to report; all that have results where none is given")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="folder for the pages")] = Path("site"),
+    results: Results = Path("results"),
+) -> None:
+    """Write the HTML report from the results: an index and a page a suite. Trains nothing."""
+    site = build(suites or [], out, results)
+    for path in site.pages:
+        print(path)
+    for damaged in site.damaged:
+        print(f"softbench: {damaged.what}: damaged: {damaged.why}", file=sys.stderr)
+    if site.damaged:
+        raise typer.Exit(Exit.INCOMPLETE)
