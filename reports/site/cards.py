@@ -154,7 +154,7 @@ def _advice(suite: Suite, verdict: Verdict) -> tuple[str, str]:
     if needed > verdict.seeds:
         decide = shlex.join(["softbench", "decide", f"{suite.name}/{claim.id}", "--max-seeds", str(needed)])
         return (
-            f"not enough seeds: you need {needed} an arm, there are {verdict.seeds}",
+            f"not enough seeds: there are {verdict.seeds} an arm, you need {verdict.needed}",
             decide if make == "train" and needed <= 1000 else "",
         )
     return f"{verdict.seeds} seeds would usually show a difference of {claim.assumed:g}: expect a smaller one", ""
@@ -194,7 +194,7 @@ def _reading(verdict: Verdict, family: int) -> str:
 
 def _numbers(verdict: Verdict) -> Table:
     """The facts of a claim; the same as in verdicts.json."""
-    claim, found = verdict.claim, verdict.outcome
+    claim, found, needed = verdict.claim, verdict.outcome, verdict.seeds_needed
     estimate, p, p_against = (found.estimate, found.p, found.p_against) if found else (None, None, None)
     rows: list[list[Value]] = [
         ["difference", number(estimate, ".3f")],
@@ -207,13 +207,13 @@ def _numbers(verdict: Verdict) -> Table:
         *([f"p, {word}, Holm", number(p_word, ".2g")] for word, p_word in (verdict.words or {}).items()),
         ["level (one-sided)", number(verdict.level, "g")],
         ["seeds", f"{verdict.seeds} of {verdict.registered}"],
-        ["seeds needed", number(verdict.seeds_needed, "d")],
+        ["seeds needed", Said(verdict.needed or NONE, NONE if needed is None else str(needed))],
         ["detectable difference", number(verdict.detectable, ".3f")],
     ]
     rows += [[f"{mode} actions", decided] for mode, decided in (verdict.modes or {}).items()]
     rows += [[f"if lost seeds ended {case}", decided] for case, decided in (verdict.sensitivity or {}).items()]
     caption = (
-        "Seeds needed: an arm, for 80 % power at the effect registered as worth finding, at the level that Holm’s correction now "
+        "Seeds needed: an arm, if the effect is the one registered as worth finding, at the level that Holm’s correction now "
         "leaves this claim. Detectable: what the present seeds find with 80 % power."
     )
     return Table(f"claim-{claim.id}", f"Numbers of claim {claim.id}", caption, ["quantity", "value"], rows)
