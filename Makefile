@@ -20,7 +20,7 @@ faults: $(VENV)/extras
 # Hours of training on two cores: the published suite, then the site.
 classic: $(VENV)/installed
 	dvc repro suites/classic/dvc.yaml
-	python -m harness.pipeline
+	softbench pipeline
 	dvc repro
 
 check: $(VENV)/installed

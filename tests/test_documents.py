@@ -4,11 +4,11 @@ import re
 import shlex
 from pathlib import Path
 
-import click
 import pytest
 import typer
 
 from harness.cli import app
+from harness.exits import MEANINGS
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = ["README.md", "CONTRIBUTING.md"]
@@ -27,12 +27,11 @@ def commands(program):
 
 @pytest.mark.parametrize("call", commands("softbench"))
 def test_documented_softbench_call_parses(call):
+    _, *words = shlex.split(call)
     group = typer.main.get_command(app)
-    _, name, *arguments = shlex.split(call)
-    assert name in group.commands, f"no such command: {call}"
-    command = group.commands[name]
-    with click.Context(command) as context:
-        command.parse_args(context, arguments)
+    context = group.make_context("softbench", list(words))
+    name, command, arguments = group.resolve_command(context, words)
+    command.make_context(name, arguments, parent=context)
 
 
 @pytest.mark.parametrize("call", commands("make"))
@@ -58,3 +57,8 @@ def test_documented_arms_exist():
         pair, *named = re.findall(r"`([a-z0-9-]+)`", row)
         kind = learner_class(pair)
         assert {arm for arm in named if arm in kind.arms} >= {arm for arm in kind.arms if not arm.endswith("-5step")}
+
+
+def test_every_exit_code_is_documented_with_its_meaning():
+    rows = re.findall(r"^\| (\d+) \| (.+) \|$", (ROOT / "docs/slurm.md").read_text(), re.M)
+    assert rows == [(str(int(code)), meaning) for code, meaning in MEANINGS.items()]

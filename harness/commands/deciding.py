@@ -10,17 +10,27 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from harness.errors import InputError, suggestion
+import typer
+from rich.console import Console
+
+from harness import training
+from harness.commands.judging import EXITS
+from harness.commands.shared import CORES, INCOMPLETE, Workers, new_app
+from harness.errors import Incomplete, InputError, suggestion
+from harness.exits import Exit, legend
 from harness.files import make_folder, replacing
 from harness.plan.cells import Plan, make_plans
 from harness.plan.identity import first_difference
+from harness.progress import Display
 from harness.schema.claims import Claim, load_ledger, tasks_of
 from harness.schema.suite import Suite, load_suite, suite_names
 from reports.statistics import sequential, verdicts
 from reports.statistics.scores import read_studies
 from reports.statistics.verdicts import INCONCLUSIVE
+
+app = new_app()
 
 Train = Callable[[list[Plan]], bool]
 """Trains what is missing of some cells; False where a cohort failed."""
@@ -137,3 +147,31 @@ def line(look: Look) -> str:
     p, p_against = ("undefined" if p is None else f"{p:.2g}" for p in (look.p, look.p_against))
     tests = f"p {p}, against {p_against}, may spend {look.nominal:.2g}"
     return f"{look.seeds} seeds an arm: difference {look.estimate:+.3f}, {tests}: {look.verdict}"
+
+
+@app.command(
+    "decide",
+    epilog="\b\nExamples:\n  softbench decide C1-38\n  softbench decide classic/C5 --max-seeds 20"
+    + legend(Exit.INCOMPLETE, Exit.INPUT, Exit.AGAINST, Exit.INCONCLUSIVE),
+)
+def decide_command(
+    claim: Annotated[str, typer.Argument(help="id of a claim, or suite/id, see `softbench judge`")],
+    max_seeds: Annotated[int, typer.Option(min=5, max=1000, help="most seeds of each arm")] = 40,
+    block: Annotated[int, typer.Option(min=5, max=1000, help="seeds of each arm that are added before each look")] = 5,
+    workers: Workers = CORES,
+    results: Annotated[Path, typer.Option(help="folder of the results (and checkpoints, in .runs)")] = Path("results"),
+) -> None:
+    """Add seeds in blocks until a group-sequential test decides a claim, with the error rates of a single test."""
+
+    def train(plans: list[Plan]) -> bool:
+        with Display(Console()) as display:
+            return training.run(plans, workers, display)
+
+    if max_seeds < block:
+        raise InputError(f"--max-seeds: {max_seeds} is below --block, {block}; the first look alone takes a block")
+    looks = sequential.blocks(block, block, max_seeds)
+    verdict, path = decide(claim, looks, results, train, lambda look: print(line(look)))
+    if verdict is None:
+        raise Incomplete(INCOMPLETE)
+    print(f"{verdict}: {path}")
+    raise typer.Exit(EXITS.get(verdict, Exit.DONE))

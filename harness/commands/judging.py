@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Annotated
 
+import typer
+
+from harness.commands.shared import Json, Results, new_app
 from harness.errors import InputError, suggestion
+from harness.exits import Exit, legend
 from harness.schema.claims import load_ledger
 from harness.schema.suite import CLAIMS, SUITES, load_suite, suite_names
 from reports.statistics.verdicts import (
@@ -22,7 +28,16 @@ from reports.statistics.verdicts import (
     judge,
 )
 
-EXITS = {INVALID: 6, NOT_MEASURED: 5, CONTRADICTED: 4, BELOW_MARGIN: 4, NO_DIFFERENCE: 4, INCONCLUSIVE: 7}
+app = new_app()
+
+EXITS = {
+    INVALID: Exit.INVALID,
+    NOT_MEASURED: Exit.NOT_MEASURED,
+    CONTRADICTED: Exit.AGAINST,
+    BELOW_MARGIN: Exit.AGAINST,
+    NO_DIFFERENCE: Exit.AGAINST,
+    INCONCLUSIVE: Exit.INCONCLUSIVE,
+}
 """verdict -> exit code, the worst first; 0 where none of them counts as a failure."""
 NOT_AS_CLAIMED = (NO_DIFFERENCE, CONTRADICTED, BELOW_MARGIN)
 """What was called refuted: the difference is shown not to be as the claim says."""
@@ -106,3 +121,30 @@ def lines(suite: str, verdicts: Sequence[Verdict]) -> list[str]:
         if verdict.changed:
             found.append("    The claim " + "; ".join(verdict.changed) + ".")
     return found
+
+
+@app.command(
+    "judge",
+    epilog="\b\nExamples:\n  softbench judge\n  softbench judge classic --json\n  softbench judge smoke --fail-on invalid,not-measured"
+    + legend(Exit.INPUT, *EXITS.values()),
+)
+def judge_command(
+    suites: Annotated[
+        list[str] | None, typer.Argument(help="suites to judge; all that have a ledger where none is given")
+    ] = None,
+    as_json: Json = False,
+    fail_on: Annotated[
+        str, typer.Option(help="verdicts that end in an exit code other than 0, comma-separated, or none")
+    ] = "refuted,not-measured,invalid",
+    results: Results = Path("results"),
+) -> None:
+    """Judge the claims of the suites' ledgers by the tests fixed there. Trains nothing."""
+    failing = parse_fail_on(fail_on)
+    found = judge_suites(suites or [], results)
+    verdicts = [verdict for of_suite in found.values() for verdict in of_suite]
+    if as_json:
+        table = [{"suite": name, **verdict.to_json()} for name, of_suite in found.items() for verdict in of_suite]
+        print(json.dumps(table, indent=1))
+    else:
+        print("\n\n".join("\n".join(lines(name, of_suite)) for name, of_suite in found.items()))
+    raise typer.Exit(exit_code(verdicts, failing))

@@ -12,7 +12,7 @@ from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
 from harness.errors import InputError, suggestion
 from harness.schema.documents import first_problem, read_yaml
-from harness.schema.fields import MOST_STEPS, Strict
+from harness.schema.fields import FirstStep, Slug, Steps, Strict, matching
 from harness.schema.results import folder_name
 from harness.schema.suite import Reference
 
@@ -21,7 +21,8 @@ EPISODIC = ("tensorboard", "sb3-monitor", "wandb-long", "wandb-wide")
 """Formats that hold training episodes, so that steps may repeat (several environments) and a smoothing must be declared."""
 WILD = re.compile(r"(\{[^{}]*\}|\*)")
 
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_ .:/+=()-]*$", max_length=100)]
+NAME = "1 to 100 letters, digits, spaces and _.:/+=()-, the first a letter or a digit"
+Name = Annotated[str, matching("[A-Za-z0-9][A-Za-z0-9_ .:/+=()-]{0,99}", NAME)]
 
 
 def _pattern(text: str) -> str:
@@ -51,8 +52,8 @@ Pattern = Annotated[str, BeforeValidator(_pattern)]
 class Grid(Strict):
     """The declared environment steps at which curves are compared: `points` from `first` to `last`, evenly spaced."""
 
-    first: int = Field(ge=0, le=MOST_STEPS)
-    last: int = Field(ge=1, le=MOST_STEPS)
+    first: FirstStep
+    last: Steps
     points: int = Field(ge=2, le=10_000)
 
     @model_validator(mode="after")
@@ -130,7 +131,7 @@ Entry = TensorBoard | Monitor | Evaluations | Tidy | WandbLong | WandbWide
 class Import(Strict):
     """Everything that an import needs to know."""
 
-    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$", max_length=100)
+    name: Slug
     title: str
     actions: Literal["sampled", "greedy"]
     """How the runs acted where their returns were measured: as in training, or greedily in evaluations of their own."""
@@ -151,9 +152,6 @@ class Import(Strict):
                 raise ValueError(f"arms.{name}.hard: only a soft arm is compared with a hard one")
             if arm.hard is not None and arm.hard not in hard:
                 raise ValueError(f"arms.{name}.hard: {arm.hard!r} is no hard arm{suggestion(arm.hard, hard)}")
-        for task, scale in self.tasks.items():
-            if scale.low == scale.high:
-                raise ValueError(f"tasks.{task}: low and high must differ")
         folders = [folder_name(task) for task in self.tasks]
         same = next((task for task in self.tasks if folders.count(folder_name(task)) > 1), None)
         if same is not None:
@@ -179,7 +177,4 @@ def load_import(path: Path) -> Import:
     try:
         return Import.model_validate(read_yaml(path))
     except ValidationError as error:
-        problem = error.errors()[0]
-        if not problem["loc"]:  # of `_consistent`, which names the field itself
-            raise InputError(f"{path}: {problem['msg'].removeprefix('Value error, ')}") from error
         raise InputError(f"{path}: {first_problem(error)}") from error

@@ -20,6 +20,7 @@ from harness.plan.pairs import find_pair, told, try_pair
 from harness.run.environments import default_backend
 from harness.run.spec import Spec, make_learner
 from harness.schema.documents import first_problem
+from harness.schema.fields import refuse_unknown
 from harness.schema.manifest import FORMAT
 from harness.schema.results import Cell, folder_name
 from harness.schema.suite import Suite
@@ -137,9 +138,12 @@ def cell_specs(suite: Suite, pair: str, task: str) -> dict[str, Spec]:
     except InputError as error:
         raise InputError(f"{where}: {error}") from error
     try:
+        refuse_unknown(registered.settings, list(kind.settings_type.model_fields))
         settings = kind.settings_type(**registered.settings)
     except ValidationError as error:
         raise InputError(f"{where}.{first_problem(error)}") from error
+    except ValueError as error:
+        raise InputError(f"{where}: {error}") from error
     if not (kind.continuous if offered.continuous else kind.discrete):
         needed, has = ("discrete", "continuous") if offered.continuous else ("continuous", "discrete")
         raise InputError(f"{where}: pair {pair!r} needs {needed} actions, {task} has {has} ones")

@@ -49,13 +49,58 @@ def read_yaml(path: Path) -> Any:
         raise InputError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
 
 
+WORDS = {
+    "missing": "is missing",
+    "extra_forbidden": "is no field here",
+    "int_type": "must be a whole number",
+    "int_parsing": "must be a whole number",
+    "int_parsing_size": "must be a whole number of fewer digits",
+    "int_from_float": "must be a whole number",
+    "float_type": "must be a number",
+    "float_parsing": "must be a number",
+    "finite_number": "must be a finite number",
+    "bool_type": "must be true or false",
+    "bool_parsing": "must be true or false",
+    "string_type": "must be text",
+    "string_too_short": "must have at least {min_length} characters",
+    "string_too_long": "must have at most {max_length} characters",
+    "too_short": "must have at least {min_length} entries",
+    "too_long": "must have at most {max_length} entries",
+    "greater_than": "must be above {gt:,.15g}",
+    "greater_than_equal": "must be at least {ge:,.15g}",
+    "less_than": "must be below {lt:,.15g}",
+    "less_than_equal": "must be at most {le:,.15g}",
+    "multiple_of": "must be a multiple of {multiple_of:,.15g}",
+    "literal_error": "must be {expected}",
+    "union_tag_invalid": "{discriminator} is {tag!r}, must be one of {expected_tags}",
+    "union_tag_not_found": "{discriminator} is missing",
+    "model_type": "must be a table (name: value)",
+    "dict_type": "must be a table (name: value)",
+    "list_type": "must be a list",
+    "tuple_type": "must be a list",
+    "value_error": "{error}",
+}
+"""What pydantic found -> what a user is told, with the names of its context."""
+
+
 def first_problem(error: ValidationError) -> str:
     """The first problem of a pydantic error as `field.path: what is wrong (got ...)`."""
     problem = error.errors()[0]
-    field = ".".join(str(part) for part in problem["loc"]) or "the file"
-    got = (
-        "" if problem["type"] == "missing" or isinstance(problem["input"], dict) else f" (got {problem['input']!r:.60})"
-    )
-    message = problem["msg"].removeprefix("Value error, ").replace("Input should", "must")
-    message = message.replace("Extra inputs are not permitted", "unknown field")
-    return f"{field}: {message}{got}"
+    kind, given, where = problem["type"], problem["input"], [str(part) for part in problem["loc"]]
+    words = in_words(error)
+    said = kind == "missing" or isinstance(given, dict) or repr(str(given)) in words
+    got = "" if said else f" (got {given!r:.60})"
+    if where[-1:] == ["[key]"]:  # of a table whose names are the user's
+        where, words, got = where[:-2], f"the name {where[-2][:80]!r} {words}", ""
+    if not where and kind == "value_error":  # of the whole file, in words that say where
+        return words
+    return f"{'.'.join(where) or 'the file'}: {words}{got}"
+
+
+def in_words(error: ValidationError) -> str:
+    """What is wrong, without the place."""
+    problem = error.errors()[0]
+    context = problem.get("ctx", {})
+    if context.get("min_length") == 1:
+        return "must not be empty"
+    return WORDS.get(problem["type"], problem["msg"]).format(**context)

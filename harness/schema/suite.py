@@ -12,7 +12,7 @@ from pydantic import Field, ValidationError, model_validator
 from harness.errors import InputError as InputError
 from harness.errors import suggestion
 from harness.schema.documents import first_problem, read_yaml
-from harness.schema.fields import MOST_STEPS, Seeds, Strict
+from harness.schema.fields import SLUG, Seeds, Slug, Steps, Strict
 
 SUITES = Path("suites")
 CLAIMS = "claims.yaml"
@@ -32,7 +32,7 @@ class Evaluation(Strict):
 class Task(Strict):
     """An environment with a step budget (environment steps of one member)."""
 
-    steps: int = Field(ge=1, le=MOST_STEPS)
+    steps: Steps
     backend: Literal["auto", "batched", "gymnasium", "atari", "envpool"] = "auto"
     """Whose environments; `auto`: our batched ones where there are, ale-py's vector for Atari, else Gymnasium's."""
     time_limit: Literal["bootstrap", "terminal"] = "bootstrap"
@@ -45,6 +45,12 @@ class Reference(Strict):
     low: float
     high: float
     source: str
+
+    @model_validator(mode="after")
+    def _rising(self) -> Reference:
+        if self.low >= self.high:
+            raise ValueError(f"low must be below high (got {self.low:g} and {self.high:g})")
+        return self
 
 
 class Published(Strict):
@@ -65,7 +71,7 @@ class Choice(Strict):
     """Those that differ from the pair's defaults."""
     arms: list[str] | None = Field(default=None, min_length=1)
     seeds: Seeds | None = None
-    steps: int | None = Field(default=None, ge=1, le=MOST_STEPS)
+    steps: Steps | None = None
     evaluation: Evaluation | None = None
     grid: dict[str, Annotated[list[Any], Field(min_length=1)]] = {}
     """Values of settings that vary by member: each point is an arm `ARM@name=value`."""
@@ -94,7 +100,7 @@ class Registered:
 class Suite(Strict):
     """A complete grid: pairs x tasks x seeds, and the evaluation protocol."""
 
-    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
+    name: Slug
     title: str
     seeds: Seeds
     segments: int = Field(ge=1, le=10_000)
@@ -150,12 +156,13 @@ def load_suite(name: str) -> Suite:
     """The suite `suites/<name>/suite.yaml`, validated; of `name@steps` at that budget. Raises InputError naming file and field."""
     folder, _, steps = name.partition("@")
     path = SUITES / folder / "suite.yaml"
-    if not re.fullmatch(r"[\w-]+(@[1-9][0-9]{0,12})?", name) or not path.exists():
+    if folder not in suite_names() or not re.fullmatch(r"[^@]*(@[1-9][0-9]{0,12})?", name):
         here = f"; this folder has no {SUITES}/<name>/suite.yaml: change to a checkout or to a folder of your own"
         raise InputError(f"unknown suite {name!r}{suggestion(name, suite_names()) if suite_names() else here}")
-    content = read_yaml(path)
+    if not re.fullmatch(r"[\w-]+", folder):
+        raise InputError(f"{path}: the folder's name must be {SLUG}; rename it, and `name` in the file")
     try:
-        suite = Suite.model_validate(content)
+        suite = Suite.model_validate(read_yaml(path))
     except ValidationError as error:
         raise InputError(f"{path}: {first_problem(error)}") from error
     if suite.name != folder:
@@ -177,6 +184,3 @@ def _check(suite: Suite, path: Path) -> None:
     for figure in suite.published:
         if figure.task not in suite.tasks:
             raise InputError(f"{path}: published: unknown task {figure.task!r}{suggestion(figure.task, suite.tasks)}")
-    for task, reference in suite.references.items():
-        if reference.low == reference.high:
-            raise InputError(f"{path}: references.{task}: low and high must differ")

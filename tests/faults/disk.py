@@ -245,7 +245,7 @@ def write_small(folder):
 def softbench(out, seeds="0-1"):
     """`softbench train small` in this process; its exit code."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(cli, "Pool", lambda count, log, timeout: Here(count, log))
+        patch.setattr("harness.commands.train.Pool", lambda count, log, timeout: Here(count, log))
         patch.setattr(cli.signal, "signal", lambda *_: None)
         words = ["train", "small", "--arms", "dqn", "--workers", "1", "--device", "cpu"]
         patch.setattr(sys, "argv", ["softbench", *words, "--out", str(out), "--seeds", seeds])

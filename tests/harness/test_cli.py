@@ -48,11 +48,18 @@ WRONG = [
     (["train", "small", "--seeds", "0-3,2"], "--seeds: seed 2 appears twice"),
     (["train", "small", "--seeds", "0-999999999"], "--seeds: at most 10,000 seeds"),
     (["train", "small", "--steps", "79"], "79 steps are too few: 4 segments of at least one update need 80"),
-    (["train", "small", "--steps", "0"], "'--steps': must be greater than or equal to 1"),
-    (["train", "small", "--steps", "many"], "'--steps': must be a valid integer"),
-    (["train", "small", "--steps", "9" * 30], "'--steps': must be less than or equal to"),
-    (["train", "small", "--workers", "0"], "'--workers': must be greater than or equal to 1"),
-    (["train", "small", "--workers", "99999"], "'--workers': must be less than or equal to 1024"),
+    (["train", "small", "--steps", "0"], "--steps: '0' is not from 1 to 1,000,000,000,000 steps"),
+    (
+        ["train", "small", "--steps", "many"],
+        "--steps: 'many' is no number of steps; write for example 20000, 20k, 1.5M or 1e5",
+    ),
+    (["train", "small", "--steps", "9" * 30], "--steps: '9+' is not from 1 to 1,000,000,000,000 steps"),
+    (["train", "small", "--workers", "0"], "'--workers': must be at least 1 \\("),
+    (["train", "small", "--workers", "99999"], "'--workers': must be at most 1,024"),
+    (["train", "small", "--steps", "1.5"], "--steps: '1.5' is no whole number of steps"),
+    (["train", "small", "--workers", "two"], r"'--workers': must be a whole number \(see"),
+    (["bench", "--seconds", "long"], r"'--seconds': must be a number \(see"),
+    (["train", "my suite"], "unknown suite 'my suite'"),
     (["train", "small", "--wrokers", "1"], "No such option: --wrokers .*--workers"),
     (["train", "small", "--device", "tpu"], "--device: 'tpu' is unknown; allowed: auto, cpu, cuda"),
     (["train", "small", "--out", ""], "--out: .* write for example --out results"),
@@ -63,7 +70,7 @@ WRONG = [
     (["report"], "no results for any suite in results"),
     (["report", "--results", "file"], "no results for any suite in file"),
     (["bench", "--pair", "pppo"], r"unknown pair 'pppo'; did you mean 'ppo'\?"),
-    (["bench", "--members", "0"], "'--members': must be greater than or equal to 1"),
+    (["bench", "--members", "0"], "'--members': must be at least 1"),
     (["bench", "--peer", "other"], "unknown peer 'other'"),
 ]
 
@@ -87,7 +94,7 @@ def test_a_suite_with_a_mistake_gets_one_line(softbench):
         (b"name: small\ntitle: [\n", r"suites/small/suite\.yaml, line 3, column 1: not valid YAML"),
         (b"\xff\x00", r"suites/small/suite\.yaml: cannot be read"),
         (b"name: small\n\x01", r"suites/small/suite\.yaml"),
-        (b"- a\n", r"suites/small/suite\.yaml: the file: must be a valid dictionary"),
+        (b"- a\n", r"suites/small/suite\.yaml: the file: must be a table \(name: value\)"),
     ]:
         path.write_bytes(content)
         for words in (["train", "small"], ["list"]):

@@ -23,7 +23,7 @@ def _root(monkeypatch):
 
 def test_the_committed_pipelines_are_the_generated_ones():
     for path, text in pipeline.pipelines().items():
-        assert path.read_text() == text, f"{path}: run `python -m harness.pipeline`"
+        assert path.read_text() == text, f"{path}: run `softbench pipeline`"
     assert {str(path.relative_to(ROOT)) for path in ROOT.glob("suites/*/dvc.yaml")} | {"dvc.yaml"} == set(
         map(str, pipeline.pipelines())
     )
@@ -91,7 +91,7 @@ def test_a_changed_sign_in_one_pair_changes_the_identity_of_that_pair_alone(monk
 
 
 def test_the_committed_identities_are_those_of_the_code():
-    assert pipeline.IDENTITY.read_text() == pipeline.identities(), "run `python -m harness.pipeline identity`"
+    assert pipeline.IDENTITY.read_text() == pipeline.identities(), "run `softbench pipeline --identity`"
 
 
 def test_a_cell_depends_on_its_own_environments_alone():
@@ -142,7 +142,7 @@ def test_the_exact_statements_depend_on_the_code_that_they_check():
         "algorithms/maxent.py",
         "algorithms/returns.py",
         "algorithms/tabular.py",
-        "harness/commands/checking.py",
+        "harness/commands/theory.py",
     } <= set(stage["deps"])
     assert not any(file.startswith(("reports/", "tests/")) for file in stage["deps"])
 

@@ -10,7 +10,8 @@ import yaml
 from small_suite import SUITE, write_suite
 
 from harness.errors import InputError
-from harness.schema.fields import parse_seeds
+from harness.plan.cells import cell_specs
+from harness.schema.fields import SLUG, parse_seeds, parse_steps
 from harness.schema.suite import load_suite, suite_names
 
 
@@ -91,63 +92,227 @@ def nested(*path, value):
 BOMB = "a: &a [1,1,1,1,1,1,1,1,1]\n" + "".join(
     f"{n}: &{n} [{','.join([f'*{p}'] * 9)}]\n" for p, n in zip("abcdefgh", "bcdefghi", strict=True)
 )
+FIELDS = "cells, evaluation, imported, name, published, references, seeds, segments, tasks, title"
+NO_STEPS = "is no number of steps; write for example 20000, 20k, 1.5M or 1e5"
 WRONG = {
-    "no mapping": ("- 1\n- 2\n", "the file: must be a valid dictionary"),
-    "empty": ("", "the file: must be a valid dictionary"),
-    "syntax": ("name: small\ntitle: [\n", "line 3, column 1: not valid YAML"),
-    "tabs": ("name:\n\t- x\n", "line 2, column 1: not valid YAML"),
-    "two keys": ("name: small\nname: small\n", "line 2, column 1: not valid YAML: the key 'name' is given twice"),
-    "alias bomb": (BOMB, "aliases .* are not allowed"),
-    "alias of itself": ("&a [*a]\n", "aliases .* are not allowed"),
-    "deep": ("[" * 500, "cannot be read"),
-    "tag": ("name: !!python/object/apply:os.system [true]\n", "not valid YAML"),
-    "list as key": ("? [a, b]\n: 1\n", "not valid YAML"),
-    "mapping as key": ("? {a: b}\n: 1\n", "not valid YAML"),
-    "many digits": (f"name: {'9' * 5000}\n", "suite.yaml"),
-    "other name": (nested("name", value="other"), "name: is 'other', must be the folder's name 'small'"),
-    "missing field": (nested("title", value=None), "title: Field required"),
-    "unknown field": (nested("colour", value="red"), r"colour: unknown field \(got 'red'\)"),
+    "no mapping": ("- 1\n- 2\n", ": the file: must be a table (name: value) (got [1, 2])"),
+    "empty": ("", ": the file: must be a table (name: value) (got None)"),
+    "syntax": ("name: small\ntitle: [\n", ", line 3, column 1: not valid YAML: ..."),
+    "tabs": ("name:\n\t- x\n", ", line 2, column 1: not valid YAML: ..."),
+    "two keys": ("name: small\nname: small\n", ", line 2, column 1: not valid YAML: the key 'name' is given twice"),
+    "alias bomb": (
+        BOMB,
+        ", line 2, column 8: not valid YAML: aliases (*name) are not allowed; write the value out",
+    ),
+    "alias of itself": (
+        "&a [*a]\n",
+        ", line 1, column 5: not valid YAML: aliases (*name) are not allowed; write the value out",
+    ),
+    "deep": ("[" * 500, ": cannot be read: ..."),
+    "tag": ("name: !!python/object/apply:os.system [true]\n", ", line 1, column 7: not valid YAML: ..."),
+    "list as key": ("? [a, b]\n: 1\n", ", line 1, column 3: not valid YAML: ..."),
+    "mapping as key": ("? {a: b}\n: 1\n", ", line 1, column 3: not valid YAML: ..."),
+    "many digits": (f"name: {'9' * 5000}\n", ": cannot be read: ..."),
+    "other name": (nested("name", value="other"), ": name: is 'other', must be the folder's name 'small'"),
+    "name with a space": (nested("name", value="my suite"), f": name: must be {SLUG} (got 'my suite')"),
+    "missing field": (nested("title", value=None), ": title: is missing"),
+    "unknown field": (nested("colour", value="red"), f": unknown field 'colour'. Known: {FIELDS}"),
+    "misspelt field": (
+        nested("segmnets", value=4),
+        f": unknown field 'segmnets'; did you mean 'segments'? Known: {FIELDS}",
+    ),
+    "number as field": (nested(1, value=2), f": unknown field '1'. Known: {FIELDS}"),
+    "misspelt field of a task": (
+        nested("tasks", "CartPole-v1", value={"setps": 320}),
+        ": tasks.CartPole-v1: unknown field 'setps'; did you mean 'steps'? Known: backend, steps, time_limit",
+    ),
+    "misspelt field of the evaluation": (
+        nested("evaluation", "episodse", value=3),
+        ": evaluation: unknown field 'episodse'; did you mean 'episodes'? Known: episodes, primary",
+    ),
+    "misspelt field of a reference": (
+        nested("references", "CartPole-v1", value={"low": 0, "hihg": 500, "source": ""}),
+        ": references.CartPole-v1: unknown field 'hihg'; did you mean 'high'? Known: high, low, source",
+    ),
+    "misspelt field of a published figure": (
+        nested("published", value=[{"task": "CartPole-v1", "arm": "a2c", "maen": 3, "source": ""}]),
+        ": published.0: unknown field 'maen'; did you mean 'mean'? Known: arm, mean, seeds, source, spread, task",
+    ),
+    "no whole number": (nested("segments", value=1.5), ": segments: must be a whole number (got 1.5)"),
+    "number in words": (nested("segments", value="four"), ": segments: must be a whole number (got 'four')"),
+    "no segments": (nested("segments", value=0), ": segments: must be at least 1 (got 0)"),
+    "many episodes": (
+        nested("evaluation", "episodes", value=1001),
+        ": evaluation.episodes: must be at most 1,000 (got 1001)",
+    ),
+    "no text": (nested("title", value=3), ": title: must be text (got 3)"),
+    "a list of tasks": (nested("tasks", value=["T"]), ": tasks: must be a table (name: value) (got ['T'])"),
+    "figures in words": (nested("published", value="none"), ": published: must be a list (got 'none')"),
+    "unknown backend": (
+        nested("tasks", "CartPole-v1", "backend", value="gym"),
+        ": tasks.CartPole-v1.backend: must be 'auto', 'batched', 'gymnasium', 'atari' or 'envpool' (got 'gym')",
+    ),
     "negative steps": (
         nested("tasks", "CartPole-v1", "steps", value=-1),
-        r"tasks.CartPole-v1.steps: must be greater than .* \(got -1\)",
+        f": tasks.CartPole-v1.steps: '-1' {NO_STEPS}",
     ),
-    "huge steps": (nested("tasks", "CartPole-v1", "steps", value=10**30), "tasks.CartPole-v1.steps: must be less than"),
     "steps in words": (
         nested("tasks", "CartPole-v1", "steps", value="many"),
-        "tasks.CartPole-v1.steps: must be a valid integer",
+        f": tasks.CartPole-v1.steps: 'many' {NO_STEPS}",
     ),
-    "no segments": (nested("segments", value=0), "segments: must be greater"),
+    "steps that are true": (
+        nested("tasks", "CartPole-v1", "steps", value=True),
+        f": tasks.CartPole-v1.steps: 'True' {NO_STEPS}",
+    ),
+    "huge steps": (
+        nested("tasks", "CartPole-v1", "steps", value=10**30),
+        f": tasks.CartPole-v1.steps: '{10**30}' is not from 1 to 1,000,000,000,000 steps",
+    ),
+    "parts of a step": (
+        nested("tasks", "CartPole-v1", "steps", value="1.2345k"),
+        ": tasks.CartPole-v1.steps: '1.2345k' is no whole number of steps",
+    ),
     "not a number": (
         nested("references", "CartPole-v1", "low", value=float("nan")),
-        "references.CartPole-v1.low: must be a finite number",
+        ": references.CartPole-v1.low: must be a finite number (got nan)",
+    ),
+    "a reference in words": (
+        nested("references", "CartPole-v1", "low", value="zero"),
+        ": references.CartPole-v1.low: must be a number (got 'zero')",
     ),
     "same references": (
         nested("references", "CartPole-v1", "high", value=0),
-        "references.CartPole-v1: low and high must differ",
+        ": references.CartPole-v1: low must be below high (got 0 and 0)",
     ),
-    "no reference": (nested("references", value={}), "references.CartPole-v1: is missing"),
-    "duplicate seeds": (nested("seeds", value=[0, 1, 0]), "seeds: seed 0 appears twice"),
-    "no seeds": (nested("seeds", value=[]), "seeds: "),
+    "falling references": (
+        nested("references", "CartPole-v1", "high", value=-5),
+        ": references.CartPole-v1: low must be below high (got 0 and -5)",
+    ),
+    "no reference": (
+        nested("references", value={}),
+        ": references.CartPole-v1: is missing; give low, high and their source",
+    ),
+    "duplicate seeds": (
+        nested("seeds", value=[0, 1, 0]),
+        ": seeds: seed 0 appears twice; every seed must be given once (got [0, 1, 0])",
+    ),
+    "half a range": (nested("seeds", value="0-"), ": seeds: '0-' is no seed range; write for example 0-9 or 0,3,7"),
+    "no seeds": (nested("seeds", value=[]), ": seeds: must not be empty (got [])"),
+    "no cells": (nested("cells", value={}), ": cells: must not be empty"),
     "unknown primary": (
         nested("evaluation", "primary", value="best"),
-        "evaluation.primary: must be 'sampled' or 'greedy'",
+        ": evaluation.primary: must be 'sampled' or 'greedy' (got 'best')",
     ),
     "unknown task": (
         nested("cells", "a2c", value={"CartPole-v2": {}}),
-        "cells.a2c.CartPole-v2: unknown task; did you mean 'CartPole-v1'",
+        ": cells.a2c.CartPole-v2: unknown task; did you mean 'CartPole-v1'? Known: CartPole-v1",
     ),
 }
 
 
 @pytest.mark.parametrize("case", WRONG)
 def test_a_wrong_suite_gets_a_line_that_names_file_and_field(case):
-    text, message = WRONG[case]
+    """Exactly this line; `...` stands for words of the YAML library or of Python."""
+    text, line = WRONG[case]
     write_suite(Path.cwd())
     Path("suites/small/suite.yaml").write_text(text)
-    with pytest.raises(InputError, match=message) as raised:
+    with pytest.raises(InputError) as raised:
         load_suite("small")
-    assert str(raised.value).startswith("suites/small/suite.yaml")
-    assert len(str(raised.value)) < 400
+    said = str(raised.value)
+    start, exact, _ = f"suites/small/suite.yaml{line}".partition("...")
+    assert said.startswith(start) if exact else said == start
+    assert len(said) < 400 and "\n" not in said
+
+
+def test_a_misspelt_setting_of_a_cell_is_suggested():
+    write_suite(Path.cwd(), cells={"a2c": {"CartPole-v1": {"environmnets": 4}}})
+    with pytest.raises(InputError) as raised:
+        cell_specs(load_suite("small"), "a2c", "CartPole-v1")
+    told, known = str(raised.value).split(" Known: ")
+    assert told == (
+        "suites/small/suite.yaml: cells.a2c.CartPole-v1: unknown field 'environmnets'; did you mean 'environments'?"
+    )
+    assert {"discount", "environments", "temperature"} <= set(known.split(", "))
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        (0, "must be at least 1 (got 0)"),
+        ("x", "must be a whole number (got 'x')"),
+        (None, "must be a whole number (got None)"),
+    ],
+)
+def test_a_wrong_setting_of_a_cell_is_told_without_jargon(value, words):
+    write_suite(Path.cwd(), cells={"a2c": {"CartPole-v1": {"environments": value}}})
+    with pytest.raises(InputError) as raised:
+        cell_specs(load_suite("small"), "a2c", "CartPole-v1")
+    assert str(raised.value) == f"suites/small/suite.yaml: cells.a2c.CartPole-v1.environments: {words}"
+
+
+@pytest.mark.parametrize(
+    ("text", "steps"),
+    [
+        ("20000", 20_000),
+        (20_000, 20_000),
+        ("100_000", 100_000),
+        ("20k", 20_000),
+        ("1.5M", 1_500_000),
+        ("1e5", 100_000),
+        ("1.5e3", 1500),
+        ("2E+3k", 2_000_000),
+        (1e5, 100_000),
+        (" 7 ", 7),
+        ("0.001k", 1),
+        ("1e12", 10**12),
+    ],
+)
+def test_steps_are_read(text, steps):
+    found = parse_steps(text)
+    assert found == steps and type(found) is int
+    write_suite(Path.cwd(), tasks={"CartPole-v1": {"steps": text}})
+    assert load_suite("small").tasks["CartPole-v1"].steps == steps
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "k",
+        "1.5",
+        "1.2345k",
+        "1e-5",
+        "-1",
+        "+1",
+        "1,000",
+        "1K",
+        "1m",
+        "0x10",
+        "1e999",
+        "\u0661",
+        None,
+        True,
+        [1],
+        "nan",
+        0.5,
+        "0",
+        0,
+        "1e13",
+        "9" * 5000,
+    ],
+)
+def test_wrong_numbers_of_steps_are_refused(text):
+    with pytest.raises(ValueError, match="steps"):
+        parse_steps(text)
+
+
+def test_no_step_is_lost_to_rounding():
+    draw = random.Random(1)
+    for _ in range(200):
+        steps = draw.randint(1, 10**12)
+        assert parse_steps(str(steps)) == parse_steps(steps) == parse_steps(f"{steps:_}") == steps
+        assert parse_steps(f"{steps // 1000}.{steps % 1000:03}k") == steps
+        assert parse_steps(f"{steps // 10**6}.{steps % 10**6:06}M") == steps
 
 
 def test_a_suite_that_is_a_folder_or_binary_cannot_be_read():
@@ -177,3 +342,15 @@ def test_an_unknown_suite_gets_a_suggestion_or_the_way_to_suites(tmp_path):
     write_suite(tmp_path)
     with pytest.raises(InputError, match="did you mean 'small'"):
         load_suite("smal")
+
+
+@pytest.mark.parametrize("name", ["my suite", "Ünïcode!", "a.b"])
+def test_a_folder_of_an_odd_name_is_told_to_be_renamed(name):
+    write_suite(Path.cwd())
+    Path("suites/small").rename(Path("suites") / name)
+    with pytest.raises(InputError) as raised:
+        load_suite(name)
+    assert (
+        str(raised.value)
+        == f"suites/{name}/suite.yaml: the folder's name must be {SLUG}; rename it, and `name` in the file"
+    )

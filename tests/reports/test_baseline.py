@@ -12,7 +12,7 @@ from invented_results import Workspace, without
 from scipy import stats
 from test_verdicts import around, chain, ledger, scored
 
-from harness.commands import gating as gate
+from harness.commands import gate
 from harness.errors import InputError
 from reports.statistics.baseline import GAIN, LOSS, MISSING, NEW, SAME, UNCLEAR, same_verdict
 
@@ -125,7 +125,7 @@ def test_verdicts_of_a_release_may_be_said_in_its_old_words() -> None:
         (None, "there is no baseline; write one with: softbench gate classic --write"),
         ("{", "cannot be read"),
         ("[" * 100_000, "cannot be read"),
-        ("[]", "the file: must be a valid dictionary"),
+        ("[]", r"the file: must be a table \(name: value\)"),
         ('{"suite": "smoke", "mode": "sampled", "scores": {}}', "suite: is 'smoke', must be 'classic'"),
         ('{"suite": "classic", "mode": "greedy", "scores": {}}', "mode: is 'greedy', must be 'sampled'"),
         (

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+import typer
+from rich.console import Console
 from rich.table import Table
 
+from harness.commands.shared import Json, new_app
 from harness.errors import InputError
+from harness.exits import Exit, legend
 
 FILE = "theory.json"
+
+app = new_app()
 
 Records = list[dict[str, Any]]
 
@@ -97,3 +104,29 @@ def _rounded(value: Any) -> Any:
     if isinstance(value, list):
         return [_rounded(each) for each in value]
     return {name: _rounded(each) for name, each in value.items()} if isinstance(value, dict) else value
+
+
+@app.command(
+    "theory",
+    epilog="\b\nExamples:\n  softbench theory\n  softbench theory --statement 8 --cases 500 --seed 3\n  softbench theory --json"
+    + legend(Exit.INCOMPLETE, Exit.INPUT),
+)
+def theory(
+    statement: Annotated[int | None, typer.Option(help="only this statement, 1 to 17")] = None,
+    cases: Annotated[int, typer.Option(min=1, max=10_000, help="random problems for each statement")] = 120,
+    seed: Annotated[int, typer.Option(min=0, max=2**31 - 1, help="seed of the random problems")] = 0,
+    as_json: Json = False,
+    out: Annotated[Path | None, typer.Option(help="folder to write theory.json to, for the report's page")] = None,
+) -> None:
+    """Check the sources' exact statements with the code that trains, and that errors planted in it are caught."""
+    records, seconds = run(statement, cases, seed)
+    if as_json:
+        print(json.dumps(summary(records), ensure_ascii=False, indent=1))
+    else:
+        Console().print(table(records, seconds))
+    if out is not None:
+        write(records, seconds, out)
+    wrong = complaints(records)
+    if wrong:
+        print("\n".join(f"softbench: {line}" for line in wrong), file=sys.stderr)
+        raise typer.Exit(Exit.INCOMPLETE)

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Annotated
 
+import typer
+
+from harness.commands.shared import Results, new_app
 from harness.errors import InputError
+from harness.exits import Exit, legend
 from harness.files import replacing
 from harness.schema.baseline import baseline_path, read_baseline
 from harness.schema.suite import load_suite
@@ -14,7 +19,7 @@ from reports.statistics.baseline import GAIN, LOSS, MISSING, Change
 from reports.statistics.scores import read_studies
 from reports.statistics.verdicts import judge
 
-EXIT_LOSS, EXIT_NOT_MEASURED = 4, 5
+app = new_app()
 
 
 def write_baseline(name: str, results: Path, path: Path | None) -> Path:
@@ -43,7 +48,7 @@ def compare_baseline(name: str, results: Path, path: Path | None) -> list[Change
 def gate_code(changes: Sequence[Change]) -> int:
     """4 where a loss is supported, 5 where something of the baseline was not measured now, else 0."""
     found = {change.status for change in changes}
-    return EXIT_LOSS if LOSS in found else EXIT_NOT_MEASURED if MISSING in found else 0
+    return Exit.AGAINST if LOSS in found else Exit.NOT_MEASURED if MISSING in found else Exit.DONE
 
 
 def lines(name: str, changes: Sequence[Change]) -> list[str]:
@@ -65,3 +70,25 @@ def lines(name: str, changes: Sequence[Change]) -> list[str]:
                 f"{change.status}: {change.arm} on {change.task}: {means[0]} then, {means[1]} now ({seeds}{p})"
             )
     return found
+
+
+@app.command(
+    "gate",
+    epilog="\b\nExamples:\n  softbench gate smoke --write\n  softbench gate smoke"
+    + legend(Exit.INPUT, Exit.AGAINST, Exit.NOT_MEASURED),
+)
+def gate(
+    suite: Annotated[str, typer.Argument(help="name of a suite that has results")],
+    baseline: Annotated[
+        Path | None, typer.Option(help="the baseline's file; suites/<suite>/baseline.json where none is given")
+    ] = None,
+    write: Annotated[bool, typer.Option("--write", help="make these results the baseline")] = False,
+    results: Results = Path("results"),
+) -> None:
+    """Compare these results with the last release's. Fails on a statistically supported loss alone, not on noise."""
+    if write:
+        print(write_baseline(suite, results, baseline))
+        return
+    changes = compare_baseline(suite, results, baseline)
+    print("\n".join(lines(suite, changes)))
+    raise typer.Exit(gate_code(changes))
