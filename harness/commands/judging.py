@@ -118,6 +118,11 @@ def lines(suite: str, verdicts: Sequence[Verdict]) -> list[str]:
                 + ", ".join(f"{case}: {each}" for case, each in verdict.sensitivity.items())
                 + "."
             )
+        if verdict.uninformative:
+            kept = "left out" if verdict.data is None or verdict.uninformative[0] not in verdict.data.tasks else "kept"
+            found.append(
+                f"    Uninformative, and {kept}: {', '.join(verdict.uninformative)}; neither arm leaves the floor."
+            )
         if verdict.changed:
             found.append("    The claim " + "; ".join(verdict.changed) + ".")
     return found
@@ -135,7 +140,7 @@ def judge_command(
     as_json: Json = False,
     fail_on: Annotated[
         str, typer.Option(help="verdicts that end in an exit code other than 0, comma-separated, or none")
-    ] = "refuted,not-measured,invalid",
+    ] = "contradicted,below-the-margin,no-relevant-difference,not-measured,invalid",
     results: Results = Path("results"),
 ) -> None:
     """Judge the claims of the suites' ledgers by the tests fixed there. Trains nothing."""
