@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -13,7 +14,7 @@ from reports.statistics.forms import form
 from reports.statistics.forms.form import INVALID, NOT_MEASURED, Outcome
 from reports.statistics.intervals import NO_VARIANCE, Array, mean_interval
 from reports.statistics.metrics import METRICS
-from reports.statistics.scores import Study
+from reports.statistics.scores import Damaged, Study
 
 
 @dataclass(frozen=True)
@@ -53,8 +54,12 @@ class Measured:
     because: str = ""
 
 
-def measure(claim: Claim, ledger: Ledger, suite: Suite, study: Study | None, mode: str) -> Measured:
+def measure(
+    claim: Claim, ledger: Ledger, suite: Suite, study: Study | None, mode: str, damaged: Sequence[Damaged] = ()
+) -> Measured:
     """The claim on the results of its pair in an evaluation mode, by the rules of its ledger.
+
+    One of the `damaged` cells is among its tasks: `invalid`.
 
     Raises InputError where the claim is about an arm that these results do not have.
     """
@@ -62,6 +67,11 @@ def measure(claim: Claim, ledger: Ledger, suite: Suite, study: Study | None, mod
     registered = [suite.registered(claim.pair, task).seeds for task in tasks]
     wanted = [seed for seed in registered[0] if all(seed in seeds for seeds in registered)]
     found = Measured(claim=claim, level=ledger.level, tasks=tuple(tasks), registered=len(wanted))
+    broken = [each for each in damaged if each.pair == claim.pair and each.task in tasks]
+    if broken:
+        return replace(
+            found, absent=INVALID, because=f"The results on {broken[0].task} cannot be used: {broken[0].why}."
+        )
     absent = [task for task in tasks if study is None or task not in study.cells]
     if study is None or absent:
         return replace(found, absent=NOT_MEASURED, because=f"There are no results yet for {', '.join(absent)}.")
