@@ -36,9 +36,15 @@ def main() -> int:
     stale = git("status", "--porcelain").splitlines()
     if stale == [" M dvc.lock"]:
         before, after = inputs(git("show", "HEAD:dvc.lock")), inputs(Path("dvc.lock").read_text())
-        stale = [f"dvc.lock: stage {name}" for name in sorted(set(before) | set(after)) if before.get(name) != after.get(name)]
+        stale = [
+            f"dvc.lock: stage {name}"
+            for name in sorted(set(before) | set(after))
+            if before.get(name) != after.get(name)
+        ]
         if not stale:
-            print("dvc.lock: other hashes of what was computed, from the same inputs: another processor than the lock file's")
+            print(
+                "dvc.lock: other hashes of what was computed, from the same inputs: another processor than the lock file's"
+            )
     status = subprocess.run([sys.executable, "-m", "dvc", "status", "--json"], capture_output=True, text=True)
     stale += [f"dvc status: {stage}: {json.dumps(why)}" for stage, why in json.loads(status.stdout).items()]
     for line in stale:
