@@ -1,11 +1,13 @@
-"""The DVC files, generated from the suites by `softbench pipeline`. A test holds the committed files to it.
+"""The DVC files, generated from the suites by `softbench pipeline`; a test holds the committed ones to it.
 
 A cell depends on its settings, on the suite's protocol, and on what the code says that determines its numbers: the stage `identity`
 writes the digests of that code into `suites/identity.yaml`, one a pair and backend, and cells name their keys as parameters. So a
 comment retrains nothing, and an equation of one pair retrains that pair alone. (A stage that depended on the files' bytes would delete
 committed results of hours because of a comment.)
 
-The root's suite is small: one process trains all its cells, since each would start for seconds and train for one.
+In our repository the root's pipeline trains the smoke suite, all its cells in one process (each would start for seconds and train for
+one), and larger suites have pipelines of their own, whose small results are in git. In a folder of a user's own the root's pipeline is
+the site, which asks for all suites.
 """
 
 from __future__ import annotations
@@ -18,7 +20,6 @@ import yaml
 from harness.files import ROOT, replacing
 from harness.plan.cells import cell_specs
 from harness.plan.code import code, reached
-from harness.run.spec import learner_class
 from harness.schema.results import folder_name
 from harness.schema.suite import CLAIMS, SUITES, UNTESTABLE, Suite, load_suite, suite_names
 
@@ -29,49 +30,45 @@ IDENTITY = SUITES / "identity.yaml"
 PARAMETERS = Path("params.yaml")
 DEVICE = "device: cpu  # of the pipeline: auto, cpu or cuda. Results say on what they were made, and another device is another result.\n"
 DETERMINING = ["algorithms", "harness/run", "harness/errors.py", "suites/envs"]
-"""Folders whose code the digests are of."""
+"""Places of the code that the digests are of."""
 REPORT_CODE = ["reports", "harness/schema", "harness/errors.py"]
 THEORY_FILE = "results/theory/theory.json"
 COVERAGE_FILE = "results/coverage/coverage.json"
 
-
-def trained() -> list[str]:
-    """The suites that are trained here: imported ones have no code and no command that makes their results."""
-    return [name for name in suite_names() if load_suite(name).imported is None]
+Stage = dict[str, Any]
 
 
 def pipelines() -> dict[Path, str]:
-    """Path -> content of every dvc.yaml: the root's for the smoke suite, the exact statements and the site, one a larger suite."""
-    files = {}
-    for name in trained():
-        suite = load_suite(name)
-        path = Path("dvc.yaml") if name == ROOT_SUITE else SUITES / name / "dvc.yaml"
-        root = "." if name == ROOT_SUITE else "../.."
-        content: dict[str, Any] = {"vars": [f"{root}/{PARAMETERS}".removeprefix("./")]}
-        if name == ROOT_SUITE:
-            content["stages"] = {
-                "identity": _identity(),
-                ROOT_SUITE: _together(suite),
-                "theory": _theory(),
-                "coverage": _coverage(),
-                "site": _site(suite),
-            }
-        else:
-            content["stages"] = {pair: _stage(suite, pair) for pair in suite.cells}
-        content["plots"] = _plots(suite, root)
-        files[path] = HEADER + yaml.safe_dump(content, sort_keys=False, width=140)
-    return files
+    """Path -> content of every dvc.yaml: the root's, and one a suite that it does not train itself."""
+    suites = trained()
+    small = [suite for suite in suites if suite.name == ROOT_SUITE]
+    stages: Stage = {"identity": _identity(suites)}
+    if small:
+        stages |= {ROOT_SUITE: _together(small[0]), "theory": _theory(), "coverage": _coverage()}
+    stages["site"] = _site(small, suites)
+    plots = [plot for suite in small for plot in _plots(suite, "")]
+    files = {Path("dvc.yaml"): {"vars": [str(PARAMETERS)], "stages": stages, **({"plots": plots} if plots else {})}}
+    for suite in suites:
+        if suite.name != ROOT_SUITE:
+            cells = {_name(pair): _stage(suite, pair, cached=not small) for pair in suite.cells}
+            above = {"vars": [f"../../{PARAMETERS}"], "stages": cells, "plots": _plots(suite, "../../")}
+            files[SUITES / suite.name / "dvc.yaml"] = above
+    return {path: HEADER + yaml.safe_dump(content, sort_keys=False, width=140) for path, content in files.items()}
+
+
+def trained() -> list[Suite]:
+    """The suites that are trained here: imported ones have no code and no command that makes their results."""
+    return [suite for suite in map(load_suite, suite_names()) if suite.imported is None]
 
 
 def identities() -> str:
-    """The content of `suites/identity.yaml`: the digest of the code of every pair and backend that a suite trains."""
+    """The content of `suites/identity.yaml`: the digest of the code of every pair and backend, or own task, that a suite trains."""
     found: dict[str, dict[str, str]] = {}
-    for name in trained():
-        suite = load_suite(name)
-        for pair, tasks in suite.cells.items():
-            for task in tasks:
-                backend = _backend(suite, pair, task)
-                found.setdefault(pair, {}).setdefault(backend, code(pair, backend)["hash"])
+    for suite in trained():
+        for pair, task in _cells(suite):
+            first, second = _key(suite, pair, task)
+            if second not in found.setdefault(first, {}):
+                found[first][second] = code(pair, _backend(suite, pair, task), task)["hash"]
     return "# Digests of the code that determines numbers, written by the stage `identity`.\n" + yaml.safe_dump(found)
 
 
@@ -86,90 +83,108 @@ def write(identity_alone: bool = False) -> list[Path]:
     return list(files)
 
 
+def _cells(suite: Suite) -> list[tuple[str, str]]:
+    return [(pair, task) for pair, tasks in suite.cells.items() for task in tasks]
+
+
 def _backend(suite: Suite, pair: str, task: str) -> str:
     return next(iter(cell_specs(suite, pair, task).values())).backend
 
 
-def _identity() -> dict[str, Any]:
-    suites = [str(SUITES / name / "suite.yaml") for name in trained()]
+def _key(suite: Suite, pair: str, task: str) -> tuple[str, str]:
+    """The place of a cell's code in `suites/identity.yaml`; a user's own task is code as well."""
+    return _name(pair), _name(task) if ":" in task else _backend(suite, pair, task)
+
+
+def _name(name: str) -> str:
+    """A pair or task as a name that DVC takes for a stage or a parameter."""
+    return folder_name(name).replace(".", "_")
+
+
+def _folder(suite: Suite, pair: str, task: str) -> str:
+    return f"results/{suite.name}/{folder_name(pair)}/{folder_name(task)}"
+
+
+def _identity(suites: list[Suite]) -> Stage:
+    """Seconds; where our code is not below this folder DVC cannot see it change, and the stage looks at every `dvc repro`."""
+    below = Path.cwd() == ROOT
+    files = [str(SUITES / suite.name / "suite.yaml") for suite in suites]
     outs = [{str(IDENTITY): {"cache": False}}]
-    return {"cmd": "softbench pipeline --identity", "deps": [*DETERMINING, *suites], "outs": outs}
+    command = {
+        "cmd": "softbench pipeline --identity",
+        "deps": [*(DETERMINING if below else []), *files],
+        "outs": outs,
+    }
+    return command if below else {**command, "always_changed": True}
 
 
-def _together(suite: Suite) -> dict[str, Any]:
+def _together(suite: Suite) -> Stage:
     """All cells of a suite, trained by one process."""
-    cells = [(pair, task) for pair, tasks in suite.cells.items() for task in tasks]
-    folders = [f"results/{suite.name}/{pair}/{folder_name(task)}" for pair, task in cells]
-    keys = sorted({f"{pair}.{_backend(suite, pair, task)}" for pair, task in cells})
+    folders = [_folder(suite, pair, task) for pair, task in _cells(suite)]
+    keys = sorted({".".join(_key(suite, pair, task)) for pair, task in _cells(suite)})
+    protocol = ["seeds", "segments", "evaluation", "tasks", "cells"]
     return {
         "cmd": f"softbench train {suite.name} --device ${{device}}",
-        "params": [
-            {str(IDENTITY): keys},
-            {f"suites/{suite.name}/suite.yaml": ["seeds", "segments", "evaluation", "tasks", "cells"]},
-        ],
+        "params": [{str(IDENTITY): keys}, {f"suites/{suite.name}/suite.yaml": protocol}],
         "outs": [f"{folder}/{name}" for folder in folders for name in OUTS],
         "metrics": [{f"{folder}/summary.json": {"cache": False}} for folder in folders],
     }
 
 
-def _stage(suite: Suite, pair: str) -> dict[str, Any]:
-    """All cells of one pair, each by itself. Small results of larger suites are committed to git (`cache: false`)."""
-    folder = f"results/{suite.name}/{pair}/${{key}}"
-    protocol = ["seeds", "segments", "evaluation", "tasks.${item.task}", f"cells.{pair}.${{item.task}}"]
+def _stage(suite: Suite, pair: str, cached: bool) -> Stage:
+    """All cells of one pair, each by itself. In our repository small results of larger suites are in git, not in DVC's cache."""
+    tasks = suite.cells[pair]
+    items = {
+        _name(task): {"task": task, "folder": folder_name(task), "code": _key(suite, pair, task)[1]} for task in tasks
+    }
+    protocol = ["seeds", "segments", "evaluation"]
+    dotted = any("." in name for name in (pair, *tasks))  # DVC takes a dot for a step down
+    protocol += ["tasks", "cells"] if dotted else ["tasks.${item.task}", f"cells.{pair}.${{item.task}}"]
+    outs = [f"results/{suite.name}/{folder_name(pair)}/${{item.folder}}/{name}" for name in (*OUTS, "summary.json")]
     return {
-        "foreach": {
-            folder_name(task): {"task": task, "backend": _backend(suite, pair, task)} for task in suite.cells[pair]
-        },
+        "foreach": items,
         "do": {
             "wdir": "../..",
             "cmd": f"softbench train {suite.name} --pair {pair} --task ${{item.task}} --device ${{device}}",
-            "params": [{str(IDENTITY): [f"{pair}.${{item.backend}}"]}, {f"suites/{suite.name}/suite.yaml": protocol}],
-            "outs": [{f"{folder}/{name}": {"cache": False}} for name in OUTS],
-            "metrics": [{f"{folder}/summary.json": {"cache": False}}],
+            "params": [
+                {str(IDENTITY): [f"{_name(pair)}.${{item.code}}"]},
+                {f"suites/{suite.name}/suite.yaml": protocol},
+            ],
+            "outs": outs[:-1] if cached else [{out: {"cache": False}} for out in outs[:-1]],
+            "metrics": [{outs[-1]: {"cache": False}}],
         },
     }
 
 
-def _plots(suite: Suite, root: str) -> list[dict[str, Any]]:
+def _plots(suite: Suite, up: str) -> list[dict[str, Any]]:
     """Learning curves for `dvc plots show`: mean return over steps, one plot a cell, one line an arm."""
     plots = []
-    for pair, tasks in suite.cells.items():
-        for task in tasks:
-            file = f"{root}/results/{suite.name}/{pair}/{folder_name(task)}/learning.csv".removeprefix("./")
-            curves = {file: sorted(learner_class(pair).arms)}
-            plots.append(
-                {
-                    f"{suite.name} {pair} {task}": {
-                        "x": "step",
-                        "y": curves,
-                        "y_label": "return",
-                        "title": f"{pair} on {task}",
-                    }
-                }
-            )
+    for pair, task in _cells(suite):
+        curves = {f"{up}{_folder(suite, pair, task)}/learning.csv": sorted(cell_specs(suite, pair, task))}
+        axes = {"x": "step", "y": curves, "y_label": "return", "title": f"{pair} on {task}"}
+        plots.append({f"{suite.name} {pair} {task}": axes})
     return plots
 
 
-def _theory() -> dict[str, Any]:
+def _theory() -> Stage:
     """The exact statements; they depend on the code that they check."""
-    files = reached([ROOT / "harness" / "commands" / "theory.py", *sorted((ROOT / SUITES / "theory").glob("*.py"))])
+    command = ROOT / "harness" / "commands" / "theory.py"
+    files = reached([command, *sorted((ROOT / SUITES / "theory").glob("*.py"))])
     return {"cmd": "softbench theory --out results/theory", "deps": files, "outs": [THEORY_FILE]}
 
 
-def _coverage() -> dict[str, Any]:
-    """The simulation of intervals and verdicts; its small result is committed to git, so that only new statistics cost its minute."""
+def _coverage() -> Stage:
+    """The simulation of intervals and verdicts; its small result is in git, so that only new statistics cost its minute."""
     return {"cmd": "softbench coverage", "deps": ["reports/statistics"], "outs": [{COVERAGE_FILE: {"cache": False}}]}
 
 
-def _site(suite: Suite) -> dict[str, Any]:
-    cells = [
-        f"results/{suite.name}/{pair}/{folder_name(task)}" for pair, tasks in suite.cells.items() for task in tasks
-    ]
-    locks = [str(SUITES / name / "dvc.lock") for name in trained() if name != ROOT_SUITE]
-    files = [f"{cell}/{name}" for cell in cells for name in ("curves.parquet", "manifest.json")]
-    names = ("suite.yaml", CLAIMS, "baseline.json")
-    suites = [str(SUITES / name / file) for name in trained() for file in names if (SUITES / name / file).exists()]
-    suites.append(str(UNTESTABLE))
-    locks = [lock for lock in locks if Path(lock).exists()]
-    deps = [*REPORT_CODE, *suites, *files, *locks, THEORY_FILE, COVERAGE_FILE]
+def _site(small: list[Suite], suites: list[Suite]) -> Stage:
+    """In our repository the site takes larger suites as they are in git; elsewhere it asks for all of them."""
+    asked = small or suites
+    cells = [_folder(suite, pair, task) for suite in asked for pair, task in _cells(suite)]
+    results = [f"{cell}/{name}" for cell in cells for name in ("curves.parquet", "manifest.json")]
+    ours = [*REPORT_CODE, str(UNTESTABLE), THEORY_FILE, COVERAGE_FILE] if small else []
+    files = [SUITES / suite.name / name for suite in suites for name in ("suite.yaml", CLAIMS, "baseline.json")]
+    files += [SUITES / suite.name / "dvc.lock" for suite in suites if small and suite.name != ROOT_SUITE]
+    deps = [*ours, *(str(file) for file in files if file.exists()), *results]
     return {"cmd": "softbench report", "deps": deps, "outs": [{"site": {"cache": False}}]}

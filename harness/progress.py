@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import time
 from datetime import timedelta
 from types import TracebackType
-from typing import Any
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -13,15 +13,17 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from harness.pool.messages import Event, Failed, Note, Retry, Segment, Started, Told, Written
+
 LINE_EVERY = 10.0  # seconds between two plain lines
 
 
 class Display:
-    """Receives the events of `harness.training.run`. Plain where `console` is no terminal."""
+    """Receives the events of `harness.training.run` and of an audit. Plain where `console` is no terminal."""
 
     def __init__(self, console: Console) -> None:
         self.console = console
-        self.total, self.done, self.started, self.last_line = 0, 0, time.perf_counter(), 0.0
+        self.total, self.done, self.began, self.last_line = 0, 0, math.inf, 0.0
         self.returns: dict[tuple[str, str], dict[int, float | None]] = {}
         self.live = Live(console=console, refresh_per_second=4, transient=True) if console.is_terminal else None
 
@@ -36,50 +38,52 @@ class Display:
         if self.live:
             self.live.stop()
 
-    def __call__(self, event: dict[str, Any]) -> None:
-        kind = event["event"]
-        if kind == "start":
-            self.total, self.started = event["steps"], time.perf_counter()
-            if event["members"]:
-                self.say(
-                    f"{_count(event['cells'], 'cell')}, {_count(event['members'], 'member')}, {self.total:,} environment steps to go"
-                )
-        elif kind == "note":
-            self.say(f"note   {event['cell']} {event['arm']}: {event['text']}")
-        elif kind == "segment":
-            self.done += event["steps"]
-            latest = self.returns.setdefault((f"{event['pair']}/{event['task']}", event["arm"]), {})
-            latest.update(zip(event["seeds"], event["returns"], strict=True))
+    def __call__(self, event: Event) -> None:
+        if isinstance(event, Told):
+            self._told(event)
+        elif isinstance(event, Started):
+            self.total = event.steps
+            if event.members:
+                cells, members = _count(event.cells, "cell"), _count(event.members, "member")
+                self.say(f"{cells}, {members}, {event.steps:,} environment steps to go")
+        elif isinstance(event, Note):
+            self.say(event.text)
+        else:
+            self._written(event)
+
+    def _told(self, told: Told) -> None:
+        job, message = told.job, told.message
+        if isinstance(message, Segment):
+            self.done += message.steps
+            # From where the first segment began: until then workers started.
+            self.began = min(self.began, time.perf_counter() - message.seconds)
+            latest = self.returns.setdefault((job.cell, job.spec.arm), {})
+            latest.update(zip(message.seeds, message.returns, strict=True))
             self._refresh()
-        elif kind == "failed":
-            job = event["job"]
-            tried = f" (attempt {event['attempts']})" if event.get("attempts", 1) > 1 else ""
-            self.say(f"FAILED {job['cell']} {job['spec']['arm']} seeds {job['seeds']}: {event['reason']}{tried}")
-        elif kind == "retry":
-            job, count = event["job"], event["attempts"]
-            what = f"{job['cell']} {job['spec']['arm']} seeds {job['seeds']}"
-            self.say(f"RETRY  {what}: {event['reason']}; attempt {count + 1} goes on from the last checkpoint")
-        elif kind == "cell":
-            self.say(f"done   {event['cell']}: {self._latest(event['cell'])} -> {event['folder']}{_again(event)}")
-            self.returns = {key: value for key, value in self.returns.items() if key[0] != event["cell"]}
+        elif isinstance(message, Failed):
+            tried = f" (attempt {told.attempts})" if told.attempts > 1 else ""
+            self.say(f"FAILED {job}: {message.reason}{tried}")
+        elif isinstance(message, Retry):
+            attempt = f"attempt {told.attempts + 1} goes on from the last checkpoint"
+            self.say(f"RETRY  {job}: {message.reason}; {attempt}")
+
+    def _written(self, event: Written) -> None:
+        again = "".join(f"; {arm} took {count} attempts" for arm, count in event.attempts.items())
+        if event.how == "kept":
+            self.say(f"kept   {event.cell}: complete, nothing to do -> {event.folder}")
+        elif event.how == "partial":
+            self.say(f"PARTIAL {event.cell}: what was finished is kept, the rest is missing -> {event.folder}{again}")
+        else:
+            self.say(f"done   {event.cell}: {self._latest(event.cell)} -> {event.folder}{again}")
+            self.returns = {key: value for key, value in self.returns.items() if key[0] != event.cell}
             if self.live:
                 self._refresh()
-        elif kind == "partial":
-            self.say(
-                f"PARTIAL {event['cell']}: what was finished is kept, the rest is missing -> {event['folder']}{_again(event)}"
-            )
-        elif kind == "certificate":
-            for line in (*event["lines"], f"certificate: {event['path']}"):
-                self.say(line)
-        elif kind == "kept":
-            self.say(f"kept   {event['cell']}: complete, nothing to do -> {event['folder']}")
 
     def say(self, line: str) -> None:
         self.console.print(line, highlight=False, markup=False, soft_wrap=True)
 
     def _refresh(self) -> None:
-        elapsed = time.perf_counter() - self.started
-        speed = self.done / elapsed
+        speed = self.done / (time.perf_counter() - self.began) if self.done else 0.0
         left = timedelta(seconds=round((self.total - self.done) / speed)) if self.done else "?"
         status = f"{min(1, self.done / max(1, self.total)):4.0%}  {speed:,.0f} steps/s over all members, {left} left"
         if self.live:
@@ -98,11 +102,6 @@ class Display:
             ", ".join(f"{arm} {_mean(returns)}" for (name, arm), returns in self.returns.items() if name == cell)
             or "from checkpoints"
         )
-
-
-def _again(event: dict[str, Any]) -> str:
-    """The arms that took more than one attempt."""
-    return "".join(f"; {arm} took {count} attempts" for arm, count in event.get("attempts", {}).items())
 
 
 def _count(number: int, word: str) -> str:

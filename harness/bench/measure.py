@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import platform
 import statistics
 import subprocess
@@ -28,7 +27,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from harness.bench import peers
 from harness.bench.peers import Work
 from harness.errors import InputError, suggestion
-from harness.pool.local import KEEP_MEMORY
+from harness.pool.process import variables
 from harness.run import environments
 from harness.run.cohort import Cohort
 from harness.run.spec import Spec, learner_class
@@ -37,7 +36,6 @@ from harness.run.streams import Streams
 ROUNDS = 5
 BUDGET = 10**9  # environment steps of a member: schedules stand still within a measurement
 LEARNING_STARTS = 100  # environment steps; learning goes on in every timed window
-THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
 @dataclass(frozen=True)
@@ -79,17 +77,14 @@ class Group:
         self.iterations, self.units = 1, 0
         self.rates: list[float] = []
         self.cpu_rates: list[float] = []
-        command, variables = (
-            [sys.executable, "-m", "harness.bench.measure"],
-            {**os.environ, **dict.fromkeys(THREADS, "1"), **KEEP_MEMORY},
-        )
+        command = [sys.executable, "-P", "-m", "harness.bench.measure"]
         self.processes = [
             subprocess.Popen(
                 [*command, json.dumps(asdict(job))],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 text=True,
-                env=variables,
+                env=variables(),
             )
             for job in jobs
         ]

@@ -11,6 +11,7 @@ import typer
 from harness.commands.shared import new_app
 from harness.errors import InputError
 from harness.exits import Exit, legend
+from reports.site.coverage import findings
 from reports.statistics import coverage as simulation
 
 app = new_app()
@@ -30,6 +31,6 @@ def coverage(
         path = simulation.write(out)
     except OSError as error:
         raise InputError(f"--out {out}: cannot be written: {error.strerror or error}") from error
-    for line in simulation.findings(json.loads(path.read_text())):
+    for line in findings(json.loads(path.read_text())):
         print(line)
     print(path)

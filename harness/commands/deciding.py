@@ -21,14 +21,14 @@ from harness.commands.shared import CORES, INCOMPLETE, Workers, new_app
 from harness.errors import Incomplete, InputError, suggestion
 from harness.exits import Exit, legend
 from harness.files import make_folder, replacing
+from harness.plan.cells import Plan, make_plans
 from harness.plan.identity import first_difference
 from harness.progress import Display
 from harness.schema.claims import Claim, load_ledger, tasks_of
 from harness.schema.suite import Suite, load_suite, suite_names
-from harness.training import Plan, make_plans
-from reports.statistics import sequential
+from reports.statistics import sequential, verdicts
 from reports.statistics.scores import read_studies
-from reports.statistics.verdicts import INCONCLUSIVE, REFUTED, SUPPORTED, measure
+from reports.statistics.verdicts import INCONCLUSIVE
 
 app = new_app()
 
@@ -129,14 +129,11 @@ def _look(suite: Suite, claim: Claim, seeds: int, nominal: float, out: Path) -> 
     """The claim's test on the first `seeds` seeds, at its nominal level."""
     wider = suite.model_copy(update={"seeds": list(range(seeds))})
     studies: dict[str, Any] = {study.pair: study for study in read_studies(wider, out)}
-    found = measure(claim, nominal, wider, studies.get(claim.pair), suite.evaluation.primary)
+    found = verdicts.measure(claim, nominal, wider, studies.get(claim.pair), suite.evaluation.primary)
     if found.outcome is None:
-        raise InputError(f"{claim.id}: cannot be judged: {found.why}")
-    p, p_against = found.outcome.p, found.outcome.p_against
-    verdict = INCONCLUSIVE
-    if p is not None and p_against is not None:
-        verdict = SUPPORTED if p <= nominal else REFUTED if p_against <= nominal else INCONCLUSIVE
-    return Look(seeds, nominal, found.outcome.estimate, p, p_against, verdict)
+        raise InputError(f"{claim.id}: cannot be judged: {found.because}")
+    outcome, (decision,) = found.outcome, verdicts.decide([found], nominal)
+    return Look(seeds, nominal, outcome.estimate, outcome.p, outcome.p_against, decision.verdict)
 
 
 def line(look: Look) -> str:

@@ -12,6 +12,7 @@ from harness.commands.shared import Results, new_app
 from harness.errors import InputError
 from harness.exits import Exit, legend
 from harness.files import replacing
+from harness.schema.baseline import baseline_path, read_baseline
 from harness.schema.suite import load_suite
 from reports.statistics import baseline
 from reports.statistics.baseline import GAIN, LOSS, MISSING, Change
@@ -26,7 +27,7 @@ def write_baseline(name: str, results: Path, path: Path | None) -> Path:
     suite = load_suite(name)
     verdicts = judge(suite, results)
     text = baseline.make(suite, read_studies(suite, results), verdicts)
-    target = path or baseline.baseline_path(name)
+    target = path or baseline_path(name)
     try:
         with replacing(target) as temporary:
             temporary.write_text(text)
@@ -38,10 +39,10 @@ def write_baseline(name: str, results: Path, path: Path | None) -> Path:
 def compare_baseline(name: str, results: Path, path: Path | None) -> list[Change]:
     """Every arm against the baseline. Raises InputError where there is none."""
     suite = load_suite(name)
-    target = path or baseline.baseline_path(name)
+    target = path or baseline_path(name)
     if not target.exists():
         raise InputError(f"{target}: there is no baseline; write one with: softbench gate {name} --write")
-    return baseline.compare(baseline.read(target, suite), suite, read_studies(suite, results))
+    return baseline.compare(read_baseline(target, suite), suite, read_studies(suite, results))
 
 
 def gate_code(changes: Sequence[Change]) -> int:

@@ -14,7 +14,7 @@ from harness.commands.shared import new_app
 from harness.errors import InputError
 from harness.exits import Exit, legend
 from harness.plan.arms import Arm, arms_of_pairs
-from harness.schema.suite import SUITES, Suite, load_suite, suite_names
+from harness.schema.suite import SUITES, Registered, Suite, load_suite, suite_names
 
 app = new_app()
 
@@ -58,13 +58,13 @@ def suites_table(suites: list[Suite]) -> Table:
     table = Table("suite", "pair", "tasks", "seeds", "steps a member", title="Suites", title_justify="left")
     for suite in suites:
         for pair, tasks in suite.cells.items():
-            steps = sorted({suite.tasks[task].steps for task in tasks})
+            cells = [suite.registered(pair, task) for task in tasks]
             table.add_row(
                 suite.name,
                 pair if suite.imported is None else f"{pair} (imported)",
                 ", ".join(tasks),
-                str(len(suite.seeds)),
-                ", ".join(f"{count:,}" for count in steps),
+                ", ".join(f"{count:,}" for count in sorted({len(cell.seeds) for cell in cells})),
+                ", ".join(f"{count:,}" for count in sorted({cell.steps for cell in cells})),
             )
     return table
 
@@ -85,9 +85,8 @@ def as_object(suites: list[Suite], damaged: dict[str, str], pairs: dict[str, dic
                 "suite": suite.name,
                 "title": suite.title,
                 "imported": suite.imported,
-                "seeds": suite.seeds,
                 "cells": {
-                    pair: {task: {"steps": suite.tasks[task].steps} for task in tasks}
+                    pair: {task: _cell(suite.registered(pair, task)) for task in tasks}
                     for pair, tasks in suite.cells.items()
                 },
             }
@@ -99,3 +98,7 @@ def as_object(suites: list[Suite], damaged: dict[str, str], pairs: dict[str, dic
             for pair, arms in pairs.items()
         },
     }
+
+
+def _cell(cell: Registered) -> dict[str, Any]:
+    return {"arms": cell.arms or "all", "seeds": cell.seeds, "steps": cell.steps}

@@ -15,6 +15,7 @@ from harness import training
 from harness.commands.shared import CORES, INCOMPLETE, Workers, new_app
 from harness.errors import Incomplete, InputError
 from harness.exits import Exit, legend
+from harness.plan.cells import choose_device, make_plans
 from harness.pool.local import TIMEOUT, Pool
 from harness.progress import Display
 from harness.schema.fields import parse_seeds, parse_steps
@@ -73,7 +74,7 @@ def train(
     if not out.name:
         raise InputError(f"--out: {str(out)!r} is no folder of its own; write for example --out results")
     chosen_arms = None if arms is None else [arm.strip() for arm in arms.split(",")]
-    loaded = load_suite(suite)
+    loaded = load_suite(suite) if chosen_steps is None else load_suite(suite).at_budget(chosen_steps)
     if ray is None:
         engine: training.Engine = partial(Pool, timeout=timeout)
     else:
@@ -81,11 +82,11 @@ def train(
 
         require_ray()
         engine = partial(RayEngine, timeout=timeout, address=ray)
-    plans = training.make_plans(
-        loaded, out, training.choose_device(device), pair, task, chosen_arms, chosen_seeds, chosen_steps
-    )
+    plans = make_plans(loaded, out, choose_device(device), pair, task, chosen_arms, chosen_seeds)
     with Display(Console()) as display:
         complete = training.run(plans, workers, display, engine)
+    if chosen_steps is not None:
+        print(f"another budget is another suite; its report: softbench report {loaded.name}")
     if not complete:
         raise Incomplete(INCOMPLETE)
 

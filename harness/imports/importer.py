@@ -26,7 +26,8 @@ from harness.files import make_folder, replacing
 from harness.imports.readers import Array, matching, read
 from harness.imports.schema import EPISODIC, IDENTITY, WILD, Entry, Grid, Import
 from harness.schema.fields import MOST_SEEDS, MOST_STEPS
-from harness.schema.results import COLUMNS, FORMAT, folder_name, write_cell
+from harness.schema.manifest import FORMAT, Manifest
+from harness.schema.results import COLUMNS, folder_name, write_cell
 from harness.schema.suite import SUITES, load_suite
 
 VERSION = 1
@@ -281,7 +282,7 @@ def _curves(config: Import, runs: list[Run]) -> pd.DataFrame:
     return pd.concat(tables, ignore_index=True)
 
 
-def _manifest(config: Import, task: str, runs: list[Run], path: Path) -> dict[str, Any]:
+def _manifest(config: Import, task: str, runs: list[Run], path: Path) -> Manifest:
     """What a report needs: the arms, and for every member where it comes from. Its chain is empty: nothing of it can be audited."""
     members: dict[str, dict[str, Any]] = {arm: {} for arm in config.arms}
     for run in runs:
@@ -297,7 +298,7 @@ def _manifest(config: Import, task: str, runs: list[Run], path: Path) -> dict[st
             step = int(config.grid.steps[diverged.argmax()]) if diverged.any() else None
             members[run.arm][str(run.seed)] = {"chain": [], "diverged_at": step, "imported": origin}
     kinds = {name: {"soft": arm.soft, "hard": arm.hard} for name, arm in config.arms.items()}
-    return {
+    content = {
         "format": FORMAT,
         "suite": config.name,
         "pair": config.name,
@@ -320,6 +321,7 @@ def _manifest(config: Import, task: str, runs: list[Run], path: Path) -> dict[st
         },
         "members": members,
     }
+    return Manifest.model_validate(content)
 
 
 def _sha256(path: Path) -> str:

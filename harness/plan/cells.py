@@ -1,42 +1,159 @@
-"""From a suite to its cohorts: every setting spelled out and validated."""
+"""From a suite to its cells: every arm's settings spelled out and validated, before anything is trained."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
 from pydantic import ValidationError
 
-from harness.errors import InputError
-from harness.plan import tasks as probe
-from harness.run import environments
-from harness.run.spec import Spec, learner_class, make_learner
+from algorithms.learner import Spaces
+from harness.errors import InputError, suggestion
+from harness.files import digest
+from harness.plan import tasks
+from harness.plan.code import code
+from harness.plan.identity import capability, versions
+from harness.plan.pairs import find_pair, told, try_pair
+from harness.run.environments import default_backend
+from harness.run.spec import Spec, make_learner
 from harness.schema.documents import first_problem
 from harness.schema.fields import refuse_unknown
-from harness.schema.suite import Suite
+from harness.schema.manifest import FORMAT
+from harness.schema.results import Cell, folder_name
+from harness.schema.suite import Choice, Suite
+from harness.store import members
 
 
-def cell_specs(suite: Suite, pair: str, task: str, steps: int | None = None) -> dict[str, Spec]:
+@dataclass
+class Plan:
+    """One cell to train: its cohorts by arm, the arms and seeds wanted, and the results that are there already."""
+
+    suite: Suite
+    pair: str
+    task: str
+    specs: dict[str, Spec]
+    seeds: list[int]
+    arms: list[str]
+    folder: Path
+    runs: Path
+    device: str
+    code: dict[str, Any]
+    existing: Cell | None = None
+    claims: dict[str, Any] = field(default_factory=dict)
+    """The claims about this cell, as registered when its first member started."""
+
+    @property
+    def name(self) -> str:
+        return f"{self.pair}/{self.task}"
+
+    @property
+    def hardware(self) -> str:
+        """The device as results name it: a GPU by its model."""
+        return self.device if self.device == "cpu" else f"cuda ({torch.cuda.get_device_name(0)})"
+
+    def cohort_folder(self, arm: str) -> Path:
+        return self.runs / arm / digest(self.identity(arm))[:16]
+
+    def identity(self, arm: str) -> dict[str, Any]:
+        """Everything but the seed that determines a member's numbers."""
+        return {
+            "format": FORMAT,
+            "checkpoints": members.FORMAT,
+            "spec": self.specs[arm].to_json(),
+            "code": self.code["hash"],
+            "versions": versions(self.specs[arm].backend),
+            "cpu": capability(),
+            "device": self.hardware,
+        }
+
+    def wanted(self, arm: str) -> list[int]:
+        """Seeds of the arm that are not in the results yet."""
+        have = self.existing.manifest.members.get(arm, {}) if self.existing else {}
+        return [seed for seed in self.seeds if str(seed) not in have]
+
+
+def make_plans(
+    suite: Suite,
+    out: Path,
+    device: str,
+    pair: str | None = None,
+    task: str | None = None,
+    arms: Iterable[str] | None = None,
+    seeds: list[int] | None = None,
+) -> list[Plan]:
+    """The cells of a suite that match. Raises InputError naming flag or field."""
+    if suite.imported is not None:
+        again = f"to read its logs again: softbench import {suite.imported}"
+        raise InputError(f"suite {suite.name!r} is imported, so nothing can be trained; {again}")
+    if pair is not None and pair not in suite.cells:
+        raise InputError(f"--pair: {pair!r} is not in suite {suite.name!r}{suggestion(pair, suite.cells)}")
+    if task is not None and task not in suite.tasks:
+        raise InputError(f"--task: {task!r} is not in suite {suite.name!r}{suggestion(task, suite.tasks)}")
+    cells = [(p, t) for p, its in suite.cells.items() for t in its if pair in (None, p) and task in (None, t)]
+    if not cells:
+        raise InputError(f"--task: suite {suite.name!r} has no cell {pair} x {task}; `softbench list` shows the cells")
+    specs = {cell: cell_specs(suite, *cell) for cell in cells}
+    arms = None if arms is None else list(arms)
+    known = {arm: cell_pair for (cell_pair, _), its in specs.items() for arm in its}
+    for arm in arms or []:
+        if arm not in known:
+            raise InputError(
+                f"--arms: {arm!r} is no arm of {', '.join(dict.fromkeys(known.values()))}{suggestion(arm, known)}"
+            )
+        if arms and arms.count(arm) > 1:
+            raise InputError(f"--arms: {arm!r} appears twice; every arm must be given once")
+    for own in dict.fromkeys(cell_pair for cell_pair, _ in cells if ":" in cell_pair):
+        try_pair(own, [spec for (cell_pair, _), its in specs.items() if cell_pair == own for spec in its.values()])
+    plans = []
+    for (cell_pair, cell_task), its in specs.items():
+        place = Path(suite.name, folder_name(cell_pair), folder_name(cell_task))
+        plan = Plan(
+            suite=suite,
+            pair=cell_pair,
+            task=cell_task,
+            specs=its,
+            seeds=suite.registered(cell_pair, cell_task).seeds if seeds is None else seeds,
+            arms=[arm for arm in its if arms is None or arm in arms],
+            folder=out / place,
+            runs=out / ".runs" / place,
+            device=device,
+            code=code(cell_pair, next(iter(its.values())).backend, cell_task),
+        )
+        if plan.arms:
+            plans.append(plan)
+    return plans
+
+
+def cell_specs(suite: Suite, pair: str, task: str) -> dict[str, Spec]:
     """The cohorts of one cell, by arm, with all settings spelled out. Raises InputError naming file and field."""
-    where = f"suites/{suite.name}/suite.yaml: cells.{pair}.{task}"
+    where = f"suites/{suite.folder}/suite.yaml: cells.{pair}.{task}"
+    registered, definition = suite.registered(pair, task), suite.tasks[task]
+    backend = default_backend(task) if definition.backend == "auto" else definition.backend
     try:
-        kind = learner_class(pair)
+        kind = find_pair(pair)
+        offered = tasks.offered(task, backend)
     except InputError as error:
         raise InputError(f"{where}: {error}") from error
-    given = suite.cells[pair][task]
     try:
-        refuse_unknown(given, list(kind.settings_type.model_fields))
-        settings = kind.settings_type(**given)
+        refuse_unknown(registered.settings, [*kind.settings_type.model_fields, *Choice.model_fields])
+        settings = kind.settings_type(**registered.settings)
     except ValidationError as error:
         raise InputError(f"{where}.{first_problem(error)}") from error
     except ValueError as error:
         raise InputError(f"{where}: {error}") from error
-    definition = suite.tasks[task]
-    backend = environments.default_backend(task) if definition.backend == "auto" else definition.backend
-    try:
-        offered = probe.offered(task, backend)
-    except InputError as error:
-        raise InputError(f"{where}: {error}") from error
     if not (kind.continuous if offered.continuous else kind.discrete):
         needed, has = ("discrete", "continuous") if offered.continuous else ("continuous", "discrete")
         raise InputError(f"{where}: pair {pair!r} needs {needed} actions, {task} has {has} ones")
+    if suite.cells[pair][task].grid:
+        raise InputError(
+            f"{where}.grid: grids of settings are not trained by this version yet; write a cell for each value"
+        )
+    for arm in registered.arms or []:
+        if arm not in kind.arms:
+            raise InputError(f"{where}.arms: {arm!r} is no arm of {pair}{suggestion(arm, kind.arms)}")
     specs = {
         arm: Spec(
             pair=pair,
@@ -44,22 +161,40 @@ def cell_specs(suite: Suite, pair: str, task: str, steps: int | None = None) -> 
             task=task,
             backend=backend,
             settings=settings.model_dump(mode="json"),
-            steps=steps or definition.steps,
+            steps=registered.steps,
             segments=suite.segments,
-            episodes=suite.evaluation.episodes,
+            episodes=registered.evaluation.episodes,
             time_limit=definition.time_limit,
         )
-        for arm in kind.arms
+        for arm in registered.arms or kind.arms
     }
     for spec in specs.values():
-        try:
-            learner = make_learner(spec, offered)
-        except ValueError as error:
-            raise InputError(f"{where}.{error}") from error
-        iterations = spec.steps // (learner.horizon * learner.environments)
-        if iterations < spec.segments:
-            least = learner.horizon * learner.environments * spec.segments
-            raise InputError(
-                f"{where}: {spec.steps} steps are too few: {spec.segments} segments of at least one update need {least}"
-            )
+        _check(spec, offered, where)
     return specs
+
+
+def _check(spec: Spec, offered: Spaces, where: str) -> None:
+    """Raises InputError where the learner refuses its settings, or the budget has not an update a segment."""
+    try:
+        learner = make_learner(spec, offered)
+    except ValueError as error:
+        raise InputError(f"{where}.{error}") from error
+    except Exception as error:  # a user's own code
+        if ":" not in spec.pair:
+            raise
+        raise InputError(f"{where}: pair {spec.pair!r}: arm {spec.arm!r}: {told(error)}") from error
+    quantum = learner.horizon * learner.environments
+    if spec.steps // quantum < spec.segments:
+        least = quantum * spec.segments
+        raise InputError(
+            f"{where}: {spec.steps} steps are too few: {spec.segments} segments of at least one update need {least}"
+        )
+
+
+def choose_device(device: str) -> str:
+    """`cpu` or `cuda`. Raises InputError where cuda is asked for and absent."""
+    if device not in ("auto", "cpu", "cuda"):
+        raise InputError(f"--device: {device!r} is unknown; allowed: auto, cpu, cuda")
+    if device == "cuda" and not torch.cuda.is_available():
+        raise InputError("--device: cuda is not available here; use cpu or auto")
+    return "cuda" if device != "cpu" and torch.cuda.is_available() else "cpu"

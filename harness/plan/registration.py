@@ -13,34 +13,30 @@ from typing import Any
 from harness.errors import InputError, suggestion
 from harness.files import make_folder, replacing
 from harness.run.spec import learner_class
+from harness.schema.claims import load_ledger
 from harness.schema.documents import read_yaml
-from harness.schema.suite import CLAIMS, SUITES
+from harness.schema.suite import CLAIMS, SUITES, Suite
 
 
-def registered(suite: str, pair: str) -> dict[str, Any]:
+def registered(suite: Suite, pair: str) -> dict[str, Any]:
     """`{level, claims: {id: claim}}`: the claims about `pair` in the suite's file as it is now; {} where there is no file.
 
-    Raises InputError where the file cannot be read, or a claim is about an arm that the pair does not have.
+    Raises InputError where the file cannot be read or is no ledger, or a claim is about an arm that the pair does not have.
     """
-    path = SUITES / suite / CLAIMS
-    if not path.exists():
+    if load_ledger(suite) is None:
         return {}
+    path = SUITES / suite.name / CLAIMS
     content = read_yaml(path)
-    claims = content.get("claims") if isinstance(content, dict) else None
-    if not isinstance(claims, list) or not all(
-        isinstance(claim, dict) and isinstance(claim.get("id"), str) for claim in claims
-    ):
-        raise InputError(f"{path}: claims: must be a list of claims, each with an id")
-    ours, arms = [claim for claim in claims if claim.get("pair") == pair], learner_class(pair).arms
+    ours, arms = [claim for claim in content["claims"] if claim["pair"] == pair], learner_class(pair).arms
     for claim, field in itertools.product(ours, ("arm", "against")):
-        if field in claim and claim[field] not in arms:
+        if claim[field] not in arms:
             unknown = f"{claim[field]!r} is no arm of {pair}{suggestion(str(claim[field]), arms)}"
             raise InputError(f"{path}: {claim['id']}: {field}: {unknown}")
     level = {"level": content["level"]} if "level" in content else {}
     return {**level, "claims": {claim["id"]: claim for claim in ours}}
 
 
-def freeze(path: Path, suite: str, pair: str) -> dict[str, Any]:
+def freeze(path: Path, suite: Suite, pair: str) -> dict[str, Any]:
     """What is registered at `path`; where nothing is yet, what the suite's file says now, which is registered from then on.
 
     Raises InputError where the file or the registration cannot be read.

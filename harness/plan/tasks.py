@@ -1,17 +1,12 @@
 """What a task offers, asked before anything is planned.
 
 The code of a user's own task (`module:Task-v0`) may hang or crash the process that makes its environment, so it is asked in a process of
-its own, with the paths and variables of a worker: `python -m harness.plan.tasks TASK BACKEND` prints one JSON line.
+its own, with the paths and variables of a worker.
 """
 
 from __future__ import annotations
 
 import importlib.util
-import json
-import os
-import signal
-import subprocess
-import sys
 from dataclasses import asdict
 from functools import cache
 from typing import Any
@@ -20,8 +15,7 @@ import gymnasium
 
 from algorithms.learner import Spaces
 from harness.errors import InputError
-from harness.pool.local import environment
-from harness.pool.worker import die_with_parent
+from harness.pool.process import Unanswered, answer, ask
 from harness.run import environments
 
 LIMIT = 120.0
@@ -33,24 +27,13 @@ def offered(task: str, backend: str) -> Spaces:
     """What a task offers. Raises InputError where it cannot be made, or does not end by itself or by a time limit we know."""
     if ":" not in task:
         return look(task, backend)
-    command = [sys.executable, "-P", "-m", "harness.plan.tasks", task, backend]
     try:
-        ended = subprocess.run(
-            command, env=environment(), stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=LIMIT
-        )
-    except subprocess.TimeoutExpired as error:
-        raise InputError(f"task {task!r} cannot be made: it took longer than {LIMIT:g} s") from error
-    if ended.returncode or not ended.stdout:
-        how = (
-            f"was killed by {signal.Signals(-ended.returncode).name}"
-            if ended.returncode < 0
-            else f"ended with code {ended.returncode}"
-        )
-        raise InputError(f"task {task!r} cannot be made: the process that tried {how}")
-    answer: dict[str, Any] = json.loads(ended.stdout)
-    if "error" in answer:
-        raise InputError(answer["error"])
-    return Spaces(**answer)
+        found = ask("harness.plan.tasks", [task, backend], LIMIT)
+    except Unanswered as error:
+        raise InputError(f"task {task!r} cannot be made: {error}") from error
+    if "error" in found:
+        raise InputError(found["error"])
+    return Spaces(**found)
 
 
 def look(task: str, backend: str) -> Spaces:
@@ -75,17 +58,12 @@ def look(task: str, backend: str) -> Spaces:
     return spaces
 
 
-def main() -> None:
-    die_with_parent()
-    out = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # what a library prints must not mix with the answer
+def _answer(question: list[str]) -> dict[str, Any]:
     try:
-        answer = asdict(look(*sys.argv[1:]))
+        return asdict(look(*question))
     except InputError as error:
-        answer = {"error": str(error)}
-    print(json.dumps(answer), file=out, flush=True)
-    os._exit(0)  # threads of the environment must not keep this process
+        return {"error": str(error)}
 
 
 if __name__ == "__main__":
-    main()
+    answer(_answer)

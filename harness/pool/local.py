@@ -5,8 +5,6 @@ A worker is lost when it is killed, when it crashes, and when it has taken no en
 
 from __future__ import annotations
 
-import json
-import os
 import queue
 import signal
 import subprocess
@@ -16,29 +14,26 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
-from harness.files import ROOT
+from harness.pool.messages import Alive, Failed, Job, Message, Retry, Told, from_line
+from harness.pool.process import variables
 
 ATTEMPTS = 3
 TIMEOUT = 600.0  # seconds; between two environment steps there is one update at most, which takes seconds
 STARTING = 120.0  # seconds that a worker may take beyond the time limit to import everything on a busy machine
-# Freed memory is kept: large temporaries are otherwise returned to the system and faulted in again at every update.
-KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": "1073741824", "MALLOC_TRIM_THRESHOLD_": "1073741824"}
-MATH_VARIABLES = ("MKL_", "OPENBLAS_", "OMP_", "GOMP_", "KMP_")  # some choose other instructions, and so other bits
 
 
 class Pool:
-    """`with Pool(count, log) as pool: for event in pool.run(jobs): ...`; leaving it ends every worker at once.
+    """`with Pool(count, log) as pool: for told in pool.run(jobs): ...`; leaving it ends every worker at once.
 
-    `log` receives what workers write to stderr. Events are the worker's, each with its `job` and the number of `attempts` so far, and
-    `retry` where a worker was lost; the last one of a job is `done` or `failed`. A job is given to `attempts` workers at most.
+    `log` receives what workers write to stderr. What is told is the worker's, and `Retry` where a worker was lost; the last message
+    about a job is `Done` or `Failed`. A job is given to `attempts` workers at most.
     """
 
     def __init__(self, count: int, log: Path, timeout: float = TIMEOUT, attempts: int = ATTEMPTS) -> None:
         self.count, self.log, self.timeout, self.attempts = count, log, timeout, attempts
-        self._events: queue.Queue[dict[str, Any]] = queue.Queue()
-        self._jobs: queue.Queue[dict[str, Any] | None] = queue.Queue()
+        self._events: queue.Queue[Told] = queue.Queue()
+        self._jobs: queue.Queue[Job | None] = queue.Queue()
         self._processes: dict[int, subprocess.Popen[str]] = {}
         self._closed = False
         self._starting = threading.Lock()  # no worker may start while the pool is left
@@ -58,8 +53,8 @@ class Pool:
             process.wait()
             self._jobs.put(None)  # ends a thread
 
-    def run(self, jobs: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-        """Train all jobs; yields every event as it comes."""
+    def run(self, jobs: list[Job]) -> Iterator[Told]:
+        """Train all jobs; yields every message as it comes."""
         for job in jobs:
             self._jobs.put(job)
         threads = [threading.Thread(target=self._serve, args=(slot,), daemon=True) for slot in range(self.count)]
@@ -77,7 +72,7 @@ class Pool:
                 stdout=subprocess.PIPE,
                 stderr=log,
                 text=True,
-                env=environment(),
+                env=variables(),
                 start_new_session=True,  # Ctrl-C is for the parent, which then ends its workers
             )
 
@@ -86,9 +81,9 @@ class Pool:
             try:
                 self._attempt(slot, job)
             except Exception as error:  # a job that is lost would keep `run` waiting for ever
-                self._tell("failed", f"{type(error).__name__}: {error}", job, self.attempts)
+                self._events.put(Told(job, self.attempts, Failed(f"{type(error).__name__}: {error}")))
 
-    def _attempt(self, slot: int, job: dict[str, Any]) -> None:
+    def _attempt(self, slot: int, job: Job) -> None:
         """Train a job to its end, in a new worker where the old one is lost."""
         for attempt in range(1, self.attempts + 1):
             lost = self._train(slot, job, attempt)
@@ -96,53 +91,42 @@ class Pool:
                 return
             self._start(slot)
             if attempt < self.attempts:
-                self._tell("retry", lost, job, attempt)
-        self._tell("failed", f"{lost}; see {self.log}", job, self.attempts)
+                self._events.put(Told(job, attempt, Retry(lost)))
+        self._events.put(Told(job, self.attempts, Failed(f"{lost}; see {self.log}")))
 
-    def _tell(self, kind: str, reason: str, job: dict[str, Any], attempts: int) -> None:
-        self._events.put({"event": kind, "reason": reason, "job": job, "attempts": attempts})
-
-    def _train(self, slot: int, job: dict[str, Any], attempt: int) -> str | None:
-        """Send a job to a worker and pass on its events; why the worker was lost, None where the job has ended."""
+    def _train(self, slot: int, job: Job, attempt: int) -> str | None:
+        """Send a job to a worker and pass on its messages; why the worker was lost, None where the job has ended."""
         process = self._processes[slot]
         assert process.stdin and process.stdout
         limit = self.timeout + STARTING
         since = time.monotonic()
         try:
-            process.stdin.write(json.dumps(job) + "\n")
+            process.stdin.write(job.to_line() + "\n")
             process.stdin.flush()
             while line := _read(process, limit):
                 since, limit = time.monotonic(), self.timeout
-                event = json.loads(line) | {"job": job, "attempts": attempt}
-                if event["event"] != "alive":
-                    self._events.put(event)
-                if event["event"] in ("done", "failed"):
+                told = Told(job, attempt, self._complete(from_line(line)))
+                if not isinstance(told.message, Alive):
+                    self._events.put(told)
+                if told.ends:
                     return None
-        except (BrokenPipeError, ValueError):
+        except (BrokenPipeError, ValueError, KeyError, TypeError):
             pass
         if time.monotonic() - since >= limit:
             return f"its worker took no environment step for {self.timeout:g} s (--timeout) and was killed"
         return f"its worker {_ending(process)}"
 
+    def _complete(self, message: Message) -> Message:
+        """A failure with the place of its traceback."""
+        return Failed(f"{message.reason}; its traceback is in {self.log}") if isinstance(message, Failed) else message
 
-def until_ended(events: queue.Queue[dict[str, Any]], open_jobs: int) -> Iterator[dict[str, Any]]:
-    """Events as they come, until so many jobs have ended."""
+
+def until_ended(events: queue.Queue[Told], open_jobs: int) -> Iterator[Told]:
+    """Messages as they come, until so many jobs have ended."""
     while open_jobs:
-        event = events.get()
-        open_jobs -= event["event"] in ("done", "failed")
-        yield event
-
-
-def environment() -> dict[str, str]:
-    """The variables of a worker process: nothing of the caller's that could choose other arithmetic, one thread."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(MATH_VARIABLES)}
-    path = os.pathsep.join(
-        filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])
-    )  # never a module of the user's folder
-    threads = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-    return (
-        kept | {"PYTHONPATH": path, "CUBLAS_WORKSPACE_CONFIG": ":4096:8"} | threads | KEEP_MEMORY
-    )  # cuBLAS: for deterministic mode
+        told = events.get()
+        open_jobs -= told.ends
+        yield told
 
 
 def _read(process: subprocess.Popen[str], limit: float) -> str:

@@ -16,6 +16,7 @@ import signal
 import socket
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -23,6 +24,7 @@ from typing import Any
 from harness.errors import InputError
 from harness.files import ROOT
 from harness.pool.local import ATTEMPTS, Pool, until_ended
+from harness.pool.messages import Failed, Job, Retry, Told, from_line, to_line
 
 OBJECT_STORE = 128 * 2**20  # bytes; events are all that passes
 
@@ -33,7 +35,7 @@ class RayEngine:
     def __init__(self, count: int, log: Path, timeout: float, address: str) -> None:
         self.count, self.log, self.timeout, self.address = count, log.resolve(), timeout, address
         self.ray = require_ray()
-        self._events: queue.Queue[dict[str, Any]] = queue.Queue()
+        self._events: queue.Queue[Told] = queue.Queue()
 
     def __enter__(self) -> RayEngine:
         if self.address not in ("local", "auto"):
@@ -68,60 +70,58 @@ class RayEngine:
     ) -> None:
         self.ray.shutdown()
 
-    def run(self, jobs: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-        """Train all jobs; yields every event as it comes."""
+    def run(self, jobs: list[Job]) -> Iterator[Told]:
+        """Train all jobs; yields every message as it comes."""
         # In a thread: within Ray's calls, an exception that a signal's handler raises in the main thread would get lost.
         threading.Thread(target=self._drive, args=(jobs,), daemon=True).start()
         return until_ended(self._events, len(jobs))
 
-    def _drive(self, jobs: list[dict[str, Any]]) -> None:
-        """Give out the jobs, pass on their events, and give out again what is lost."""
-        running = {self._submit(job, 0): (job, 0) for job in jobs}  # stream of events -> job, attempts before this one
+    def _drive(self, jobs: list[Job]) -> None:
+        """Give out the jobs, pass on what is told of them, and give out again what is lost."""
+        running = {
+            self._submit(job, 0): (job, 0) for job in jobs
+        }  # stream of messages -> job, attempts before this one
         seen: dict[Any, int] = {}  # stream -> attempts so far
         while running:
             ready, _ = self.ray.wait(list(running), num_returns=1)
             stream = ready[0]
             job, before = running[stream]
             try:
-                event = self.ray.get(next(stream))
+                attempts, message = self.ray.get(next(stream))
             except (self.ray.exceptions.RayError, StopIteration) as error:
                 del running[stream]
                 attempts = max(before + 1, seen.get(stream, 0))
-                event = {
-                    "event": "retry",
-                    "attempts": attempts,
-                    "reason": f"its Ray task was lost: {_reason(error)}",
-                    "job": job,
-                }
-                if attempts < ATTEMPTS:
+                reason = f"its Ray task was lost: {_reason(error)}"
+                told = Told(job, attempts, Retry(reason) if attempts < ATTEMPTS else Failed(reason))
+                if not told.ends:
                     running[self._submit(job, attempts)] = (job, attempts)
-                else:
-                    event["event"] = "failed"
             else:
-                event |= {"job": job, "attempts": event["attempts"] + before}
-                seen[stream] = event["attempts"]
-                if event["event"] in ("done", "failed"):
+                told = Told(job, attempts + before, from_line(message))
+                seen[stream] = told.attempts
+                if told.ends:
                     del running[stream]
-            self._events.put(event)
+            self._events.put(told)
 
-    def _submit(self, job: dict[str, Any], attempts: int) -> Any:
-        """The stream of events of a job that has had `attempts` so far."""
-        device = job["device"].split(":")[0]  # Ray shows a task its own GPUs alone
+    def _submit(self, job: Job, attempts: int) -> Any:
+        """The stream of messages about a job that has had `attempts` so far."""
+        device = job.device.split(":")[0]  # Ray shows a task its own GPUs alone
         gpus = self.ray.cluster_resources().get("GPU", 0) if device == "cuda" else 0
         share = 1 / math.ceil(self.count / gpus) if gpus else 0
         task = self.ray.remote(_shard).options(num_returns="streaming", num_cpus=1, num_gpus=share, max_retries=0)
-        absolute = job | {"folder": str(Path(job["folder"]).resolve()), "device": device}
-        return task.remote(absolute, str(self.log), self.timeout, ATTEMPTS - attempts)
+        absolute = replace(job, folder=job.folder.resolve(), device=device)
+        return task.remote(absolute.to_line(), str(self.log), self.timeout, ATTEMPTS - attempts)
 
 
-def _shard(job: dict[str, Any], log: str, timeout: float, attempts: int) -> Iterator[dict[str, Any]]:
-    """The Ray task: train one job in a worker process of this node, and yield its events."""
-    if not Path(job["folder"]).is_dir():
-        reason = f"{platform.node()} does not see {job['folder']}: all nodes must share --out at the same path"
-        yield {"event": "failed", "reason": reason, "attempts": 1}
+def _shard(line: str, log: str, timeout: float, attempts: int) -> Iterator[tuple[int, str]]:
+    """The Ray task: train one job in a worker process of this node; yields attempts and messages, as lines."""
+    job = Job.from_line(line)
+    if not job.folder.is_dir():
+        reason = f"{platform.node()} does not see {job.folder}: all nodes must share --out at the same path"
+        yield 1, to_line(Failed(reason))
         return
     with Pool(1, Path(log), timeout, attempts) as pool:
-        yield from pool.run([job])
+        for told in pool.run([job]):
+            yield told.attempts, to_line(told.message)
 
 
 def require_ray() -> Any:

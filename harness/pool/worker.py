@@ -7,36 +7,37 @@ once, so that none outlives its parent; what it was doing is lost back to the la
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import faulthandler
-import json
 import os
 import platform
 import queue
-import signal
 import sys
 import threading
 import time
 import traceback
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any, TextIO
 
 import numpy as np
 
-from harness.plan import code as provenance
-from harness.plan.identity import difference
+from harness.plan.code import code
+from harness.plan.identity import capability, difference, versions
+from harness.pool.messages import Alive, Done, Failed, Job, Message, Segment, to_line
+from harness.pool.process import die_with_parent
 from harness.run.cohort import Cohort
 from harness.run.environments import Environments, Step
 from harness.run.spec import Spec
 from harness.store.members import Member, Progress, fingerprint, layout, rows, stack
 
+Tell = Callable[[Message], None]
+
 BEAT = 5.0  # seconds between two signs of life
 
 
 class Heartbeat:
-    """Environments that tell `alive` as they step: a long segment is no hang, and an environment that never returns is one."""
+    """Environments that tell `Alive` as they step: a long segment is no hang, and an environment that never returns is one."""
 
-    def __init__(self, environments: Environments, tell: Any) -> None:
+    def __init__(self, environments: Environments, tell: Tell) -> None:
         self._environments, self._tell, self._last = environments, tell, 0.0
 
     def __getattr__(self, name: str) -> Any:
@@ -45,37 +46,37 @@ class Heartbeat:
     def step(self, actions: np.ndarray) -> Step:
         if time.monotonic() - self._last > BEAT:
             self._last = time.monotonic()
-            self._tell({"event": "alive"})
+            self._tell(Alive())
         return self._environments.step(actions)
 
 
-def train(job: dict[str, Any], tell: Any) -> None:
-    """Train `job["seeds"]` of a cohort from their checkpoints in `job["folder"]` to segment `job["until"]`, or else to the end.
-
-    `tell(event)` receives an event after each segment.
-    """
-    spec, folder = Spec(**job["spec"]), Path(job["folder"])
-    _check_version(job.get("identity", {}), spec)
-    members = {seed: Member(folder, seed) for seed in job["seeds"]}
+def train(job: Job, tell: Tell) -> None:
+    """Train a job's seeds from their checkpoints; `tell` receives a message after each segment."""
+    _check_version(job.identity, job.spec)
+    members = {seed: Member(job.folder, seed) for seed in job.seeds}
     groups: dict[int, list[int]] = {}
     for seed, member in members.items():
         groups.setdefault(len(member.load(with_state=False)[1].chain), []).append(seed)
+    last = job.spec.segments if job.until is None else job.until
     for done, seeds in sorted(groups.items()):
-        if done < (last := job.get("until", spec.segments)):
-            _train_group(spec, seeds, members, job["device"], last, tell)
+        if done < last:
+            _train_group(job.spec, seeds, members, job.device, last, tell)
 
 
 def _check_version(identity: dict[str, Any], spec: Spec) -> None:
     """Raises ValueError where this process has other code, packages or CPU than the run has been planned with."""
-    made = provenance.code(spec.pair, spec.backend, spec.task)
-    here = {"code.files": made["files"] | made.get("module", {}), "versions": provenance.versions(spec.backend)}
-    here["cpu"] = provenance.capability()
+    made = code(spec.pair, spec.backend, spec.task)
+    here = {
+        "code.files": made["files"] | made.get("module", {}),
+        "versions": versions(spec.backend),
+        "cpu": capability(),
+    }
     for name, value in here.items():
         if name in identity and (found := difference(identity[name], value, name)):
             raise ValueError(f"{platform.node()} is not as the run began: {found}")
 
 
-def _train_group(spec: Spec, seeds: list[int], members: dict[int, Member], device: str, last: int, tell: Any) -> None:
+def _train_group(spec: Spec, seeds: list[int], members: dict[int, Member], device: str, last: int, tell: Tell) -> None:
     """Train members that are equally far to the end of segment `last`."""
     cohort = Cohort(spec, seeds, device)
     cohort.training, cohort.evaluation = Heartbeat(cohort.training, tell), Heartbeat(cohort.evaluation, tell)
@@ -97,56 +98,37 @@ def _train_group(spec: Spec, seeds: list[int], members: dict[int, Member], devic
             entry.chain.append(link)
             entry.records.append(record)
             members[seed].save(row, Progress(entry.records, entry.chain))
-        returns = records["return_sampled"]
         steps = (cohort.boundary(number) - cohort.boundary(number - 1)) * cohort.quantum * len(seeds)
-        tell(
-            {
-                "event": "segment",
-                "pair": spec.pair,
-                "task": spec.task,
-                "arm": spec.arm,
-                "seeds": seeds,
-                "segment": number,
-                "steps": steps,
-                "seconds": time.perf_counter() - start,
-                "returns": [None if value != value else float(value) for value in returns],
-            }
-        )
+        returns = [None if value != value else float(value) for value in records["return_sampled"]]
+        tell(Segment(seeds, number, steps, time.perf_counter() - start, returns))
 
 
 def main() -> None:
     die_with_parent()
     faulthandler.enable()  # where a crash happened, for the log
     out: TextIO = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # what a library prints must not mix with the events
-    jobs: queue.Queue[dict[str, Any]] = queue.Queue()
+    os.dup2(2, 1)  # what a library prints must not mix with the messages
+    jobs: queue.Queue[Job] = queue.Queue()
     threading.Thread(target=_read, args=(jobs,), daemon=True).start()
 
-    def tell(event: dict[str, Any]) -> None:
-        print(json.dumps(event), file=out, flush=True)
+    def tell(message: Message) -> None:
+        print(to_line(message), file=out, flush=True)
 
     while True:
         job = jobs.get()
-        tell({"event": "alive"})
+        tell(Alive())
         try:
             train(job, tell)
-            tell({"event": "done"})
+            tell(Done())
         except Exception as error:  # the parent reports it; this worker goes on with the next job
-            tell({"event": "failed", "reason": f"{type(error).__name__}: {error}".splitlines()[0]})
+            tell(Failed(f"{type(error).__name__}: {error}".splitlines()[0]))
             with contextlib.suppress(OSError):  # the log may be on the full disk that stopped the training
                 traceback.print_exc()
 
 
-def die_with_parent() -> None:
-    """Let Linux kill this process when its parent dies: native code that hangs with Python's lock held would never see the end of stdin."""
-    set_parent_death_signal = 1  # PR_SET_PDEATHSIG of <sys/prctl.h>
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGKILL)
-
-
-def _read(jobs: queue.Queue[dict[str, Any]]) -> None:
+def _read(jobs: queue.Queue[Job]) -> None:
     for line in sys.stdin:
-        jobs.put(json.loads(line))
+        jobs.put(Job.from_line(line))
     os._exit(3)
 
 

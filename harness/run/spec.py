@@ -33,14 +33,29 @@ class Spec:
 
 
 def pair_names() -> list[str]:
+    """The pairs of `algorithms/pairs/`."""
     return sorted(path.stem for path in PAIRS.glob("*.py") if path.stem != "__init__")
 
 
+def pair_module(pair: str) -> str:
+    """The module that holds a pair: of ours, or of a user's own `module:pair`."""
+    return pair.partition(":")[0] if ":" in pair else f"algorithms.pairs.{pair}"
+
+
 def learner_class(pair: str) -> type[Learner]:
-    """The learner of `algorithms/pairs/<pair>.py`. Raises InputError for an unknown pair."""
-    if pair not in pair_names():
-        raise InputError(f"unknown pair {pair!r}{suggestion(pair, pair_names())}")
-    found: type[Learner] = importlib.import_module(f"algorithms.pairs.{pair}").LEARNER
+    """The learner of `algorithms/pairs/<pair>.py`; of `module:pair` the class of that name in a module along PYTHONPATH.
+
+    Raises InputError for an unknown pair; whatever the module's own code raises (see `harness.plan.pairs`).
+    """
+    if ":" not in pair and pair not in pair_names():
+        raise InputError(f"unknown pair {pair!r}{suggestion(pair, pair_names())}, or module:pair along PYTHONPATH")
+    module = importlib.import_module(pair_module(pair))
+    name = pair.partition(":")[2] or "LEARNER"
+    found = getattr(module, name, None)
+    if not (isinstance(found, type) and issubclass(found, Learner)):
+        raise InputError(
+            f"pair {pair!r}: {pair_module(pair)} has no learner {name!r}; name a class made of algorithms.learner.Learner"
+        )
     return found
 
 

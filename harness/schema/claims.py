@@ -13,16 +13,8 @@ from harness.errors import InputError, suggestion
 from harness.schema.documents import first_problem, read_yaml
 from harness.schema.fields import Strict
 from harness.schema.suite import CLAIMS, SUITES, UNTESTABLE, Suite
-from reports.statistics.inference import smallest_p
 
 Metric = Literal["final", "area", "last-tenth", "spread", "entropy"]
-METRICS = {
-    "final": "normalized score of the last evaluation",
-    "area": "mean normalized score over all evaluations, by steps: the area under the learning curve",
-    "last-tenth": "mean normalized score of the evaluations in the last tenth of the steps",
-    "spread": "minus the distance of a seed's final score to the median seed of its arm and task: more is more stable",
-    "entropy": "mean entropy of the behaviour policy over training, in nats",
-}
 
 
 def _one_line(text: Any) -> Any:
@@ -82,7 +74,7 @@ class UntestableList(Strict):
 def load_ledger(suite: Suite) -> Ledger | None:
     """The suite's ledger, None where it has none. Raises InputError naming file and field.
 
-    A design that cannot reach its level, whatever the data (5 seeds and a paired sign-flip test), is refused here.
+    What only statistics know of a design, `reports.statistics.ledger` checks: whether it can reach its level at all, for example.
     """
     path = SUITES / suite.name / CLAIMS
     if not path.exists():
@@ -121,13 +113,6 @@ def _check(suite: Suite, claim: Claim, level: float, where: str) -> None:
         raise InputError(f"{where}: effect: must be given and above the margin: the smallest difference worth finding")
     if claim.test != "superiority" and abs(claim.assumed) >= claim.margin:
         raise InputError(f"{where}: effect: must lie within the margin")
-    tasks = len(claim.tasks or suite.cells[claim.pair])
-    least = smallest_p(claim.method, len(suite.seeds), tasks)
-    if least > level:
-        raise InputError(
-            f"{where}: method: {claim.method} with {len(suite.seeds)} seeds on {tasks} task{'s' * (tasks > 1)} cannot reach "
-            f"level {level:g}: its smallest p value is {least:.3g}; take more seeds or another method"
-        )
 
 
 def tasks_of(claim: Claim, suite: Suite) -> list[str]:
@@ -144,9 +129,8 @@ def untestable() -> list[Untestable]:
         raise InputError(f"{UNTESTABLE}: {first_problem(error)}") from error
 
 
-def changes(claim: Claim, level: float, manifest: dict[str, Any]) -> list[str]:
+def changes(claim: Claim, level: float, registered: dict[str, Any]) -> list[str]:
     """In what a claim differs from the one that was registered when these results were begun; [] where in nothing."""
-    registered: dict[str, Any] = manifest.get("claims", {})
     if claim.id not in registered.get("claims", {}):
         return ["was not registered when the runs began"]
     old = registered["claims"][claim.id]

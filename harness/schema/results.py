@@ -23,12 +23,13 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pydantic import ValidationError
 
 from harness.errors import ResultsError
-from harness.files import digest, make_folder, replacing
+from harness.files import ROOT, digest, make_folder, replacing
+from harness.schema.documents import first_problem
+from harness.schema.manifest import FORMAT, Manifest, seal
 from harness.syntax import file_digest
-
-FORMAT = 2
 
 COLUMNS = {
     "arm": "name of the arm",
@@ -46,9 +47,9 @@ COLUMNS = {
 }
 
 
-def folder_name(task: str) -> str:
-    """The name of a task's folder: `ALE/Pong-v5` is kept in `ALE_Pong-v5`."""
-    return task.replace("/", "_")
+def folder_name(name: str) -> str:
+    """The folder of a pair or task: `ALE/Pong-v5` is kept in `ALE_Pong-v5`, `module:Task-v0` in `module_Task-v0`."""
+    return name.replace("/", "_").replace(":", "_")
 
 
 @dataclass(frozen=True)
@@ -57,56 +58,48 @@ class Cell:
 
     path: Path
     curves: pd.DataFrame
-    manifest: dict[str, Any]
+    manifest: Manifest
+    sealed: bool
+    """Whether the manifest is as it was written."""
     timing: dict[str, Any]
     audit: dict[str, Any]
 
-    def changed_code(self, root: Path) -> list[str]:
-        """Files of the code that made these results which read otherwise, or are gone, in the checkout at `root`."""
-        code: dict[str, Any] = self.manifest.get("code", {})
-        files: dict[str, str] = code.get("files", {})
-        by = code.get("by", "bytes")
-        return [
-            name
-            for name, known in sorted(files.items())
-            if not (path := root / name).is_file() or file_digest(path, by) != known
-        ]
+    def changed_code(self) -> list[str]:
+        """Files of the code that made these results which say something else, or are gone, in this installation."""
+        code = self.manifest.code
+        found = [] if code is None else [(ROOT / name, name, code.by, known) for name, known in code.files.items()]
+        return [name for path, name, by, known in found if not path.is_file() or file_digest(path, by) != known]
 
     @property
     def pair(self) -> str:
-        return str(self.manifest["pair"])
+        return self.manifest.pair
 
     @property
     def task(self) -> str:
-        return str(self.manifest["task"])
+        return self.manifest.task
 
 
 def read_cell(folder: Path) -> Cell:
-    """Read one cell. Raises ResultsError where a file is missing, damaged or of another format."""
+    """Read one cell. Raises ResultsError naming file and field where one is missing, damaged or of another format."""
+    file = folder / "manifest.json"
     try:
-        manifest = json.loads((folder / "manifest.json").read_text())
+        content = json.loads(file.read_text())
         curves = pq.ParquetFile(folder / "curves.parquet").read().to_pandas()
         sidecars = [folder / "timing.json", folder / "audit.json"]
         timing, audit = (json.loads(path.read_text()) if path.exists() else {} for path in sidecars)
     except (OSError, ValueError, RecursionError, pa.ArrowException) as error:
         raise ResultsError(f"{folder}: cannot be read: {error}") from error
-    found = manifest.get("format") if isinstance(manifest, dict) else None
+    found = content.get("format") if isinstance(content, dict) else None
     if found != FORMAT:
-        raise ResultsError(f"{folder / 'manifest.json'}: format {found!r}; this version reads format {FORMAT}")
-    if not _are_members(manifest.get("members")):
-        raise ResultsError(f"{folder / 'manifest.json'}: members: must be a table of arms, each with a table of seeds")
+        raise ResultsError(f"{file}: format {found!r}; this version reads format {FORMAT}")
+    try:
+        manifest = Manifest.model_validate(content)
+    except ValidationError as error:
+        raise ResultsError(f"{file}: {first_problem(error)}") from error
     missing = [name for name in COLUMNS if name not in curves.columns]
     if missing:
         raise ResultsError(f"{folder / 'curves.parquet'}: column {missing[0]} is missing")
-    return Cell(folder, curves, manifest, timing, audit)
-
-
-def _are_members(found: Any) -> bool:
-    arms = found.values() if isinstance(found, dict) else [None]
-    return all(
-        isinstance(seeds, dict) and all(seed.isdecimal() and isinstance(facts, dict) for seed, facts in seeds.items())
-        for seeds in arms
-    )
+    return Cell(folder, curves, manifest, content.get("seal") == seal(content), timing, audit)
 
 
 def read_suite(folder: Path) -> list[Cell]:
@@ -115,7 +108,7 @@ def read_suite(folder: Path) -> list[Cell]:
 
 
 def write_cell(
-    folder: Path, curves: pd.DataFrame, manifest: Mapping[str, Any], units: Mapping[str, str], timing: Mapping[str, Any]
+    folder: Path, curves: pd.DataFrame, manifest: Manifest, units: Mapping[str, str], timing: Mapping[str, Any]
 ) -> None:
     """Write a cell's files, each by a rename; the manifest last, so that a folder with one is whole.
 
@@ -126,12 +119,11 @@ def write_cell(
     curves = curves[[name for name in described if name in curves.columns]]
     curves = curves.sort_values(["arm", "seed", "segment"], ignore_index=True)
     digests = records_digests(curves)
-    members = {
-        arm: {seed: {**facts, "records": digests.get((arm, int(seed)), "")} for seed, facts in found.items()}
-        for arm, found in manifest["members"].items()
-    }
-    manifest = {**manifest, "members": members}
-    manifest["seal"] = seal(manifest)
+    content = manifest.content()
+    for arm, members in content["members"].items():
+        for seed, facts in members.items():
+            facts["records"] = digests.get((arm, int(seed)), "")
+    content["seal"] = seal(content)
     fields = [
         pa.field(n, pa.Schema.from_pandas(curves[[n]]).field(0).type, metadata={"unit": described[str(n)]})
         for n in curves
@@ -143,7 +135,7 @@ def write_cell(
         "return_sampled" if curves["return_sampled"].notna().any() else "return_greedy"
     )  # imported runs have one of the two
     final = curves[curves["segment"] == curves["segment"].max()]
-    soft = final["arm"].map({arm: facts["soft"] for arm, facts in manifest["arms"].items()}).astype(bool)
+    soft = final["arm"].map({name: arm.soft for name, arm in manifest.arms.items()}).astype(bool)
     summary = {
         "hard_return": _mean(final.loc[~soft, shown]),
         "soft_return": _mean(final.loc[soft, shown]),
@@ -152,14 +144,9 @@ def write_cell(
     }
     with replacing(folder / "learning.csv") as path:
         curves.pivot_table(shown, index="step", columns="arm", dropna=False).to_csv(path)
-    for name, content in (("timing.json", timing), ("summary.json", summary), ("manifest.json", manifest)):
+    for name, written in (("timing.json", timing), ("summary.json", summary), ("manifest.json", content)):
         with replacing(folder / name) as path:
-            path.write_text(json.dumps(content, indent=1, sort_keys=True, allow_nan=False) + "\n")
-
-
-def seal(manifest: Mapping[str, Any]) -> str:
-    """SHA-256 over everything else in a manifest."""
-    return digest({name: value for name, value in manifest.items() if name != "seal"})
+            path.write_text(json.dumps(written, indent=1, sort_keys=True, allow_nan=False) + "\n")
 
 
 def records_digests(curves: pd.DataFrame) -> dict[tuple[str, int], str]:
@@ -177,20 +164,20 @@ def records_digests(curves: pd.DataFrame) -> dict[tuple[str, int], str]:
 
 def damages(cell: Cell) -> list[str]:
     """Where a cell's files contradict each other: altered after they were written. One line each; [] for a sound cell."""
-    found = []
-    if cell.manifest.get("seal") != seal(cell.manifest):
-        found.append("manifest.json: was altered: it does not match its seal")
+    found = [] if cell.sealed else ["manifest.json: was altered: it does not match its seal"]
     digests = records_digests(cell.curves)
-    for arm, members in cell.manifest["members"].items():
-        for seed, facts in members.items():
-            if facts.get("records") != digests.get((arm, int(seed)), ""):
-                found.append(
-                    f"curves.parquet: {arm}, seed {seed}: was altered: it does not match the hash in manifest.json"
-                )
-    known = {(arm, int(seed)) for arm, members in cell.manifest["members"].items() for seed in members}
-    for arm, seed in sorted(set(zip(cell.curves["arm"], cell.curves["seed"], strict=True)) - known):
-        found.append(f"curves.parquet: {arm}, seed {seed}: is not in manifest.json")
-    return found
+    known = {
+        (arm, int(seed)): facts for arm, members in cell.manifest.members.items() for seed, facts in members.items()
+    }
+    for (arm, seed), facts in known.items():
+        if facts.records != digests.get((arm, seed), ""):
+            found.append(
+                f"curves.parquet: {arm}, seed {seed}: was altered: it does not match the hash in manifest.json"
+            )
+    there = set(zip(cell.curves["arm"], cell.curves["seed"], strict=True))
+    return found + [
+        f"curves.parquet: {arm}, seed {seed}: is not in manifest.json" for arm, seed in sorted(there - set(known))
+    ]
 
 
 def _mean(returns: pd.Series[float]) -> float | None:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
 from harness.errors import InputError as InputError
 from harness.errors import suggestion
 from harness.schema.documents import first_problem, read_yaml
-from harness.schema.fields import SLUG, Seeds, Slug, Steps, Strict
+from harness.schema.fields import SLUG, Seeds, Slug, Steps, Strict, parse_steps
 
 SUITES = Path("suites")
 CLAIMS = "claims.yaml"
@@ -63,6 +64,39 @@ class Published(Strict):
     source: str
 
 
+class Choice(Strict):
+    """What a cell chooses for itself; None: as its suite, task or pair says. All its arms share it, so that they can be compared."""
+
+    settings: dict[str, Any] = {}
+    """Those that differ from the pair's defaults."""
+    arms: list[str] | None = Field(default=None, min_length=1)
+    seeds: Seeds | None = None
+    steps: Steps | None = None
+    evaluation: Evaluation | None = None
+    grid: dict[str, Annotated[list[Any], Field(min_length=1)]] = {}
+    """Values of settings that vary by member: each point is an arm `ARM@name=value`."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short(cls, content: Any) -> Any:
+        """Settings alone may be written without `settings:`."""
+        if isinstance(content, dict) and not set(content) & set(cls.model_fields):
+            return {"settings": content}
+        return content
+
+
+@dataclass(frozen=True)
+class Registered:
+    """What a suite registers of one cell, with nothing left open but the pair's own defaults."""
+
+    settings: dict[str, Any]
+    arms: list[str] | None
+    """None: all arms of the pair."""
+    seeds: list[int]
+    steps: int
+    evaluation: Evaluation
+
+
 class Suite(Strict):
     """A complete grid: pairs x tasks x seeds, and the evaluation protocol."""
 
@@ -73,8 +107,8 @@ class Suite(Strict):
     evaluation: Evaluation
     tasks: dict[str, Task]
     references: dict[str, Reference]
-    cells: dict[str, dict[str, dict[str, Any]]] = Field(min_length=1)
-    """pair -> task -> settings that differ from the pair's defaults (for every arm of the pair alike)."""
+    cells: dict[str, dict[str, Choice]] = Field(min_length=1)
+    """pair -> task -> what the cell chooses."""
     published: list[Published] = []
     imported: str | None = None
     """The import file, where the runs are not ours (`softbench import`); there is then one return series, of `evaluation.primary`."""
@@ -84,36 +118,73 @@ class Suite(Strict):
         """The evaluation modes that its results have."""
         return (self.evaluation.primary,) if self.imported is not None else MODES
 
+    @property
+    def folder(self) -> str:
+        """The folder of its file: `smoke` of `smoke@20000`, which is `smoke` at another budget."""
+        return self.name.partition("@")[0]
+
+    def registered(self, pair: str, task: str) -> Registered:
+        """Everything about a cell."""
+        cell = self.cells[pair][task]
+        return Registered(
+            settings=cell.settings,
+            arms=cell.arms,
+            seeds=cell.seeds or self.seeds,
+            steps=cell.steps or self.tasks[task].steps,
+            evaluation=cell.evaluation or self.evaluation,
+        )
+
+    def at_budget(self, steps: int) -> Suite:
+        """This suite at another budget (environment steps of a member): a suite of its own, `name@steps`.
+
+        It has no ledger, no baseline and no published figures, since those are about the budget that was registered.
+        """
+        tasks = {name: task.model_copy(update={"steps": steps}) for name, task in self.tasks.items()}
+        cells = {
+            pair: {task: cell.model_copy(update={"steps": None}) for task, cell in its.items()}
+            for pair, its in self.cells.items()
+        }
+        named = {"name": f"{self.folder}@{steps}", "title": f"{self.title} at {steps:,} steps"}
+        return self.model_copy(update={**named, "tasks": tasks, "cells": cells, "published": []})
+
 
 def suite_names() -> list[str]:
     return sorted(path.parent.name for path in SUITES.glob("*/suite.yaml"))
 
 
 def load_suite(name: str) -> Suite:
-    """The suite `suites/<name>/suite.yaml`, validated. Raises InputError naming file and field."""
-    path = SUITES / name / "suite.yaml"
-    if name not in suite_names():
-        where = (
-            ""
-            if suite_names()
-            else f"; this folder has no {SUITES}/<name>/suite.yaml: change to a checkout or to a folder of your own"
-        )
-        raise InputError(f"unknown suite {name!r}{where or suggestion(name, suite_names())}")
-    if not re.fullmatch(r"[\w-]+", name):
+    """The suite `suites/<name>/suite.yaml`, validated; of `name@steps` at that budget. Raises InputError naming file and field."""
+    folder, at, budget = name.partition("@")
+    path = SUITES / folder / "suite.yaml"
+    if folder not in suite_names():
+        here = f"; this folder has no {SUITES}/<name>/suite.yaml: change to a checkout or to a folder of your own"
+        raise InputError(f"unknown suite {name!r}{suggestion(name, suite_names()) if suite_names() else here}")
+    if not re.fullmatch(r"[\w-]+", folder):
         raise InputError(f"{path}: the folder's name must be {SLUG}; rename it, and `name` in the file")
+    try:
+        steps = parse_steps(budget) if at else 0
+    except ValueError as error:
+        raise InputError(f"unknown suite {name!r}: {error}") from error
     try:
         suite = Suite.model_validate(read_yaml(path))
     except ValidationError as error:
         raise InputError(f"{path}: {first_problem(error)}") from error
-    if suite.name != name:
-        raise InputError(f"{path}: name: is {suite.name!r}, must be the folder's name {name!r}")
+    if suite.name != folder:
+        raise InputError(f"{path}: name: is {suite.name!r}, must be the folder's name {folder!r}")
+    _check(suite, path)
+    return suite.at_budget(steps) if at else suite
+
+
+def _check(suite: Suite, path: Path) -> None:
+    """Raises InputError where the parts of a suite do not fit each other."""
     for pair, tasks in suite.cells.items():
-        for task in tasks:
+        for task, cell in tasks.items():
             if task not in suite.tasks:
                 raise InputError(f"{path}: cells.{pair}.{task}: unknown task{suggestion(task, suite.tasks)}")
             if task not in suite.references:
                 raise InputError(f"{path}: references.{task}: is missing; give low, high and their source")
+            if cell.arms and len(set(cell.arms)) < len(cell.arms):
+                raise InputError(f"{path}: cells.{pair}.{task}.arms: an arm is given twice")
     for figure in suite.published:
         if figure.task not in suite.tasks:
             raise InputError(f"{path}: published: unknown task {figure.task!r}{suggestion(figure.task, suite.tasks)}")
-    return suite

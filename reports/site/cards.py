@@ -11,14 +11,14 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from harness.schema.claims import METRICS
 from harness.schema.suite import Suite
 from reports.figures.picture import PLAIN, Picture, interval, picture, say, short
 from reports.figures.studio import Studio
 from reports.figures.svg import mark
 from reports.site.tables import NONE, Link, Table, Value
-from reports.statistics.inference import Outcome
+from reports.statistics.forms.form import Outcome
 from reports.statistics.intervals import Estimate
+from reports.statistics.metrics import METRICS
 from reports.statistics.verdicts import INCONCLUSIVE, INVALID, NOT_MEASURED, REFUTED, SUPPORTED, VERDICTS, Verdict, bar
 
 COMPARISON = {
@@ -31,7 +31,6 @@ METHODS = {
     "paired": "t interval of the differences by seed, stratified by task",
     "sign-flip": "interval of the exact sign-flip test of the differences by seed",
 }
-SCALE = {"entropy": "nats"}
 
 
 @dataclass(frozen=True)
@@ -175,7 +174,7 @@ def _reading(verdict: Verdict, family: int) -> str:
     """How to read the card, in one paragraph."""
     claim, found = verdict.claim, verdict.outcome
     start = f"The claim: {claim.arm} {COMPARISON[claim.test]} {claim.against}, that is, the difference of their means is {bar(claim)}"
-    start += f" (metric: {METRICS[claim.metric]}). "
+    start += f" (metric: {METRICS[claim.metric].meaning}). "
     if found is None or verdict.data is None:
         return f"{start}{verdict.why} So nothing is said about it."
     tasks = len(verdict.data.tasks)
@@ -272,7 +271,7 @@ def _values(verdict: Verdict) -> Table | None:
     return Table(
         f"claim-{claim.id}-seeds",
         f"Seeds of claim {claim.id}",
-        f"The {METRICS[claim.metric]}, by task and seed: what the test was given.",
+        f"The {METRICS[claim.metric].meaning}, by task and seed: what the test was given.",
         ["task", "seed", claim.arm, claim.against, "difference"],
         rows,
     )
@@ -300,7 +299,7 @@ def _picture(verdict: Verdict, command: str) -> Picture:
             )
             above.plot([values.mean()] * 2, [-row - 0.38, -row + 0.38], color=color, linewidth=2)
         above.set_yticks([0, -1], [short(claim.arm, 18), short(claim.against, 18)])
-        above.set(ylim=(-1.55, 0.55), xlabel=f"{_unit(claim.metric)} of each seed")
+        above.set(ylim=(-1.55, 0.55), xlabel=f"{METRICS[claim.metric].unit} of each seed")
         ends = [each for each in (found.low, found.high, found.estimate, 0.0) if each is not None]
         low, high = min(*ends, -1.3 * claim.margin), max(*ends, 1.3 * claim.margin)
         room = 0.12 * (high - low) or 0.1
@@ -357,13 +356,6 @@ def _beeswarm(values: np.ndarray) -> np.ndarray:
         places[at] = np.clip(next((step for step in steps if step not in taken), 0.0), -0.36, 0.36)
         stack.append(int(at))
     return places
-
-
-def _unit(metric: str) -> str:
-    return SCALE.get(
-        metric,
-        {"spread": "minus distance to the median", "area": "mean normalized score"}.get(metric, "normalized score"),
-    )
 
 
 def _estimate(found: Outcome | None) -> Estimate | None:

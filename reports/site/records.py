@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 from harness.schema.suite import Suite
 from reports.site.tables import NONE, Table, Value
@@ -29,7 +28,7 @@ def members(study: Study) -> Table:
                 )
                 finals = [f"{curves.returns[each][row, -1]:.2f}" for each in study.suite.modes]
                 score = f"{float(study.score(task, curves.returns[mode][row, -1])):.4f}"
-                chain = cell.manifest["members"][arm][str(seed)]["chain"]
+                chain = cell.manifest.members[arm][str(seed)].chain
                 rows.append([task, arm, seed, fate, *finals, score, chain[-1] if chain else NONE])
     return Table(
         f"{study.pair}-members",
@@ -43,12 +42,12 @@ def members(study: Study) -> Table:
 
 def arms(study: Study) -> Table:
     """The arms and their switches."""
-    described = {arm: facts for cell in study.cells.values() for arm, facts in cell.manifest["arms"].items()}
-    switches = sorted({name for facts in described.values() for name in facts.get("switches", {})})
+    described = {arm: facts for cell in study.cells.values() for arm, facts in cell.manifest.arms.items()}
+    switches = sorted({name for facts in described.values() for name in facts.switches})
     rows: list[list[Value]] = []
     for arm, hard in study.hard_of.items():
-        own = described[arm].get("switches", {})
-        title = described[arm].get("title", "")
+        own = described[arm].switches
+        title = described[arm].title
         rows.append(
             [
                 arm,
@@ -69,9 +68,7 @@ def arms(study: Study) -> Table:
 def settings(study: Study) -> Table:
     """All settings, one row where all arms and tasks agree, else one a task and arm."""
     values = {
-        (task, arm): facts.get("settings", {})
-        for task, cell in study.cells.items()
-        for arm, facts in cell.manifest["arms"].items()
+        (task, arm): facts.settings for task, cell in study.cells.items() for arm, facts in cell.manifest.arms.items()
     }
     rows: list[list[Value]] = []
     for name in sorted({name for each in values.values() for name in each}):
@@ -90,26 +87,26 @@ def settings(study: Study) -> Table:
 def provenance(study: Study) -> Table:
     """Where each cell comes from: code, versions, processor; hardware and speed where the sidecar is there."""
     manifests = {task: cell.manifest for task, cell in study.cells.items()}
-    libraries = sorted({name for manifest in manifests.values() for name in manifest.get("versions", {})})
+    libraries = sorted({name for manifest in manifests.values() for name in manifest.versions})
     rows: list[list[Value]] = []
     for task, manifest in manifests.items():
-        timing, cpu = study.cells[task].timing, manifest.get("cpu", {})
+        timing, cpu = study.cells[task].timing, manifest.cpu
         parts = [timing.get("cpu", NONE), f"{timing.get('cores', NONE)} cores", f"GPU {timing.get('gpu') or 'none'}"]
         hardware = ", ".join(parts) if timing else "not recorded"
         wall = f"{timing['wall_seconds']:.0f} s" if "wall_seconds" in timing else NONE
         speed = f"{timing['steps_per_second']:,.0f}" if "steps_per_second" in timing else NONE
-        versions = [manifest.get("versions", {}).get(name, NONE) for name in libraries]
-        processor = f"{manifest.get('device', NONE)}, {cpu.get('architecture', NONE)} {cpu.get('capability', '')}"
-        code = manifest.get("code", {}).get("hash", NONE)[:16]
-        changed = ", ".join(study.cells[task].changed_code(Path())) or "no"
+        versions = [manifest.versions.get(name, NONE) for name in libraries]
+        processor = f"{manifest.device}, {cpu.get('architecture', NONE)} {cpu.get('capability', '')}"
+        code = manifest.code.hash[:16] if manifest.code else NONE
+        changed = ", ".join(study.cells[task].changed_code()) or "no"
         environment = ", ".join(
-            f"{name} {_plain(value)}" for name, value in sorted(manifest.get("environment", {}).items())
+            f"{name} {_plain(value)}" for name, value in sorted(manifest.content().get("environment", {}).items())
         )
         rows.append(
             [
                 task,
-                f"{manifest['steps']:,}",
-                manifest["segments"],
+                f"{manifest.steps:,}",
+                manifest.segments,
                 environment,
                 processor,
                 *versions,
@@ -144,33 +141,34 @@ def origins(study: Study) -> Table:
     """Where imported runs come from: files with their SHA-256, what was logged, and the runs that were left out, with the reason."""
     rows: list[list[Value]] = []
     for task, cell in study.cells.items():
-        its = cell.manifest["imported"]
+        its = cell.manifest.imported
         members = [
-            (arm, int(seed), facts["imported"])
-            for arm, found in cell.manifest["members"].items()
+            (arm, int(seed), facts.imported)
+            for arm, found in cell.manifest.members.items()
             for seed, facts in found.items()
+            if facts.imported
         ]
         for arm, seed, run in sorted(members, key=lambda member: (study.arms.index(member[0]), member[1])):
-            logged = f"{run['first']:,} to {run['last']:,}"
+            logged = f"{run.first:,} to {run.last:,}"
             rows += [
-                [task, arm, seed, "used", run["format"], logged, run["points"], *file]
-                for file in sorted(run["files"].items())
+                [task, arm, seed, "used", run.format, logged, run.points, *file] for file in sorted(run.files.items())
             ]
-        for run in its["left_out"]:
+        for out in its.left_out if its else []:
             rows += [
-                [task, run["arm"], run["seed"], f"left out: {run['why']}", NONE, NONE, NONE, *file]
-                for file in sorted(run["files"].items())
+                [task, out.arm, out.seed, f"left out: {out.why}", NONE, NONE, NONE, *file]
+                for file in sorted(out.files.items())
             ]
-    first = next(iter(study.cells.values())).manifest["imported"]
+    first = next(iter(study.cells.values())).manifest.imported
+    assert first is not None
     smooth = (
         "The values are used as they were logged"
-        if first["smooth"] == 1
-        else f"A value is the mean of the last {first['smooth']} logged"
+        if first.smooth == 1
+        else f"A value is the mean of the last {first.smooth} logged"
     )
     return Table(
         f"{study.pair}-origins",
         "Where the runs come from",
-        f"Read by `softbench import {study.suite.imported}` (SHA-256 of that file: {first['sha256']}). {smooth}; curves are interpolated "
+        f"Read by `softbench import {study.suite.imported}` (SHA-256 of that file: {first.sha256}). {smooth}; curves are interpolated "
         "linearly at the declared steps, never beyond a run's own range. These runs were made elsewhere: nothing here retrained or "
         "audited them.",
         ["task", "arm", "seed", "status", "format", "steps logged", "points", "file", "SHA-256"],
@@ -185,7 +183,7 @@ def audits(study: Study) -> Table:
         made = cell.audit
         if not made:
             rows.append([task, "not audited", NONE, NONE, NONE, NONE])
-        elif made.get("seal") != cell.manifest.get("seal"):
+        elif made.get("seal") != cell.manifest.seal:
             rows.append([task, "audited before the results were made anew", NONE, NONE, NONE, made.get("time", NONE)])
         else:
             names = ("arm", "seed", "first", "last")

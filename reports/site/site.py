@@ -15,16 +15,16 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from harness.schema.claims import METRICS, load_ledger, untestable
+from harness.schema.claims import load_ledger, untestable
 from harness.schema.suite import InputError, Suite, load_suite, suite_names
 from reports.figures.picture import Picture
 from reports.figures.studio import Studio
-from reports.site import cards
+from reports.site import cards, coverage
 from reports.site.mathml import mathml
 from reports.site.suite import Page, count, gather, remake
 from reports.site.tables import Table
 from reports.site.theory import read_theory
-from reports.statistics import coverage
+from reports.statistics.metrics import METRICS
 from reports.statistics.verdicts import VERDICTS, verdicts
 
 CODE = ["algorithms", "harness", "suites", "reports", "pyproject.toml"]
@@ -139,7 +139,11 @@ def _environment() -> jinja2.Environment:
         digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
         kind = name.split(".")[0]
         environment.globals |= {kind: Markup(text), f"{kind}_hash": f"sha256-{digest}"}
-    environment.globals |= {"words": {*VERDICTS, "better", "worse"}, "most_rows": MOST_ROWS, "metrics": METRICS}
+    environment.globals |= {
+        "words": {*VERDICTS, "better", "worse"},
+        "most_rows": MOST_ROWS,
+        "metrics": {name: metric.meaning for name, metric in METRICS.items()},
+    }
     return environment
 
 

@@ -7,9 +7,10 @@ from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
+from harness.schema.baseline import baseline_path, read_baseline
 from harness.schema.claims import load_ledger
+from harness.schema.manifest import Difference
 from harness.schema.suite import InputError, Suite
 from reports.figures import learning as curves
 from reports.figures import scores as plots
@@ -35,7 +36,7 @@ class Section:
     tables: list[Table]
     details: list[Table]
     sources: list[str]
-    differences: list[dict[str, Any]]
+    differences: list[Difference]
 
     @property
     def pictures(self) -> list[Picture]:
@@ -147,10 +148,10 @@ def gather(suite: Suite, results: Path, studio: Studio) -> Page:
 
 def _since(suite: Suite, studies: list[Study], judged: list[Verdict]) -> Table | None:
     """Verdicts and scores that differ from the last release's, which are kept in `baseline.json`."""
-    path = baseline.baseline_path(suite.name)
+    path = baseline_path(suite.name)
     if not path.exists():
         return None
-    before = baseline.read(path, suite)
+    before = read_baseline(path, suite)
     rows: list[list[Value]] = []
     now = {verdict.claim.id: verdict.verdict for verdict in judged}
     for claim in [*now, *(name for name in before.verdicts if name not in now)]:
@@ -211,7 +212,7 @@ def _section(study: Study, studio: Studio) -> Section:
         for group in study.groups
     ]
     manifests = [cell.manifest for cell in study.cells.values()]
-    lines = [manifest.get("difference", {}) for manifest in manifests]
+    lines = [manifest.difference for manifest in manifests]
     if suite.imported is None:
         origins = [records.settings(study), records.provenance(study), records.audits(study)]
     else:
@@ -222,7 +223,7 @@ def _section(study: Study, studio: Studio) -> Section:
         curves=learning,
         tables=[table for table in shown if table.rows],
         details=[records.arms(study), *origins, records.members(study)],
-        sources=list(dict.fromkeys(manifest["source"] for manifest in manifests)),
+        sources=list(dict.fromkeys(manifest.source for manifest in manifests)),
         differences=[each for at, each in enumerate(lines) if each and each not in lines[:at]],
     )
 

@@ -1,4 +1,4 @@
-"""The last release's scores, kept in git as `suites/<name>/baseline.json`: what changed since, and whether anything got worse.
+"""What changed since the last release, whose scores are kept in git (`harness.schema.baseline`), and whether anything got worse.
 
 A loss counts only where it is supported statistically: Welch's one-sided test of every arm on every task, Holm-corrected over all.
 """
@@ -9,23 +9,20 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from math import comb
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pydantic import ValidationError
 
 from harness.errors import InputError
-from harness.schema.documents import first_problem
-from harness.schema.fields import Strict
-from harness.schema.suite import SUITES, Suite
-from reports.statistics.inference import holm, test
+from harness.schema.baseline import Baseline
+from harness.schema.suite import Suite
+from reports.statistics.forms import form
 from reports.statistics.intervals import Array, Estimate, difference
+from reports.statistics.multiplicity import holm
 from reports.statistics.scores import Study
 from reports.statistics.verdicts import Verdict
 
 LEVEL = 0.025
-MOST = 2**24
 SAME, LOSS, GAIN, UNCLEAR, MISSING, NEW = (
     "the same scores",
     "loss",
@@ -34,15 +31,6 @@ SAME, LOSS, GAIN, UNCLEAR, MISSING, NEW = (
     "not measured now",
     "new",
 )
-
-
-class Baseline(Strict):
-    """Final scores of a release: pair -> task -> arm -> seed -> normalized score in the primary evaluation mode."""
-
-    suite: str
-    mode: str
-    scores: dict[str, dict[str, dict[str, dict[int, float]]]]
-    verdicts: dict[str, str] = {}
 
 
 @dataclass(frozen=True)
@@ -61,10 +49,6 @@ class Change:
     status: str
 
 
-def baseline_path(suite: str) -> Path:
-    return SUITES / suite / "baseline.json"
-
-
 def make(suite: Suite, studies: Sequence[Study], verdicts: Sequence[Verdict]) -> str:
     """The content of a baseline file for these results. Raises InputError where there are none."""
     scores: dict[str, Any] = {}
@@ -77,24 +61,6 @@ def make(suite: Suite, studies: Sequence[Study], verdicts: Sequence[Verdict]) ->
     judged = {verdict.claim.id: verdict.verdict for verdict in verdicts}
     content = {"suite": suite.name, "mode": suite.evaluation.primary, "scores": scores, "verdicts": judged}
     return json.dumps(content, indent=1, sort_keys=True) + "\n"
-
-
-def read(path: Path, suite: Suite) -> Baseline:
-    """A baseline. Raises InputError naming file and field."""
-    try:
-        if path.stat().st_size > MOST:
-            raise ValueError(f"it has more than {MOST:,} bytes")
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise InputError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
-    try:
-        found = Baseline.model_validate(content)
-    except ValidationError as error:
-        raise InputError(f"{path}: {first_problem(error)}") from error
-    for name, expected in (("suite", suite.name), ("mode", suite.evaluation.primary)):
-        if getattr(found, name) != expected:
-            raise InputError(f"{path}: {name}: is {getattr(found, name)!r}, must be {expected!r}")
-    return found
 
 
 def compare(baseline: Baseline, suite: Suite, studies: Sequence[Study]) -> list[Change]:
@@ -143,7 +109,7 @@ def _change(pair: str, task: str, arm: str, then: dict[int, float], now: dict[in
 
 def _p(above: Array, below: Array) -> float:
     """One-sided p value for `above [n, 1]` having the larger mean. Two constants differ by chance in one of all orders."""
-    found = test(above, below, "superiority", "welch", 0.0, LEVEL)
+    found = form("superiority", "welch", 0.0).outcome(above, below, LEVEL)
     if found.p is not None:
         return found.p
     constant = min(len(above), len(below)) >= 2 and np.ptp(above) == 0 and np.ptp(below) == 0

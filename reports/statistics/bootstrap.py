@@ -1,21 +1,18 @@
 """The aggregates of Agarwal et al. 2021 (rliable) of score matrices: descriptive, with a stratified bootstrap.
 
-Points equal `rliable.metrics`; intervals are percentile intervals of a bootstrap that is vectorized and keyed by the scores
+Points are those of `rliable.metrics`; intervals are percentile intervals of a bootstrap that is vectorized and keyed by the scores
 themselves, so that equal results give equal reports. A resample is not a copy of the scores but how often each seed was drawn on
-each task: means are then matrix products, and trimmed means need the scores sorted only once.
-
-`python -m reports.statistics.bootstrap` measures the speed against rliable.
+each task: means are then matrix products, and trimmed means need the scores sorted only once. rliable's own resampling loop gives the
+same intervals and is some hundred times slower.
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 import numpy.typing as npt
+from rliable import metrics
 
 from reports.statistics.intervals import LEVEL, NO_VARIANCE, TOO_FEW, Array, Estimate, stream
 
@@ -24,37 +21,14 @@ Counts = npt.NDArray[np.signedinteger]
 RESAMPLES = 50_000
 CHUNK = 4096  # resamples at a time: the working set stays near the cache, and memory does not grow with RESAMPLES
 
-# The aggregates of rliable.metrics; scores [..., n, T] -> [...]
-
-
-def iqm(scores: Array) -> Array:
-    """Interquartile mean of all runs of all tasks: a quarter of the values is dropped at each end (rliable.aggregate_iqm)."""
-    flat = np.sort(scores.reshape(*scores.shape[:-2], -1), axis=-1)
-    cut = flat.shape[-1] // 4
-    return np.asarray(flat[..., cut : flat.shape[-1] - cut].mean(axis=-1))
-
-
-def median(scores: Array) -> Array:
-    """Median over tasks of the mean over seeds (rliable.aggregate_median)."""
-    return np.asarray(np.median(scores.mean(axis=-2), axis=-1))
-
-
-def mean(scores: Array) -> Array:
-    """Mean over tasks of the mean over seeds (rliable.aggregate_mean)."""
-    return np.asarray(scores.mean(axis=-2).mean(axis=-1))
-
-
-def optimality_gap(scores: Array) -> Array:
-    """Mean shortfall below a score of 1; more than 1 does not make up for it (rliable.aggregate_optimality_gap, gamma 1)."""
-    return np.asarray(1 - np.minimum(scores, 1).mean(axis=(-2, -1)))
-
-
-AGGREGATES: dict[str, Callable[[Array], Array]] = {
-    "IQM": iqm,
-    "Median": median,
-    "Mean": mean,
-    "Optimality gap": optimality_gap,
+AGGREGATES: dict[str, Callable[[Array], float]] = {
+    "IQM": metrics.aggregate_iqm,
+    "Median": metrics.aggregate_median,
+    "Mean": metrics.aggregate_mean,
+    "Optimality gap": metrics.aggregate_optimality_gap,
 }
+"""Of scores `[n, T]`: the mean of the middle half of all runs; median and mean over tasks of the mean over seeds; the mean shortfall
+below a score of 1, for which more than 1 does not make up."""
 
 
 def aggregates(scores: Array, resamples: int = RESAMPLES) -> dict[str, Estimate]:
@@ -62,15 +36,6 @@ def aggregates(scores: Array, resamples: int = RESAMPLES) -> dict[str, Estimate]
     chunks = [resampled_aggregates(scores[None], counts) for counts in draw(scores.shape, resamples, stream(scores))]
     many = {name: np.concatenate([chunk[name][0] for chunk in chunks]) for name in AGGREGATES}
     return {name: _percentile(float(of(scores)), many[name], [scores]) for name, of in AGGREGATES.items()}
-
-
-def iqm_curve(scores: Array, resamples: int = RESAMPLES) -> list[Estimate]:
-    """The IQM of `scores [n, T, K]` at each of K checkpoints; a resample draws whole training runs. Intervals are pointwise."""
-    of_checkpoint = np.moveaxis(scores, 2, 0)
-    chunks = [_resampled_iqm(of_checkpoint, counts) for counts in draw(scores.shape[:2], resamples, stream(scores))]
-    many = np.concatenate(chunks, axis=1)
-    points = zip(of_checkpoint, iqm(of_checkpoint), many, strict=True)
-    return [_percentile(float(value), of_it, [sample]) for sample, value, of_it in points]
 
 
 def improvement(soft: Array, hard: Array, resamples: int = RESAMPLES) -> Estimate:
@@ -81,7 +46,7 @@ def improvement(soft: Array, hard: Array, resamples: int = RESAMPLES) -> Estimat
     generator = stream(soft, hard)
     pairs = zip(draw(soft.shape, resamples, generator), draw(hard.shape, resamples, generator), strict=True)
     many = np.concatenate([resampled_improvement(soft[None], hard[None], *counts)[0] for counts in pairs])
-    return _percentile(float(_wins(soft, hard).mean()), many, [soft, hard])
+    return _percentile(float(metrics.probability_of_improvement(soft, hard)), many, [soft, hard])
 
 
 def profile(scores: Array, thresholds: Array, resamples: int = RESAMPLES) -> tuple[Array, Array, Array]:
@@ -176,69 +141,3 @@ def _percentile(value: float, many: Array, samples: list[Array]) -> Estimate:
         return Estimate(value, why=NO_VARIANCE)
     low, high = np.quantile(many, [0.5 - LEVEL / 2, 0.5 + LEVEL / 2])
     return Estimate(value, float(low), float(high))
-
-
-@dataclass(frozen=True)
-class Speed:
-    """Seconds of one part of a report: ours at `RESAMPLES`, rliable's at each of `reps` resamples."""
-
-    part: str
-    ours: float
-    theirs: dict[int, float]
-
-    @property
-    def scaled(self) -> float:
-        """rliable's seconds at `RESAMPLES`, from the largest number measured: its loop takes the same time for each resample."""
-        return self.theirs[max(self.theirs)] / max(self.theirs) * RESAMPLES
-
-
-def speeds(reps: Sequence[int], seeds: int = 10, tasks: int = 26, checkpoints: int = 50) -> list[Speed]:
-    """Measure the bootstraps of two arms against rliable's, on this machine: aggregates, probability of improvement, IQM curve."""
-    from rliable import library, metrics  # here alone: it takes a second to import
-
-    generator = np.random.Generator(np.random.Philox(0))
-    soft, hard = generator.normal(0.7, 0.3, (2, seeds, tasks, checkpoints))
-    arms, last = {"soft": soft, "hard": hard}, {"soft": soft[..., -1], "hard": hard[..., -1]}
-    four = (metrics.aggregate_iqm, metrics.aggregate_median, metrics.aggregate_mean, metrics.aggregate_optimality_gap)
-
-    def all_four(scores: Array) -> Array:
-        return np.array([of(scores) for of in four])
-
-    def chance(first: Array, second: Array) -> Array:
-        return np.array([metrics.probability_of_improvement(first, second)])
-
-    def curve(scores: Array) -> Array:
-        return np.array([metrics.aggregate_iqm(scores[..., at]) for at in range(checkpoints)])
-
-    theirs = library.get_interval_estimates
-    parts: list[tuple[str, Callable[[], object], Callable[[int], object]]] = [
-        ("aggregates", lambda: [aggregates(each) for each in last.values()], lambda n: theirs(last, all_four, reps=n)),
-        (
-            "improvement",
-            lambda: improvement(*last.values()),
-            lambda n: theirs({"pair": list(last.values())}, chance, reps=n),
-        ),
-        ("IQM curve", lambda: [iqm_curve(each) for each in arms.values()], lambda n: theirs(arms, curve, reps=n)),
-    ]
-    return [Speed(name, _seconds(ours), {n: _seconds(partial(its, n)) for n in reps}) for name, ours, its in parts]
-
-
-def _seconds(work: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    work()
-    return time.perf_counter() - start
-
-
-if __name__ == "__main__":
-    found = speeds([100, 400])
-    print(
-        f"2 arms x 10 seeds x 26 tasks, {RESAMPLES:,} resamples; rliable is measured at 100 and 400 and scaled from 400"
-    )
-    print(f"{'part':14}{'ours (s)':>10}{'rliable (s): 100':>18}{'400':>8}{f'{RESAMPLES:,}':>10}{'ratio':>10}")
-    for each in found:
-        measured = "".join(
-            f"{seconds:{width}.2f}" for seconds, width in zip(each.theirs.values(), (18, 8), strict=True)
-        )
-        print(f"{each.part:14}{each.ours:10.2f}{measured}{each.scaled:10.0f}{each.scaled / each.ours:10.0f}")
-    ours, theirs = sum(each.ours for each in found), sum(each.scaled for each in found)
-    print(f"{'all':14}{ours:10.2f}{'':26}{theirs:10.0f}{theirs / ours:10.0f}")

@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
 from harness.errors import InputError, ResultsError
 from harness.schema.results import Cell, damages, read_suite
@@ -139,7 +138,7 @@ def read_studies(suite: Suite, results: Path) -> list[Study]:
     Raises InputError where a file is damaged or does not fit the suite.
     """
     try:
-        cells = {(cell.pair, cell.task): cell for cell in map(_checked, read_suite(results / suite.name))}
+        cells = {(cell.pair, cell.task): cell for cell in read_suite(results / suite.name)}
         found = [
             (pair, {task: cells[pair, task] for task in tasks if (pair, task) in cells})
             for pair, tasks in suite.cells.items()
@@ -149,32 +148,17 @@ def read_studies(suite: Suite, results: Path) -> list[Study]:
         raise InputError(str(error)) from error
 
 
-def _checked(cell: Cell) -> Cell:
-    """The cell, if its manifest has what a report cannot do without; else ResultsError."""
-    missing = [
-        key
-        for key in ("pair", "task", "arms", "hard", "members", "segments", "steps", "source")
-        if key not in cell.manifest
-    ]
-    if missing:
-        raise ResultsError(f"{cell.path / 'manifest.json'}: {missing[0]!r} is missing")
-    return cell
-
-
 def _misfit(suite: Suite, cell: Cell) -> str | None:
     """In what the cell differs from what the suite registers, or None."""
     manifest, task = cell.manifest, suite.tasks[cell.task]
-    registered: dict[str, Any] = {
-        "steps": task.steps,
-        "segments": suite.segments,
-        "evaluation": suite.evaluation.model_dump(),
-    }
-    found: dict[str, Any] = {name: manifest.get(name) for name in registered}
-    registered["time_limit"] = task.time_limit
-    found["time_limit"] = manifest.get("environment", {}).get("time_limit", task.time_limit)
-    for name, value in suite.cells[cell.pair][cell.task].items():
+    ours = suite.registered(cell.pair, cell.task)
+    registered = {"steps": ours.steps, "segments": suite.segments, "evaluation": ours.evaluation.model_dump()}
+    found = {name: manifest.content()[name] for name in registered}
+    if manifest.environment is not None:
+        registered["time_limit"], found["time_limit"] = task.time_limit, manifest.environment.time_limit
+    for name, value in ours.settings.items():
         registered[name] = value
-        found[name] = next(iter(manifest["arms"].values()))["settings"].get(name)
+        found[name] = next(iter(manifest.arms.values())).settings.get(name)
     differing = [name for name, value in registered.items() if found[name] != value]
     return (
         f"{differing[0]} is {found[differing[0]]} there, {registered[differing[0]]} in the suite" if differing else None
@@ -190,21 +174,18 @@ def _study(suite: Suite, pair: str, cells: dict[str, Cell]) -> Study:
             del cells[task]
     if not cells:
         raise ResultsError(misfits[0])
-    if len({cell.manifest.get("code", {}).get("hash") for cell in cells.values()}) > 1:
+    if len({cell.manifest.code and cell.manifest.code.hash for cell in cells.values()}) > 1:
         misfits.append(f"{pair}: its tasks were not all run with the same code")
-    described: dict[str, dict[str, Any]] = {}
+    hard_of: dict[str, str | None] = {}
     for cell in cells.values():
-        for arm, facts in cell.manifest["arms"].items():
-            described.setdefault(arm, {"default": cell.manifest["hard"], **facts})
-    hard_of = {
-        arm: (facts.get("hard") or facts["default"]) if facts["soft"] else None for arm, facts in described.items()
-    }
+        for arm, facts in cell.manifest.arms.items():
+            hard_of.setdefault(arm, (facts.hard or cell.manifest.hard) if facts.soft else None)
     for arm, hard in hard_of.items():
         if hard is not None and hard_of.get(hard, "absent") is not None:
             raise ResultsError(
                 f"{next(iter(cells.values())).path}: arm {arm!r} names {hard!r}, which is no hard arm of these results"
             )
-    default = next(facts["default"] for facts in described.values())
+    default = next(iter(cells.values())).manifest.hard
     ordered: dict[str, str | None] = {}
     for hard in sorted((arm for arm, its in hard_of.items() if its is None), key=lambda arm: (arm != default, arm)):
         ordered[hard] = None
@@ -215,24 +196,29 @@ def _study(suite: Suite, pair: str, cells: dict[str, Cell]) -> Study:
 
 def _curves(suite: Suite, cell: Cell, arm: str) -> Curves:
     """The registered seeds of one arm, from the tidy table. Raises ResultsError where a member lacks a segment."""
-    members = cell.manifest["members"].get(arm, {})
-    seeds = [seed for seed in suite.seeds if str(seed) in members]
-    rows = cell.curves[(cell.curves["arm"] == arm) & cell.curves["seed"].isin(seeds)]
-    segments = range(1, int(cell.manifest["segments"]) + 1)
+    members = cell.manifest.members.get(arm, {})
+    seeds = [seed for seed in suite.registered(cell.pair, cell.task).seeds if str(seed) in members]
+    shape = len(seeds), cell.manifest.segments
     if not seeds:
-        empty = np.zeros((0, len(segments)))
+        empty = np.zeros(shape)
         return Curves(
             [], np.zeros(0, np.int64), dict.fromkeys(suite.modes, empty), empty.astype(bool), empty[:, -1], empty
         )
-    if len(rows) != len(seeds) * len(segments) or rows.duplicated(["seed", "segment"]).any():
+    chosen = (cell.curves["arm"] == arm).to_numpy() & np.isin(cell.curves["seed"], seeds)
+    places = {(seed, segment + 1): (row, segment) for row, seed in enumerate(seeds) for segment in range(shape[1])}
+    there = zip(*(cell.curves[name].to_numpy()[chosen].tolist() for name in ("seed", "segment")), strict=True)
+    found = [places.get(place) for place in there]
+    if len(found) != len(places) or {*found} != {*places.values()}:
         raise ResultsError(
             f"{cell.path / 'curves.parquet'}: arm {arm!r} does not have one row for every seed and segment"
         )
-
-    rows = rows.set_index(["seed", "segment"]).reindex(pd.MultiIndex.from_product([seeds, segments]))
+    at = tuple(np.array(found).T)
 
     def grid(column: str) -> npt.NDArray[Any]:
-        return rows[column].to_numpy().reshape(len(seeds), len(segments))
+        values = cell.curves[column].to_numpy()[chosen]
+        table = np.empty(shape, values.dtype)
+        table[at] = values
+        return table
 
     measured = {mode: grid(f"return_{mode}").astype(np.float64) for mode in suite.modes}
     finite = np.all([np.isfinite(values) for values in measured.values()], axis=0)

@@ -17,7 +17,8 @@ from scipy.optimize import brentq
 from scipy.special import ndtr, ndtri
 
 from harness.errors import InputError
-from reports.statistics.inference import StudentT, p_values
+from reports.statistics.centres import StudentT
+from reports.statistics.forms import form
 from reports.statistics.intervals import Array
 
 FIRST = 5
@@ -89,7 +90,7 @@ def decisions(
     """
     verdict, seeds = np.zeros(len(claimed), np.int64), np.full(len(claimed), looks[-1])
     for look, nominal in zip(looks, levels, strict=True):
-        p, p_against = p_values(StudentT.of(claimed[:, :look], against[:, :look], method), test, margin)
+        p, p_against = form(test, method, margin).p_values(StudentT.of(claimed[:, :look], against[:, :look], method))
         falls = (verdict == 0) & ((p <= nominal) | (p_against <= nominal))
         verdict[falls], seeds[falls] = np.where(p[falls] <= nominal, 1, -1), look
     return verdict, seeds

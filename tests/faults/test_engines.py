@@ -18,7 +18,7 @@ import pytest
 import yaml
 from small_suite import STABLE, SUITE, alive, children, command, stable_files, start, wait_until, write_suite
 
-from harness.pool.local import environment
+from harness.pool import process
 from harness.schema.results import folder_name
 
 LONGER = {"tasks": {"CartPole-v1": {"steps": 8000}}}
@@ -176,7 +176,7 @@ def test_a_worker_gets_one_thread_and_nothing_of_the_callers_arithmetic(monkeypa
     for name in ("MKL_CBWR", "KMP_AFFINITY", "OMP_WAIT_POLICY", "OPENBLAS_CORETYPE"):
         monkeypatch.setenv(name, "x")
     monkeypatch.setenv("OMP_NUM_THREADS", "8")
-    found = environment()
+    found = process.variables()
     assert not {"MKL_CBWR", "KMP_AFFINITY", "OMP_WAIT_POLICY", "OPENBLAS_CORETYPE"} & set(found)
     assert (found["OMP_NUM_THREADS"], found["MKL_NUM_THREADS"]) == ("1", "1")
 

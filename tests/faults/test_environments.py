@@ -9,14 +9,14 @@ import time
 from pathlib import Path
 
 import pytest
-from small_suite import alive, children, command, wait_until, write_suite
+from small_suite import alive, children, command, make_plans, wait_until, write_suite
 
-from harness import training
 from harness.errors import InputError
 from harness.plan import tasks as probe
+from harness.plan.work import jobs_of
 from harness.pool.local import Pool
+from harness.pool.messages import Done, Failed, Segment
 from harness.schema.results import read_cell
-from harness.schema.suite import load_suite
 
 REFERENCE = {"low": 0, "high": 10, "source": "range of the return"}
 HERE = Path(__file__).parent
@@ -47,8 +47,8 @@ def softbench(*words):
 
 def job_of(kind, **choices):
     suite_of(kind, **choices)
-    (plan,) = training.make_plans(load_suite("small"), Path("out"), "cpu", arms=["a2c-naive"])
-    (job,) = training._jobs(plan, "a2c-naive", lambda event: None)
+    (plan,) = make_plans(arms=["a2c-naive"])
+    ((job,), _) = jobs_of(plan)
     return job
 
 
@@ -78,16 +78,15 @@ def test_every_broken_environment_fails_alone_in_one_line_and_the_report_shows_t
     )
     assert "broken_envs.py" in Path("out/.runs/small/workers.log").read_text()  # where it crashed
     assert sorted(path.parent.name for path in Path("out/small/a2c").rglob("manifest.json")) == [
-        "broken_envs:NotANumber-v0",
-        "broken_envs:Sound-v0",
+        "broken_envs_NotANumber-v0",
+        "broken_envs_Sound-v0",
     ]
-    sound = read_cell(Path("out/small/a2c/broken_envs:Sound-v0"))
+    sound = read_cell(Path("out/small/a2c/broken_envs_Sound-v0"))
     assert not sound.curves["diverged"].any() and sound.timing["attempts"] == {"a2c-naive": 1}
-    broken = read_cell(Path("out/small/a2c/broken_envs:NotANumber-v0"))
+    broken = read_cell(Path("out/small/a2c/broken_envs_NotANumber-v0"))
     assert broken.curves["diverged"].all()
-    assert {member["diverged_at"] for member in broken.manifest["members"]["a2c-naive"].values()} == {
-        20
-    }  # the update with step 5
+    steps = {member.diverged_at for member in broken.manifest.members["a2c-naive"].values()}
+    assert steps == {20}  # the update with step 5
     reported = softbench("report", "small", "--results", "out", "--out", "site")
     assert reported.returncode == 0, reported.stderr
     page = "".join(path.read_text() for path in Path("site").rglob("*.html"))
@@ -107,8 +106,8 @@ def test_an_environment_that_hangs_is_killed_at_the_time_limit(fault):
     job = job_of("HangsNatively")
     with Pool(1, Path("log"), timeout=4, attempts=1) as pool:
         events = list(pool.run([job]))
-    assert [event["event"] for event in events] == ["failed"]
-    assert events[0]["reason"] == "its worker took no environment step for 4 s (--timeout) and was killed; see log"
+    assert [type(told.message) for told in events] == [Failed]
+    assert events[0].message.reason == "its worker took no environment step for 4 s (--timeout) and was killed; see log"
     fault(
         "environment",
         "hangs with Python's lock held, time limit 4 s",
@@ -134,8 +133,8 @@ def test_a_slow_environment_is_no_hang(fault):
     job = job_of("Slow", steps=120, segments=1)
     with Pool(1, Path("log"), timeout=15, attempts=1) as pool:
         events = list(pool.run([job]))
-    assert [event["event"] for event in events] == ["segment", "done"]
-    assert events[0]["seconds"] > 17
+    assert [type(told.message) for told in events] == [Segment, Done]
+    assert events[0].message.seconds > 17
     fault("environment", "slow: a segment longer than the time limit", "not taken for a hang")
 
 
@@ -191,7 +190,7 @@ def test_an_environment_that_hangs_when_it_is_made_is_refused(monkeypatch, fault
     monkeypatch.setattr(probe, "LIMIT", 6.0)
     suite_of("HangsWhenMade")
     with pytest.raises(InputError, match="task 'broken_envs:HangsWhenMade-v0' cannot be made: it took longer than 6 s"):
-        training.make_plans(load_suite("small"), Path("out"), "cpu")
+        make_plans()
     assert children(os.getpid()) == []
     fault(
         "environment",
@@ -208,4 +207,4 @@ def test_a_module_that_is_not_along_pythonpath_is_said():
         cells={"a2c": {"nowhere:A-v0": {}}},
     )
     with pytest.raises(InputError, match="task 'nowhere:A-v0': there is no module 'nowhere' along PYTHONPATH"):
-        training.make_plans(load_suite("small"), Path("out"), "cpu")
+        make_plans()

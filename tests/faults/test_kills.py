@@ -165,10 +165,13 @@ def test_seeds_that_are_added_later_leave_the_first_ones_as_they_are(unbroken, f
     told, errors = process.communicate(timeout=300)
     assert process.returncode == 0, errors
     assert "4 members, 96,000 environment steps to go" in told
-    before, after = json.loads(unbroken["manifest.json"])["members"], read_cell(Path("out") / CELL)
+    before, after = (
+        json.loads(unbroken["manifest.json"])["members"],
+        read_cell(Path("out") / CELL).manifest.content()["members"],
+    )
     for arm, members in before.items():
-        assert list(after.manifest["members"][arm]) == ["0", "1", "2", "3"]
-        assert all(after.manifest["members"][arm][seed] == member for seed, member in members.items())
+        assert list(after[arm]) == ["0", "1", "2", "3"]
+        assert all(after[arm][seed] == member for seed, member in members.items())
     fault("again", "seeds 0-1, later 0-3", "two are trained, the chains of the first two are what they were")
 
 

@@ -24,6 +24,7 @@ from safetensors.torch import load_file, save
 from small_suite import SUITE, write_suite
 
 from harness.errors import InputError, ResultsError
+from harness.schema.manifest import Manifest
 from harness.schema.results import read_cell, write_cell
 from harness.schema.suite import load_suite
 from harness.store import members as checkpoints
@@ -419,16 +420,17 @@ def test_html_in_every_name_is_inert_in_the_report(tmp_path, monkeypatch, fault)
             return [spoil(each) for each in value]
         return HOSTILE if isinstance(value, str) else value
 
-    arms = cell.manifest["arms"]
+    content = cell.manifest.content()
+    arms = content["arms"]
     renamed = {"arms": {HOSTILE if arm == "dqn" else arm: arms[arm] for arm in ("dqn", "soft-dqn-kl")}}
-    renamed["members"] = {HOSTILE: cell.manifest["members"]["dqn"]}
-    hostile = spoil({**cell.manifest, **renamed})
+    renamed["members"] = {HOSTILE: content["members"]["dqn"]}
+    hostile = spoil({**content, **renamed})
     hostile["arms"][HOSTILE]["hard"] = None
     timing = {"cpu": HOSTILE, "gpu": HOSTILE, "host": HOSTILE, "cores": 2, "workers": 1}
-    write_cell(Path("results") / CELL, cell.curves.assign(arm=HOSTILE), hostile, {}, timing)
+    write_cell(Path("results") / CELL, cell.curves.assign(arm=HOSTILE), Manifest.model_validate(hostile), {}, timing)
     draw = {"arm": HOSTILE, "seed": HOSTILE, "first": HOSTILE, "last": HOSTILE}
     certificate = {
-        "seal": read_cell(Path("results") / CELL).manifest["seal"],
+        "seal": read_cell(Path("results") / CELL).manifest.seal,
         "steps": 1,
         "recomputed": [draw],
         "time": HOSTILE,

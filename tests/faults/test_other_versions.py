@@ -6,19 +6,22 @@ import json
 import os
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import yaml
 from disk import softbench, write_small
-from small_suite import train_here, write_suite
+from small_suite import make_plans, messages, train_here, write_suite
 
-from harness import training
 from harness.audit import certificate as audit
 from harness.errors import InputError
-from harness.plan import code as provenance
+from harness.plan import identity
+from harness.plan.code import code
+from harness.plan.work import jobs_of
 from harness.pool.local import Pool
-from harness.schema.suite import load_suite
+from harness.pool.messages import Failed, Segment
+from harness.schema.results import read_cell
 
 
 def test_a_folder_of_other_settings_or_code_is_refused(tmp_path, monkeypatch, capsys, fault):
@@ -91,13 +94,13 @@ def test_a_worker_of_another_version_refuses_its_job(tmp_path, monkeypatch, faul
     """As on a node of a cluster with another installation: the job says what the run was planned with."""
     monkeypatch.chdir(tmp_path)
     write_suite(tmp_path)
-    (plan,) = training.make_plans(load_suite("small"), Path("out"), "cpu", arms=["a2c-naive"])
-    (job,) = training._jobs(plan, "a2c-naive", lambda event: None)
-    changed = job | {"identity": job["identity"] | {field: job["identity"][field] | change}}
+    (plan,) = make_plans(arms=["a2c-naive"])
+    ((job,), _) = jobs_of(plan)
+    changed = replace(job, identity=job.identity | {field: job.identity[field] | change})
     with Pool(1, Path("log")) as pool:
         (event,) = pool.run([changed])
-    assert (event["event"], event["attempts"]) == ("failed", 1)
-    assert "is not as the run began: " + message in event["reason"]
+    assert isinstance(event.message, Failed) and event.attempts == 1
+    assert "is not as the run began: " + message in event.message.reason
     assert not list(Path("out").rglob("segment-*"))
     fault(
         "other version",
@@ -110,8 +113,8 @@ def test_a_worker_of_another_version_refuses_its_job(tmp_path, monkeypatch, faul
     ("backend", "package"), [("batched", None), ("gymnasium", None), ("atari", "ale-py"), ("envpool", "envpool")]
 )
 def test_the_package_of_a_backend_belongs_to_the_versions_of_its_cells_alone(monkeypatch, backend, package):
-    monkeypatch.setattr(provenance.importlib.metadata, "version", lambda name: f"version of {name}")
-    found = provenance.versions(backend)
+    monkeypatch.setattr(identity.importlib.metadata, "version", lambda name: f"version of {name}")
+    found = identity.versions(backend)
     assert set(found) - {"python", "torch", "numpy", "gymnasium", "mujoco"} == ({package} if package else set())
 
 
@@ -160,22 +163,22 @@ def own(tmp_path, monkeypatch):
 
 
 def test_the_files_of_a_users_own_task_belong_to_the_code(own, fault):
-    plan = training.make_plans(load_suite("small"), Path("out"), "cpu")[0]
+    plan = make_plans()[0]
     assert sorted(plan.code["module"]) == ["corridors/__init__.py", "corridors/simple.py", "corridors/walls.py"]
-    assert plan.code["hash"] != provenance.code("a2c", "gymnasium")["hash"]
+    assert plan.code["hash"] != code("a2c", "gymnasium")["hash"]
     assert train_here(Path("out"), arms=["a2c-naive"])[0]
-    (cell,) = audit.find_cells(Path("out/small"))
+    cell = read_cell(Path("out/small/a2c/corridors.simple_Corridor-v0"))
     assert audit.differences_here(cell) == []
     (own / "other.py").write_text("UNUSED = 2\n")
-    assert train_here(Path("out"), arms=["a2c-naive"])[1][-1]["event"] == "kept"
+    assert train_here(Path("out"), arms=["a2c-naive"])[1][-1].how == "kept"
     (own / "walls.py").write_text("STEP = 0.25\n")
     with pytest.raises(InputError, match=r"holds results of another version: code\.module\.corridors/walls\.py: was"):
         train_here(Path("out"), arms=["a2c-naive"])
     assert [line.split(": was")[0] for line in audit.differences_here(cell)] == ["code: corridors/walls.py"]
     shutil.rmtree("out/small")
     _, events = train_here(Path("out"), arms=["a2c-naive"])
-    assert any("left alone: code.files.corridors/walls.py: was" in event.get("text", "") for event in events)
-    assert sum(event["event"] == "segment" for event in events) == 4
+    assert any("left alone: code.files.corridors/walls.py: was" in str(event) for event in events)
+    assert len(messages(events, Segment)) == 4
     fault(
         "other version",
         "a module of the user's own task is edited",

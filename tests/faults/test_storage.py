@@ -375,7 +375,7 @@ def test_a_real_full_and_a_real_read_only_file_system_are_said(tmp_path, unbroke
         pytest.skip("file systems cannot be mounted here")
     try:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("harness.training.MEBIBYTE", 1)  # its check of the space left would refuse to begin
+            patch.setattr("harness.plan.work.MEBIBYTE", 1)  # its check of the space left would refuse to begin
             assert softbench(folder / "out") in (1, 2)
             assert "no space left" in "".join(capsys.readouterr()).lower()
             assert mount("-o", "remount,size=64m", folder) and softbench(folder / "out") == 0
@@ -384,7 +384,7 @@ def test_a_real_full_and_a_real_read_only_file_system_are_said(tmp_path, unbroke
         assert softbench(folder / "out", "0-2") == 2 and "read-only file system" in "".join(capsys.readouterr()).lower()
         assert mount("-o", "remount,rw", folder)
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("harness.training.MEBIBYTE", 1)
+            patch.setattr("harness.plan.work.MEBIBYTE", 1)
             assert softbench(folder / "out", "0-2") == 0
         assert stable_files(folder / "out", CELL) == unbroken["0-2"]
     finally:

@@ -8,12 +8,14 @@ import sys
 import time
 from pathlib import Path
 
-import pytest
 import torch
 import yaml
 
 from harness import training
+from harness.plan import cells
+from harness.plan.cells import Plan
 from harness.pool import worker
+from harness.pool.messages import Done, Event, Failed, Message, Told
 from harness.schema.suite import load_suite
 
 SUITE = {
@@ -72,23 +74,32 @@ class Here:
 
     def run(self, jobs):
         for job in jobs:
-            events = []
+            messages = []
             try:
-                worker.train(job, events.append)
-                events.append({"event": "done"})
+                worker.train(job, messages.append)
+                messages.append(Done())
             except Exception as error:
-                events.append({"event": "failed", "reason": f"{type(error).__name__}: {error}"})
-            yield from (event | {"job": job, "attempts": 1} for event in events)
+                messages.append(Failed(f"{type(error).__name__}: {error}"))
+            yield from (Told(job, 1, message) for message in messages)
 
 
-def train_here(out: Path, workers: int = 1, **choices) -> tuple[bool, list[dict]]:
+def make_plans(out: Path = Path("out"), steps: int | None = None, **choices) -> list[Plan]:
+    """The plans of the suite of the working directory."""
+    suite = load_suite("small") if steps is None else load_suite("small").at_budget(steps)
+    return cells.make_plans(suite, out, "cpu", **choices)
+
+
+def train_here(out: Path, workers: int = 1, **choices) -> tuple[bool, list[Event]]:
     """Train the suite of the working directory into `out`, without worker processes: (complete, events)."""
-    events: list[dict] = []
+    events: list[Event] = []
     torch.set_num_threads(1)  # as in a worker
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training, "Pool", Here)
-        complete = training.run(training.make_plans(load_suite("small"), out, "cpu", **choices), workers, events.append)
+    complete = training.run(make_plans(out, **choices), workers, events.append, Here)
     return complete, events
+
+
+def messages(events: list[Event], kind: type[Message]) -> list[Told]:
+    """What was told of jobs, of one kind."""
+    return [event for event in events if isinstance(event, Told) and isinstance(event.message, kind)]
 
 
 def children(pid: int) -> list[int]:

@@ -11,11 +11,13 @@ from pathlib import Path
 
 import pytest
 from rich.console import Console
-from small_suite import CELL, command, stable_files, train_here, write_suite
+from small_suite import CELL, command, make_plans, stable_files, train_here, write_suite
 
 from harness import cli, training
+from harness.files import locked
+from harness.pool.messages import Failed, Job, Segment, Started, Told, Written
 from harness.progress import Display
-from harness.schema.suite import load_suite
+from harness.run.spec import Spec
 
 pytestmark = pytest.mark.usefixtures("no_sync")
 
@@ -151,8 +153,8 @@ def test_results_of_another_version_or_damaged_are_refused_and_kept(softbench):
 
 
 def test_a_second_run_in_the_same_folder_is_refused(softbench):
-    (plan,) = training.make_plans(load_suite("small"), Path("results"), "cpu")
-    with training.locked(plan.runs):
+    (plan,) = make_plans(Path("results"))
+    with locked(plan.runs):
         code, _, errors = softbench("train", "small")
     assert code == 2 and "another process is training here; wait for it, or choose another --out" in errors
 
@@ -195,29 +197,23 @@ def test_a_bug_of_ours_is_a_traceback_not_a_riddle(monkeypatch):
 
 
 def segment(arm, seeds, steps, value):
-    return {
-        "event": "segment",
-        "pair": "a2c",
-        "task": "T",
-        "arm": arm,
-        "seeds": seeds,
-        "segment": 1,
-        "steps": steps,
-        "returns": value,
-    }
+    return Told(job(arm, seeds), 1, Segment(seeds, 1, steps, 0.5, value))
+
+
+def job(arm, seeds):
+    spec = Spec("a2c", arm, "T", "batched", {}, 1000, 2, 1, "bootstrap")
+    return Job("a2c/T", spec, seeds, Path("cohort"), "cpu")
 
 
 def test_plain_progress_is_lines_with_share_speed_and_returns(capsys, monkeypatch):
     monkeypatch.setattr("harness.progress.LINE_EVERY", 0.0)
     with Display(Console(width=40)) as display:
-        display({"event": "start", "steps": 1000, "cells": 1, "members": 2})
+        display(Started(1000, 1, 2))
         display(segment("x", [0, 1], 500, [10.0, 20.0]))
         display(segment("y", [0, 1], 250, [None, None]))
-        display(
-            {"event": "failed", "job": {"cell": "a2c/T", "spec": {"arm": "y"}, "seeds": [0]}, "reason": "no memory"}
-        )
-        display({"event": "cell", "cell": "a2c/T", "folder": "results/[small]"})
-        display({"event": "partial", "cell": "a2c/U", "folder": "out"})
+        display(Told(job("y", [0]), 1, Failed("no memory")))
+        display(Written("a2c/T", Path("results/[small]"), "complete"))
+        display(Written("a2c/U", Path("out"), "partial"))
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "1 cell, 2 members, 1,000 environment steps to go"
     assert re.fullmatch(r" 50%  [\d,]+ steps/s over all members, \d+:\d\d:\d\d left \| a2c/T: x 15\.0", lines[1])

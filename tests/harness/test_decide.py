@@ -14,6 +14,7 @@ from small_suite import CELL, Here, train_here, write_suite
 from harness import training
 from harness.commands import deciding
 from harness.errors import InputError
+from harness.pool.messages import Failed, Told
 from reports.statistics import sequential
 
 pytestmark = pytest.mark.usefixtures("no_sync")
@@ -45,7 +46,7 @@ def decide(tmp_path, monkeypatch):
         def train(plans):
             events = []
             complete = training.run(plans, 1, events.append, Here)
-            trained.append(events[0]["members"])
+            trained.append(events[0].members)
             return complete
 
         verdict, path = deciding.decide("C4", sequential.blocks(5, 5, most), RESULTS, train, looks.append)
@@ -86,7 +87,7 @@ def test_the_plan_is_written_before_the_first_look_and_no_other_is_taken(decide,
         patch.setattr(
             Here,
             "run",
-            lambda self, jobs: iter([{"event": "failed", "reason": "x", "job": job, "attempts": 3} for job in jobs]),
+            lambda self, jobs: iter([Told(job, 3, Failed("x")) for job in jobs]),
         )
         _, path, _, _ = decide()
     assert [each["seeds"] for each in json.loads(path.read_text())["plan"]] == [5, 10]
@@ -116,7 +117,7 @@ def test_a_failed_cohort_decides_nothing(decide, monkeypatch):
     monkeypatch.setattr(
         Here,
         "run",
-        lambda self, jobs: iter([{"event": "failed", "reason": "x", "job": job, "attempts": 3} for job in jobs]),
+        lambda self, jobs: iter([Told(job, 3, Failed("x")) for job in jobs]),
     )
     verdict, path, looks, _ = decide()
     assert verdict is None and looks == [] and "verdict" not in json.loads(path.read_text())

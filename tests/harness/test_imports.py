@@ -253,7 +253,7 @@ def test_curves_are_interpolated_within_a_runs_range_and_never_beyond():
     assert early.why == "ends at step 19, before the grid's last, 20"
     assert late.why == "begins at step 1, after the grid's first, 0"
     importer.write(config, runs_of(path), path, Path("results"))
-    assert sorted(read_cell(CELL).manifest["members"]["ppo"]) == ["0"]
+    assert sorted(read_cell(CELL).manifest.members["ppo"]) == ["0"]
     (study,) = read_studies(load_suite("cartpole"), Path("results"))
     assert study.holes == [
         "cartpole on CartPole-v1, arm ppo: seeds 1-2 missing",
@@ -271,7 +271,7 @@ def test_a_run_is_diverged_from_its_first_value_that_is_no_finite_number(lost):
     returns, diverged = importer.curve(run, config.grid)
     assert diverged.tolist() == [False, True, True] and returns[0] == 5 and np.isnan(returns[1:]).all()
     importer.write(config, runs_of(path), path, Path("results"))
-    assert read_cell(CELL).manifest["members"]["ppo"]["0"]["diverged_at"] == 10
+    assert read_cell(CELL).manifest.members["ppo"]["0"].diverged_at == 10
     (study,) = read_studies(load_suite("cartpole"), Path("results"))
     assert study.diverged == ["cartpole on CartPole-v1, arm ppo, seed 0"] and study.matrix("ppo").tolist() == [[0.0]]
 
@@ -319,7 +319,7 @@ def test_an_imported_suite_is_reported_like_our_own_and_not_trained(softbench):
     before = files_below("suites", "results")
     assert softbench("import", "import.yaml")[0] == 0 and files_below("suites", "results") == before
     cell = read_cell(CELL)
-    assert damages(cell) == [] and cell.manifest["members"]["a2c"]["1"]["imported"]["files"].keys() == {"table.csv"}
+    assert damages(cell) == [] and cell.manifest.members["a2c"]["1"].imported.files.keys() == {"table.csv"}
     assert cell.curves["return_greedy"].isna().all() and cell.curves["return_sampled"].notna().all()
     assert "cartpole (imported)" in softbench("list")[1]
     code, _, errors = softbench("train", "cartpole")

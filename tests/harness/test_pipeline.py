@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import subprocess
 import sys
 from pathlib import Path
@@ -97,7 +96,7 @@ def test_the_committed_identities_are_those_of_the_code():
 
 def test_a_cell_depends_on_its_own_environments_alone():
     files = {name: set(provenance.code_files("ppo", name)) for name in BACKENDS}
-    own = {name: {provenance.backend_file(name)} for name in BACKENDS}
+    own = {name: {BACKENDS[name].replace(".", "/") + ".py"} for name in BACKENDS}
     assert all(
         files[name] - own[name] == files["batched"] - own["batched"] and own[name] <= files[name] for name in BACKENDS
     )
@@ -116,7 +115,7 @@ def test_cells_depend_on_what_the_code_says_and_on_their_settings_alone():
             if path == Path("dvc.yaml"):
                 assert keys == ["a2c.batched", "dqn.batched", "ppo.batched"] and {"tasks", "cells"} <= set(fields)
             else:
-                assert keys == [f"{name}.${{item.backend}}"]
+                assert keys == [f"{name}.${{item.code}}"]
                 assert {"tasks.${item.task}", f"cells.{name}.${{item.task}}"} <= set(fields)
             assert {"seeds", "segments", "evaluation"} <= set(fields)
             outs = [out if isinstance(out, str) else next(iter(out)) for out in stage["outs"]]
@@ -159,48 +158,3 @@ def test_dvc_reads_the_pipelines():
     )
     assert listed.returncode == 0, listed.stderr
     assert "smoke" in listed.stdout and "suites/classic/dvc.yaml:dqn@MountainCar-v0" in listed.stdout
-
-
-def our_files():
-    return [path for folder in ("algorithms", "harness", "suites", "reports") for path in (ROOT / folder).rglob("*.py")]
-
-
-def test_nothing_is_pickled():
-    """No pickle, no torch.save or torch.load, no numpy object arrays, no eval: results of strangers are read."""
-    for path in our_files():
-        for node in ast.walk(ast.parse(path.read_text())):
-            names = [alias.name for alias in node.names] if isinstance(node, ast.Import | ast.ImportFrom) else []
-            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
-            assert not {"pickle", "cloudpickle", "joblib", "dill", "shelve"} & set(names), path
-            if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
-                used = f"{node.value.id}.{node.attr}"
-                assert used not in ("torch.save", "torch.load", "np.load", "yaml.unsafe_load", "pd.read_pickle"), (
-                    f"{path}: {used}"
-                )
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
-                assert node.func.id not in ("eval", "exec"), path
-
-
-def test_arrows_between_the_packages_point_one_way():
-    allowed = {
-        "algorithms": {"algorithms"},
-        "suites": {"suites"},
-        "harness": {"harness", "algorithms", "suites", "reports"},
-    }
-    for path in our_files():
-        package = path.relative_to(ROOT).parts[0]
-        theory = path.relative_to(ROOT).parts[:2] == (
-            "suites",
-            "theory",
-        )  # the exact statements check the code that trains
-        for node in ast.walk(ast.parse(path.read_text())):
-            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
-            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
-            ours = {name.split(".")[0] for name in names} & {"algorithms", "harness", "suites", "reports"}
-            if package == "reports":
-                modules = {name for name in names if name.split(".")[0] in ("harness", "algorithms", "suites")}
-                assert all(name == "harness.errors" or name.startswith("harness.schema.") for name in modules), path
-            else:
-                assert ours <= allowed[package] | ({"algorithms"} if theory else set()), path
-            if package == "algorithms":
-                assert not {"gymnasium", "time", "random"} & {name.split(".")[0] for name in names}, path

@@ -14,7 +14,18 @@ from harness.errors import InputError
 from harness.pool import worker
 
 OUT = Path("results")
-CLAIM = {"id": "C4", "statement": "better", "pair": "a2c", "margin": 0.05}
+CLAIM = {
+    "id": "C4",
+    "statement": "better",
+    "source": "a paper",
+    "pair": "a2c",
+    "arm": "a2c-proper",
+    "against": "a2c-naive",
+    "test": "non-inferiority",
+    "method": "paired",
+    "margin": 0.05,
+    "reason": "small",
+}
 
 
 @pytest.fixture
@@ -35,7 +46,7 @@ def registered(folder: Path) -> dict:
 
 
 def test_a_later_change_does_not_reach_the_manifest(folder: Path) -> None:
-    write_claims(folder, {"level": 0.01, "claims": [CLAIM, {**CLAIM, "id": "C1", "pair": "ppo"}]})
+    write_claims(folder, {"level": 0.01, "claims": [CLAIM]})
     train_here(OUT, seeds=[0])
     assert registered(folder) == {"level": 0.01, "claims": {"C4": CLAIM}}
     write_claims(folder, {"claims": [{**CLAIM, "margin": 0.5}]})

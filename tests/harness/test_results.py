@@ -12,14 +12,22 @@ import pytest
 
 from harness.errors import ResultsError
 from harness.files import replacing
-from harness.schema.results import COLUMNS, FORMAT, read_cell, read_suite, seal, write_cell
+from harness.schema.manifest import FORMAT, Manifest, seal
+from harness.schema.results import COLUMNS, read_cell, read_suite, write_cell
 
 ARMS = {"x": {"soft": False}, "y": {"soft": True}}
 MANIFEST = {
     "format": FORMAT,
+    "suite": "s",
     "pair": "a2c",
     "task": "CartPole-v1",
+    "source": "none",
+    "hard": "x",
     "arms": ARMS,
+    "steps": 200,
+    "segments": 2,
+    "evaluation": {"episodes": 1, "primary": "sampled"},
+    "device": "cpu",
     "members": {"x": {"0": {"chain": ["abc"]}}},
 }
 pytestmark = pytest.mark.usefixtures("no_sync")
@@ -39,15 +47,23 @@ def make_curves():
 
 
 def write(folder, curves=None):
-    write_cell(folder, make_curves() if curves is None else curves, MANIFEST, UNITS, {"wall_seconds": 1})
+    write_cell(
+        folder,
+        make_curves() if curves is None else curves,
+        Manifest.model_validate(MANIFEST),
+        UNITS,
+        {"wall_seconds": 1},
+    )
 
 
 def test_what_is_written_is_read_back(tmp_path):
     write(tmp_path / "s" / "a2c" / "t")
     (cell,) = read_suite(tmp_path / "s")
-    sealed = {**MANIFEST, "members": cell.manifest["members"], "seal": seal(cell.manifest)}
+    content = cell.manifest.content()
+    sealed = {**MANIFEST, "members": content["members"], "seal": seal(content)}
     assert (
-        cell.manifest == sealed
+        content == sealed
+        and cell.sealed
         and cell.timing == {"wall_seconds": 1}
         and (cell.pair, cell.task) == ("a2c", "CartPole-v1")
     )
@@ -124,7 +140,7 @@ def test_the_manifest_comes_last_so_that_a_folder_with_one_is_whole(tmp_path, mo
                 write(folder)
         assert not (folder / "manifest.json").exists()
         write(folder)
-        assert read_cell(folder).manifest["seal"]
+        assert read_cell(folder).sealed
 
 
 def damage(folder, name, content):
@@ -137,7 +153,7 @@ def damage(folder, name, content):
         ("manifest.json", b"", "cannot be read"),
         ("manifest.json", b"[]", "format None"),
         ("manifest.json", b'{"format": 99}', "format 99; this version reads format 2"),
-        ("manifest.json", b'{"format": 2}', "members: must be a table of arms"),
+        ("manifest.json", b'{"format": 2}', "suite: Field required"),
         ("manifest.json", b"\xff\xfe", "cannot be read"),
         ("curves.parquet", b"PAR1", "cannot be read"),
         ("curves.parquet", b"", "cannot be read"),

@@ -12,11 +12,22 @@ import time
 from pathlib import Path
 
 import pytest
-from small_suite import CELL, alive, children, stable_files, start, train_here, wait_until, write_suite
+from small_suite import (
+    CELL,
+    alive,
+    children,
+    make_plans,
+    messages,
+    stable_files,
+    start,
+    train_here,
+    wait_until,
+    write_suite,
+)
 
-from harness import files, training
+from harness import files
+from harness.pool.messages import Job, Note, Segment
 from harness.schema.results import read_cell
-from harness.schema.suite import load_suite
 
 pytestmark = pytest.mark.usefixtures("no_sync")
 LONGER = {"tasks": {"CartPole-v1": {"steps": 4000}}}  # long enough to be killed in the middle
@@ -70,17 +81,17 @@ def test_a_killed_run_goes_on_and_leaves_no_worker_behind(longer, workers):
     wait_until(lambda: not any(map(alive, helpers)), 15)
     assert finished_members() < 4 and not (Path("out") / CELL / "manifest.json").exists()
     complete, events = train_here(Path("out"), workers=3 - workers, seeds=[1, 0])
-    assert complete and 0 < events[0]["steps"] < 4 * 4000
+    assert complete and 0 < events[0].steps < 4 * 4000
     assert stable_files(Path("out")) == longer
 
 
 def test_a_worker_whose_parent_is_gone_ends_in_the_middle_of_a_segment(tmp_path):
-    (plan,) = training.make_plans(load_suite("small"), Path("out"), "cpu", arms=["a2c-naive"], steps=10**8)
-    job = {"spec": plan.specs["a2c-naive"].to_json(), "seeds": [0], "folder": str(tmp_path / "cohort"), "device": "cpu"}
+    (plan,) = make_plans(arms=["a2c-naive"], steps=10**8)
+    job = Job("a2c/CartPole-v1", plan.specs["a2c-naive"], [0], tmp_path / "cohort", "cpu")
     process = subprocess.Popen(
         [sys.executable, "-m", "harness.pool.worker"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
-    process.stdin.write(json.dumps(job) + "\n")
+    process.stdin.write(job.to_line() + "\n")
     process.stdin.close()
     try:
         assert process.wait(60) == 3
@@ -126,10 +137,13 @@ def test_seeds_can_be_added_later(short):
     assert train_here(Path("out"))[0]
     assert stable_files(Path("out")) == short
     complete, events = train_here(Path("out"), seeds=[3, 1, 2, 0])
-    assert complete and {seed for event in events if event["event"] == "segment" for seed in event["seeds"]} == {2, 3}
+    assert complete and {seed for told in messages(events, Segment) for seed in told.message.seeds} == {2, 3}
     assert train_here(Path("at once"), seeds=[0, 1, 2, 3])[0]
     assert stable_files(Path("out")) == stable_files(Path("at once"))
-    before, after = json.loads(short["manifest.json"])["members"], read_cell(Path("out") / CELL).manifest["members"]
+    before, after = (
+        json.loads(short["manifest.json"])["members"],
+        read_cell(Path("out") / CELL).manifest.content()["members"],
+    )
     assert all(after[arm][seed] == link for arm, seeds in before.items() for seed, link in seeds.items())
     assert {arm: sorted(seeds) for arm, seeds in after.items()} == {arm: ["0", "1", "2", "3"] for arm in before}
 
@@ -145,10 +159,10 @@ def test_a_finished_run_trains_nothing_and_touches_nothing(short):
     assert train_here(Path("out"))[0]
     times = {path: path.stat().st_mtime_ns for path in Path("out").rglob("*") if path.is_file() and path.name != "lock"}
     complete, events = train_here(Path("out"))
-    assert complete and [event["event"] for event in events] == ["start", "kept"]
+    assert complete and [event.how for event in events[1:]] == ["kept"]
     assert {path: path.stat().st_mtime_ns for path in times} == times
     _, events = train_here(Path("out"), seeds=[0])
-    assert [event["event"] for event in events] == ["start", "kept"]
+    assert [event.how for event in events[1:]] == ["kept"]
     assert stable_files(Path("out")) == short
 
 
@@ -157,7 +171,7 @@ def test_results_that_were_removed_come_back_from_the_checkpoints(short):
     for path in (Path("out") / CELL).iterdir():
         path.unlink()
     complete, events = train_here(Path("out"))
-    assert complete and [event["event"] for event in events] == ["start", "cell"]
+    assert complete and [event.how for event in events[1:]] == ["complete"]
     assert stable_files(Path("out")) == short
 
 
@@ -196,11 +210,11 @@ def test_a_disk_that_fills_up_at_any_write_stops_loudly_and_the_run_goes_on_late
             try:
                 complete, events = train_here(out, **choices)
             except OSError as error:
-                complete, events = False, [{"reason": str(error)}]
+                complete, events = False, [Note(str(error))]
             except ValueError as error:  # before anything was trained
-                complete, events = False, [{"reason": str(error)}]
+                complete, events = False, [Note(str(error))]
         assert not complete
-        assert any("no space" in str(event.get("reason", "")).lower() for event in events)
+        assert any("no space" in str(event).lower() for event in events)
         assert not list(out.rglob("*.tmp"))
         assert train_here(out, **choices)[0]
         assert stable_files(out) == stable_files(Path("whole"))
@@ -208,7 +222,7 @@ def test_a_disk_that_fills_up_at_any_write_stops_loudly_and_the_run_goes_on_late
 
 def test_a_damaged_checkpoint_of_a_stopped_run_is_said_and_repaired(short, monkeypatch, capsys):
     with monkeypatch.context() as patch:
-        Full(patch, 16)  # somewhere in the middle of the first arm
+        Full(patch, 17)  # somewhere in the middle of the first arm
         assert not train_here(Path("out"))[0]
     newest = max(Path("out").rglob("segment-*.safetensors"))
     newest.write_bytes(newest.read_bytes()[:-1])

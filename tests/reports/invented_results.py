@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import yaml
 
+from harness.schema.manifest import Manifest
 from harness.schema.results import write_cell
 
 TASKS = {"CartPole-v1": (0.0, 500.0), "Acrobot-v1": (-500.0, 0.0), "MountainCar-v0": (-200.0, 0.0)}
@@ -228,7 +229,8 @@ class Workspace:
             "wall_seconds": 12.3,
             "steps_per_second": 71000.0,
         }
-        write_cell(self.results / suite / pair / task, curves, manifest, {"loss_value": "squared return"}, timing)
+        folder, units = self.results / suite / pair / task, {"loss_value": "squared return"}
+        write_cell(folder, curves, Manifest.model_validate(manifest), units, timing)
 
 
 def without(arm: str, seed: int) -> Edit:

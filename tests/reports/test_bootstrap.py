@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import resource
+import time
 from collections.abc import Callable
 
 import numpy as np
@@ -67,7 +68,7 @@ def test_each_resample_is_the_aggregate_of_its_own_scores(n: int, m: int, tasks:
     for b in range(20):
         resample, against = written_out(arms, counts, b), written_out(others, of_others, b)
         for name, of in bootstrap.AGGREGATES.items():
-            assert found[name][:, b] == pytest.approx(of(resample), abs=1e-6), name
+            assert found[name][:, b] == pytest.approx([of(each) for each in resample], abs=1e-6), name
         for k in range(2):
             assert chance[k, b] == pytest.approx(metrics.probability_of_improvement(resample[k], against[k]), rel=1e-12)
 
@@ -92,17 +93,6 @@ def test_intervals_agree_with_rliable() -> None:
     assert [found.low, found.high] == pytest.approx(chance[:, 0].tolist(), abs=0.03)
 
 
-def test_iqm_curve_agrees_with_rliable() -> None:
-    curves = np.cumsum(np.random.default_rng(1).normal(0.1, 0.1, (8, 2, 5)), axis=2)
-    found = bootstrap.iqm_curve(curves)
-    expected = theirs({"arm": curves}, lambda x: np.array([metrics.aggregate_iqm(x[..., k]) for k in range(5)]), 2000)
-    assert [each.value for each in found] == pytest.approx(
-        [metrics.aggregate_iqm(curves[..., k]) for k in range(5)], rel=1e-13
-    )
-    ours = np.array([[each.low, each.high] for each in found], float).T
-    assert np.abs(ours - expected).max() < 0.05 * (expected[1] - expected[0]).max()
-
-
 def test_profile_agrees_with_rliable() -> None:
     matrix, thresholds = scores(3), np.linspace(0, 1, 11)
     np.random.seed(0)
@@ -124,23 +114,29 @@ def test_undefined_intervals_are_named() -> None:
     assert {each.why for each in bootstrap.aggregates(same).values()} == {NO_VARIANCE}
     assert {each.why for each in bootstrap.aggregates(one).values()} == {TOO_FEW}
     assert bootstrap.improvement(one, same).why == TOO_FEW
-    varied = np.stack([same, scores(1, 5, 2)], axis=2)
-    assert [each.why for each in bootstrap.iqm_curve(varied)] == [NO_VARIANCE, ""]
+    assert bootstrap.improvement(same, same).why == NO_VARIANCE
 
 
-def test_it_is_much_faster_than_rliable() -> None:
-    """The slow test on small scores: 50,000 of our resamples against 40 of theirs, scaled."""
-    found = bootstrap.speeds([40], seeds=5, tasks=4, checkpoints=5)
-    assert sum(each.scaled for each in found) > 25 * sum(each.ours for each in found)
+def seconds(work: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
 
 
 @pytest.mark.slow
 def test_it_is_50_times_faster_than_rliable() -> None:
-    """2 arms x 10 seeds x 26 tasks, 50 checkpoints, 50,000 resamples, one core; rliable's loop is timed at 60 and 240 and scaled."""
-    found = bootstrap.speeds([60, 240])
-    assert bootstrap.RESAMPLES == 50_000
-    assert sum(each.theirs[240] for each in found) == pytest.approx(
-        4 * sum(each.theirs[60] for each in found), rel=0.4
-    )  # linear
-    assert sum(each.scaled for each in found) > 50 * sum(each.ours for each in found)
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss < 1_000_000  # kB
+    """2 arms x 10 seeds x 26 tasks, 50,000 resamples, one core; rliable's loop is timed at 60 and 240 resamples and scaled."""
+    soft, hard = np.random.default_rng(0).normal(0.7, 0.3, (2, 10, 26))
+    arms = {"soft": soft, "hard": hard}
+
+    def chance(x: Array, y: Array) -> Array:
+        return np.array([metrics.probability_of_improvement(x, y)])
+
+    ours = seconds(lambda: [*map(bootstrap.aggregates, arms.values()), bootstrap.improvement(soft, hard)])
+    few, many = (
+        seconds(lambda n=n: theirs(arms, all_four, n)) + seconds(lambda n=n: theirs({"pair": [soft, hard]}, chance, n))  # type: ignore[misc]
+        for n in (60, 240)
+    )
+    assert many == pytest.approx(4 * few, rel=0.4), "linear"
+    assert bootstrap.RESAMPLES == 50_000 and many / 240 * 50_000 > 50 * ours
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss < 1_000_000, "kB"

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from reports.figures.coverage import pictures
+from reports.site.coverage import findings, tables
 from reports.statistics import coverage
 from reports.statistics.coverage import DISTRIBUTIONS, LOOKS, SEEDS, TASKS, TRUTHS
 
@@ -98,7 +100,7 @@ def test_sign_flips_of_few_seeds_have_no_interval_and_no_verdict(record: dict[st
 
 
 def test_findings_say_what_is_too_narrow_from_the_numbers(record: dict[str, Any]) -> None:
-    lines = coverage.findings(record)
+    lines = findings(record)
     [line] = [each for each in lines if each.startswith("Mean (bootstrap)")]
     worst = min(share(record, "Mean", 3, distribution) for distribution in DISTRIBUTIONS)
     assert "too narrow" in line and f"{worst:.2f} with 3 seeds" in line
@@ -108,20 +110,20 @@ def test_findings_say_what_is_too_narrow_from_the_numbers(record: dict[str, Any]
         **record,
         "coverage": [{**e, "coverage": 0.5} if e["interval"].startswith("Welch") else e for e in record["coverage"]],
     }
-    [line] = [each for each in coverage.findings(broken) if each.startswith("Welch t of a difference")]
+    [line] = [each for each in findings(broken) if each.startswith("Welch t of a difference")]
     assert "too narrow for normal or skewed or bimodal scores" in line and "0.50 with 20 seeds" in line
 
 
 def test_tables_and_pictures_show_the_numbers(record: dict[str, Any]) -> None:
-    tables = {table.name: table for table in coverage.tables(record)}
-    assert list(tables) == ["coverage", "false-verdicts", "power", "looks"]
-    row = next(row for row in tables["coverage"].rows if row[:3] == ["Mean", 1, 5])
+    shown = {table.name: table for table in tables(record)}
+    assert list(shown) == ["coverage", "false-verdicts", "power", "looks"]
+    row = next(row for row in shown["coverage"].rows if row[:3] == ["Mean", 1, 5])
     assert row[3:6] == [share(record, "Mean", 5, distribution) for distribution in DISTRIBUTIONS]
-    assert all(len(row) == len(table.columns) for table in tables.values() for row in table.rows)
-    rights = {tuple(row[:3]): row[3] for row in tables["power"].rows}
+    assert all(len(row) == len(table.columns) for table in shown.values() for row in table.rows)
+    rights = {tuple(row[:3]): row[3] for row in shown["power"].rows}
     assert rights["superiority", "welch", 0.25] == "supported" and rights["equivalence", "paired", 0.5] == "refuted"
-    first, second = coverage.pictures(record)
-    assert first == coverage.pictures(record)[0]
+    first, second = pictures(record)
+    assert first == pictures(record)[0]
     assert first.name == "coverage-test" and second.name == "coverage-bootstrap"
     # In the groups of an SVG, every marker drawn is one `use`: three panels of IQM, ... on 1 and 3 tasks and 4 numbers of seeds.
     assert len(re.findall("<use", second.svg)) >= 3 * 5 * 2 * 4

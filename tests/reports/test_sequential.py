@@ -7,7 +7,9 @@ import pytest
 from scipy import stats
 
 from harness.errors import InputError
-from reports.statistics import inference, sequential
+from reports.statistics import sequential
+from reports.statistics.forms import form
+from reports.statistics.forms.difference import TESTS
 
 LEVEL = 0.025
 
@@ -54,12 +56,12 @@ def test_decisions_are_those_of_the_tests_at_the_looks() -> None:
     claimed, against = generator.normal(0.9, 1, (60, 12, 2)), generator.normal(0, 1, (60, 12, 2))
     levels = sequential.plan(looks, LEVEL)
     for method in ("welch", "paired"):
-        for test in inference.TESTS:
+        for test in TESTS:
             verdicts, seeds = sequential.decisions(claimed, against, test, method, 0.6, looks, levels)
             for study in range(60):
                 expected = (0, 12)
                 for look, level in zip(looks, levels, strict=True):
-                    found = inference.test(claimed[study, :look], against[study, :look], test, method, 0.6, LEVEL)
+                    found = form(test, method, 0.6).outcome(claimed[study, :look], against[study, :look], LEVEL)
                     assert found.p is not None and found.p_against is not None
                     if min(found.p, found.p_against) <= level:
                         expected = (1 if found.p <= level else -1, look)

@@ -1,0 +1,137 @@
+"""`manifest.json`: what was run, typed. Its form (format 2) is known here and nowhere else; of our runs and of imported ones."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from harness.files import digest
+from harness.schema.fields import MOST_STEPS
+
+FORMAT = 2
+
+Seed = Annotated[str, Field(pattern=r"^[0-9]{1,9}$")]
+
+
+class Part(BaseModel):
+    """A part of a manifest. Anyone may have written it, so types are strict; what a later version adds is let through."""
+
+    model_config = ConfigDict(strict=True, frozen=True, extra="allow")
+
+
+class Arm(Part):
+    """One arm as it was trained; `hard`: the arm that a soft one is compared with, the manifest's `hard` for None."""
+
+    title: str = ""
+    soft: bool
+    hard: str | None = None
+    switches: dict[str, Any] = {}
+    settings: dict[str, Any] = {}
+
+
+class Environment(Part):
+    backend: str
+    time_limit: str
+    environments: int
+
+
+class Evaluation(Part):
+    episodes: int = Field(ge=1, le=1000)
+    primary: str
+
+
+class Code(Part):
+    """Digests of the files that determined the numbers, `by` what they say or by their bytes (results of earlier versions)."""
+
+    by: Literal["bytes", "syntax"] = "bytes"
+    hash: str
+    files: dict[str, str]
+    module: dict[str, str] = {}
+    """The same of a user's own modules."""
+
+    @property
+    def all_files(self) -> dict[str, str]:
+        return self.files | self.module
+
+
+class Line(Part):
+    line: int
+    text: str
+
+
+class Difference(Part):
+    """The lines of a pair's file that read a switch of its arms."""
+
+    file: str
+    lines: list[Line]
+
+
+class Origin(Part):
+    """Where an imported member comes from: its log files with their SHA-256, and the steps that they hold."""
+
+    format: str
+    files: dict[str, str]
+    first: int
+    last: int
+    points: int
+
+
+class Member(Part):
+    """One seed: a link of the hash chain a segment, the step of divergence, the digest of its rows in the curves."""
+
+    chain: list[str] = []
+    diverged_at: int | None = None
+    records: str = ""
+    imported: Origin | None = None
+
+
+class LeftOut(Part):
+    arm: str
+    seed: int
+    files: dict[str, str]
+    why: str
+
+
+class Imported(Part):
+    importer: int
+    file: str
+    sha256: str
+    smooth: int
+    left_out: list[LeftOut]
+
+
+class Manifest(Part):
+    """One cell: pair x task. What runs of others cannot have (code, versions, processor) is absent there."""
+
+    format: Literal[2]
+    suite: str
+    pair: str
+    task: str
+    source: str
+    hard: str
+    arms: dict[str, Arm]
+    steps: int = Field(ge=1, le=MOST_STEPS)
+    segments: int = Field(ge=1, le=10_000)
+    evaluation: Evaluation
+    members: dict[str, dict[Seed, Member]]
+    device: str
+    environment: Environment | None = None
+    difference: Difference | None = None
+    code: Code | None = None
+    versions: dict[str, str] = {}
+    cpu: dict[str, str] = {}
+    claims: dict[str, Any] = {}
+    """The ledger's level and the claims about this pair, as registered when the first member started."""
+    imported: Imported | None = None
+    seal: str | None = None
+
+    def content(self) -> dict[str, Any]:
+        """What was given, JSON-able."""
+        return self.model_dump(mode="json", exclude_unset=True)
+
+
+def seal(content: Mapping[str, Any]) -> str:
+    """SHA-256 over everything else in a manifest."""
+    return digest({name: value for name, value in content.items() if name != "seal"})

@@ -1,0 +1,75 @@
+"""Figures of the simulation: coverage against the number of seeds."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, NullLocator
+
+from reports.figures.picture import HARD, MARKERS, PLAIN, SOFT, Picture, picture
+from reports.statistics.coverage import DISTRIBUTIONS, SEEDS, TASKS, grouped
+from reports.statistics.intervals import LEVEL
+
+COMMAND = "softbench coverage"
+
+
+def pictures(record: dict[str, Any]) -> list[Picture]:
+    """Coverage against the number of seeds, a panel a distribution: the tests' intervals and the bootstrap's."""
+    titles = {"test": "Coverage of the tests' intervals", "bootstrap": "Coverage of the bootstrap's intervals"}
+    return [
+        _dots(grouped(record["coverage"], "kind")[kind], f"coverage-{kind}", title) for kind, title in titles.items()
+    ]
+
+
+def _dots(records: list[dict[str, Any]], name: str, title: str) -> Picture:
+    intervals = list(grouped(records, "interval"))
+    colors = [*HARD[:1], *SOFT]
+    floor = min([0.7, *(each["coverage"] - 0.02 for each in records if each["coverage"] is not None)])
+
+    def draw(figure: Figure) -> None:
+        panels = figure.subplots(len(DISTRIBUTIONS), 1, sharex=True)
+        for axes, (kind, of_kind) in zip(panels, grouped(records, "distribution").items(), strict=True):
+            axes.axhline(LEVEL, color=PLAIN["ink"], linewidth=1)
+            for each in of_kind:
+                at = intervals.index(each["interval"])
+                if each["coverage"] is not None:
+                    place = SEEDS.index(each["n"]) + 0.13 * (at - (len(intervals) - 1) / 2) + 0.05 * (each["tasks"] > 1)
+                    fill = "full" if each["tasks"] == 1 else "none"
+                    label = (
+                        each["interval"]
+                        if axes is panels[0] and each["tasks"] == 1 and each["n"] == SEEDS[-1]
+                        else None
+                    )
+                    axes.plot(
+                        place,
+                        each["coverage"],
+                        MARKERS[at],
+                        color=colors[at],
+                        markersize=5,
+                        fillstyle=fill,
+                        label=label,
+                    )
+            axes.set_title(f"{kind} scores", fontsize=9)
+            axes.set(ylim=(floor, 1.01), ylabel="coverage")
+        axes.xaxis.set_major_locator(FixedLocator(range(len(SEEDS))))
+        axes.xaxis.set_minor_locator(NullLocator())
+        axes.set_xticklabels([str(n) for n in SEEDS])
+        axes.set_xlabel("seeds")
+        figure.legend(loc="outside lower center", ncols=2, fontsize=8)
+
+    said = [
+        f"{each['interval']}, {each['distribution']}, {each['n']} seeds: {each['coverage']:.2f}"
+        for each in records
+        if each["coverage"] is not None and each["tasks"] == 1
+    ]
+    return picture(
+        name,
+        title,
+        f"Share of simulated studies whose interval holds the true value; the line is what it says, {LEVEL}. Filled: one task; hollow: "
+        f"{TASKS[-1]} tasks. A mark below the line is an interval that is too narrow.",
+        "; ".join(said),
+        COMMAND,
+        draw,
+        5.6 + 0.17 * ((len(intervals) + 1) // 2),
+    )

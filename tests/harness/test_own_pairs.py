@@ -1,0 +1,108 @@
+"""A user's own pair (`module:pair` along PYTHONPATH) trains, is reported and audited; what is wrong with it is said before training."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from small_suite import make_plans, train_here, write_suite
+
+from harness.audit import certificate as auditing
+from harness.errors import InputError
+from harness.schema.results import read_cell
+
+PAIR = '''
+"""A pair of a user's own."""
+from algorithms.learner import Arm
+from algorithms.pairs.a2c import A2C
+
+class Mine(A2C):
+    source = "a paper of mine"
+    arms = {
+        "mine": Arm("the hard one", False, {"kl_in_return": False}),
+        "mine-soft": Arm("the soft one", True, {"kl_in_return": True}, hard="mine"),
+    }
+'''
+
+
+@pytest.fixture
+def own(tmp_path, monkeypatch):
+    """Write a module with this source along PYTHONPATH, and a suite that uses the pair `name:Mine`."""
+    place = tmp_path / "mine"
+    place.mkdir()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [str(place), os.environ.get("PYTHONPATH")])))
+    monkeypatch.syspath_prepend(place)
+
+    def write(name, source, pair="Mine"):
+        (place / f"{name}.py").write_text(source)
+        cells = {f"{name}:{pair}": {"CartPole-v1": {"environments": 4, "hidden": 32}}}
+        write_suite(tmp_path, segments=2, tasks={"CartPole-v1": {"steps": 80}}, cells=cells)
+        return place / f"{name}.py"
+
+    return write
+
+
+def test_it_trains_is_audited_and_its_module_belongs_to_the_code(own, tmp_path):
+    path = own("own_sound", PAIR)
+    assert train_here(Path("out"))[0]
+    cell = read_cell(Path("out/small/own_sound_Mine/CartPole-v1"))
+    assert (cell.pair, sorted(cell.manifest.members)) == ("own_sound:Mine", ["mine", "mine-soft"])
+    assert list(cell.manifest.code.module) == ["own_sound.py"]
+    assert "algorithms/pairs/a2c.py" in cell.manifest.code.files and cell.manifest.difference.file == "own_sound.py"
+    told = []
+    assert auditing.audit(Path("out/small"), 1, None, 0, 1, told.append) == auditing.EQUAL
+    path.write_text(PAIR + "\n# A comment.\n")
+    assert auditing.differences_here(cell) == []
+    path.write_text(PAIR + "\nCHANGED = True\n")
+    assert [line.split(":")[1] for line in auditing.differences_here(cell)] == [" own_sound.py"]
+
+
+FAULTS = {
+    "syntax": ("class Mine(A2C):", "class Mine(A2C)", r"own_syntax\.py, line 6: SyntaxError: expected ':'"),
+    "import": ('"""A pair', 'import nowhere\n"""A pair', r"No module named 'nowhere' \(own_import\.py, line 2\)"),
+    "name": ("class Mine(", "class Other(", "own_name has no learner 'Mine'"),
+    "hard": ('hard one", False', 'hard one", True', r"own_hard\.py, line 6: arms: none is hard"),
+    "against": ('hard="mine"', 'hard="mime"', "arms: mine-soft: 'mime' is no hard arm; did you mean 'mine'"),
+    "metric": ("    arms =", '    metrics = {"loss": "none"}\n    arms =', "metrics: 'entropy' is missing"),
+    "method": (
+        "    arms =",
+        "    more = __import__('abc').abstractmethod(lambda self: 0)\n    arms =",
+        "Mine lacks more",
+    ),
+    "switch": ('{"kl_in_return": True}', "{}", r"'mine-soft': TypeError: .*missing 1 required.*'kl_in_return'"),
+}
+FAULTS_OF_AN_UPDATE = {
+    "update": ("return 1 / 0", r"'mine': ZeroDivisionError: division by zero \(own_update\.py, line 15\)"),
+    "entropy": ("return {}", "`update` returns no 'entropy'"),
+    "crash": ("__import__('os').abort()", "was killed by SIGABRT"),
+}
+
+
+def refused(name, message):
+    with pytest.raises(InputError, match=message) as raised:
+        make_plans()
+    assert f"'own_{name}:Mine'" in str(raised.value) and "\n" not in str(raised.value)
+    assert not Path("out").exists()
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_what_is_wrong_is_said_in_a_line_with_its_place(own, name):
+    old, new, message = FAULTS[name]
+    assert old in PAIR
+    own(f"own_{name}", PAIR.replace(old, new))
+    refused(name, message)
+
+
+@pytest.mark.parametrize("name", FAULTS_OF_AN_UPDATE)
+def test_one_update_is_tried_in_a_process_of_its_own_before_anything_is_trained(own, name):
+    line, message = FAULTS_OF_AN_UPDATE[name]
+    own(f"own_{name}", f"{PAIR}\n    metrics = dict(A2C.metrics)\n    def update(self, *_):\n        {line}\n")
+    refused(name, message)
+
+
+def test_a_module_that_is_not_there_is_said(own, tmp_path):
+    own("own_gone", PAIR).unlink()
+    with pytest.raises(InputError, match=r"cells\.own_gone:Mine\.CartPole-v1: pair .*there is no module 'own_gone'"):
+        make_plans()

@@ -1,0 +1,41 @@
+"""The registry of metrics: the only place that knows them, and the names that a ledger may use."""
+
+from __future__ import annotations
+
+from typing import get_args
+
+import numpy as np
+import pytest
+
+from harness.schema.claims import Claim, Metric
+from reports.statistics.forms import FORMS
+from reports.statistics.metrics import METRICS
+
+
+def test_ledgers_may_name_what_is_registered_and_nothing_else() -> None:
+    assert list(get_args(Metric)) == list(METRICS)
+    assert list(get_args(Claim.model_fields["test"].annotation)) == list(FORMS)
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_values_of_curves_within_the_references_lie_between_the_bounds(name: str) -> None:
+    draw, metric = np.random.default_rng(1), METRICS[name]
+    found = metric.of(draw.uniform(0, 1, (9, 20)), draw.uniform(0, 1, (9, 20)), np.arange(1, 21) * 100)
+    assert found.shape == (9,) and np.isfinite(found).all() and metric.name == name
+    if metric.bounds is not None:
+        assert metric.bounds[0] <= found.min() <= found.max() <= metric.bounds[1]
+        assert found.min() < found.max()
+    assert metric.on_scale == (metric.bounds == (0.0, 1.0))
+
+
+def test_metrics_by_hand() -> None:
+    scores, entropy, steps = (
+        np.array([[0.0, 0.4, 1.0], [0.2, 0.2, 0.4]]),
+        np.array([[1.0, 2.0, 3.0]] * 2),
+        np.array([10, 30, 40]),
+    )
+    of = {name: metric.of(scores, entropy, steps).tolist() for name, metric in METRICS.items()}
+    assert of["final"] == [1.0, 0.4] and of["last-tenth"] == [1.0, 0.4] and of["entropy"] == [2.0, 2.0]
+    assert of["area"] == pytest.approx([(0.2 * 20 + 0.7 * 10) / 30, (0.2 * 20 + 0.3 * 10) / 30])
+    assert of["spread"] == pytest.approx([-0.3, -0.3]), "the median of 1 and 0.4 is 0.7"
+    assert METRICS["area"].of(scores[:, :1], entropy, steps[:1]).tolist() == [0.0, 0.2]
