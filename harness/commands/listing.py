@@ -14,7 +14,7 @@ from harness.commands.shared import new_app
 from harness.errors import InputError
 from harness.exits import Exit, legend
 from harness.plan.arms import ListedArm, arms_of_pairs
-from harness.schema.suite import SUITES, Suite, load_suite, suite_names
+from harness.schema.suite import SUITES, Registered, Suite, load_suite, suite_names
 
 app = new_app()
 
@@ -59,13 +59,12 @@ def suites_table(suites: list[Suite]) -> Table:
     for suite in suites:
         for pair, tasks in suite.cells.items():
             cells = [suite.registered(pair, task) for task in tasks]
-            steps, seeds = sorted({cell.steps for cell in cells}), sorted({len(cell.seeds) for cell in cells})
             table.add_row(
                 suite.name,
                 pair if suite.imported is None else f"{pair} (imported)",
                 ", ".join(tasks),
-                ", ".join(map(str, seeds)),
-                ", ".join(f"{count:,}" for count in steps),
+                ", ".join(f"{count:,}" for count in sorted({len(cell.seeds) for cell in cells})),
+                ", ".join(f"{count:,}" for count in sorted({cell.steps for cell in cells})),
             )
     return table
 
@@ -87,10 +86,7 @@ def as_object(suites: list[Suite], damaged: dict[str, str], pairs: dict[str, dic
                 "title": suite.title,
                 "imported": suite.imported,
                 "cells": {
-                    pair: {
-                        task: {"steps": (cell := suite.registered(pair, task)).steps, "seeds": cell.seeds}
-                        for task in tasks
-                    }
+                    pair: {task: _cell(suite.registered(pair, task)) for task in tasks}
                     for pair, tasks in suite.cells.items()
                 },
             }
@@ -102,3 +98,7 @@ def as_object(suites: list[Suite], damaged: dict[str, str], pairs: dict[str, dic
             for pair, arms in pairs.items()
         },
     }
+
+
+def _cell(cell: Registered) -> dict[str, Any]:
+    return {"arms": cell.arms or "all", "seeds": cell.seeds, "steps": cell.steps}

@@ -11,7 +11,7 @@ from pydantic import BeforeValidator, Field, ValidationError
 
 from harness.errors import InputError, suggestion
 from harness.schema.documents import first_problem, read_yaml
-from harness.schema.fields import Strict
+from harness.schema.fields import Strict, matching
 from harness.schema.suite import CLAIMS, SUITES, UNTESTABLE, Suite
 
 Metric = Literal["final", "area", "last-tenth", "spread", "entropy"]
@@ -24,10 +24,16 @@ def _one_line(text: Any) -> Any:
 Text = Annotated[str, BeforeValidator(_one_line), Field(min_length=1, max_length=1000)]
 
 
+Id = Annotated[
+    str,
+    matching("[A-Za-z0-9][A-Za-z0-9._-]{0,39}", "1 to 40 letters, digits, ., _ and -, the first a letter or a digit"),
+]
+
+
 class Claim(Strict):
     """One claim: `arm` against `against`, tested once. The estimand is the mean over tasks of the difference of mean metrics."""
 
-    id: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,39}$")
+    id: Id
     statement: Text
     source: Text
     """Paper and figure."""

@@ -8,11 +8,11 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from harness.files import digest
-from harness.schema.fields import MOST_STEPS
+from harness.schema.fields import MOST_STEPS, matching
 
 FORMAT = 2
 
-Seed = Annotated[str, Field(pattern=r"^[0-9]{1,9}$")]
+Seed = Annotated[str, matching("[0-9]{1,9}", "a seed: 1 to 9 digits")]
 
 
 class Part(BaseModel):
