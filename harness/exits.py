@@ -27,7 +27,7 @@ MEANINGS = {
     Exit.INCOMPLETE: "incomplete: a cohort or a check failed, or the disk; the same command tries again",
     Exit.INPUT: "wrong input, results that cannot be used, or another process in this folder",
     Exit.DIFFERENT: "different: what was recomputed has other bits",
-    Exit.AGAINST: "a claim is refuted, or a loss against the baseline is supported",
+    Exit.AGAINST: "a claim does not hold as it says, or a loss against the baseline is supported",
     Exit.NOT_MEASURED: "something was not measured",
     Exit.INVALID: "a claim is invalid",
     Exit.INCONCLUSIVE: "a claim is inconclusive, or not decided by the most seeds",

@@ -73,8 +73,10 @@ def _auditable(folder: Path) -> Cell:
     if manifest.device != "cpu":
         raise InputError(f"{where}: device: was computed on {manifest.device}; only results of the CPU can be audited")
     try:
+        missing = [name for name in ("environment", "code", "versions", "cpu") if not getattr(manifest, name)]
+        if missing:
+            raise InputError(f"{missing[0]}: is missing")
         backend = environment_of(cell).backend
-        code_of(cell)
         if backend not in BACKENDS:
             raise InputError(f"environment.backend: {backend!r} is unknown{suggestion(backend, BACKENDS)}")
         offered = tasks.offered(cell.task, backend)
@@ -89,15 +91,13 @@ def _auditable(folder: Path) -> Cell:
 
 
 def environment_of(cell: Cell) -> Environment:
-    """What only a run of ours has. Raises InputError where it is missing."""
-    if cell.manifest.environment is None:
-        raise InputError("environment: is missing")
+    """What every run of ours has."""
+    assert cell.manifest.environment is not None
     return cell.manifest.environment
 
 
 def code_of(cell: Cell) -> Code:
-    if cell.manifest.code is None:
-        raise InputError("code: is missing")
+    assert cell.manifest.code is not None
     return cell.manifest.code
 
 

@@ -86,7 +86,7 @@ def decide(
     for seeds, nominal in zip(looks, plan, strict=True):
         if not train(plans(suite, claim, list(range(seeds)), results)):
             return None, path
-        done.append(_look(suite, claim, seeds, nominal, out))
+        done.append(_look(suite, claim, seeds, nominal, seeds == looks[-1], out))
         _write(path, {**content, "looks": [asdict(look) for look in done], "verdict": done[-1].verdict})
         say(done[-1])
         if done[-1].verdict != INCONCLUSIVE:
@@ -125,15 +125,21 @@ def plans(suite: Suite, claim: Claim, seeds: list[int], results: Path) -> list[P
     return found
 
 
-def _look(suite: Suite, claim: Claim, seeds: int, nominal: float, out: Path) -> Look:
-    """The claim's test on the first `seeds` seeds, at its nominal level."""
+def _look(suite: Suite, claim: Claim, seeds: int, nominal: float, last: bool, out: Path) -> Look:
+    """The claim's test on the first `seeds` seeds, at its nominal level. Only the last look says what does not settle the claim."""
     wider = suite.model_copy(update={"seeds": list(range(seeds))})
     studies: dict[str, Any] = {study.pair: study for study in read_studies(wider, out)}
     found = verdicts.measure(claim, nominal, wider, studies.get(claim.pair), suite.evaluation.primary)
     if found.outcome is None:
         raise InputError(f"{claim.id}: cannot be judged: {found.because}")
     outcome, (decision,) = found.outcome, verdicts.decide([found], nominal)
-    return Look(seeds, nominal, outcome.estimate, outcome.p, outcome.p_against, decision.verdict)
+    settled = (
+        outcome.p is not None
+        and outcome.p_against is not None
+        and bool(sequential.settles(outcome.p, outcome.p_against, nominal))
+    )
+    verdict = decision.verdict if settled or last else INCONCLUSIVE
+    return Look(seeds, nominal, outcome.estimate, outcome.p, outcome.p_against, verdict)
 
 
 def line(look: Look) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -15,10 +16,12 @@ from harness.exits import Exit, legend
 from harness.schema.claims import load_ledger
 from harness.schema.suite import CLAIMS, SUITES, load_suite, suite_names
 from reports.statistics.verdicts import (
+    BELOW_MARGIN,
+    CONTRADICTED,
     INCONCLUSIVE,
     INVALID,
+    NO_DIFFERENCE,
     NOT_MEASURED,
-    REFUTED,
     SUPPORTED,
     VERDICTS,
     Verdict,
@@ -30,11 +33,23 @@ app = new_app()
 EXITS = {
     INVALID: Exit.INVALID,
     NOT_MEASURED: Exit.NOT_MEASURED,
-    REFUTED: Exit.AGAINST,
+    CONTRADICTED: Exit.AGAINST,
+    BELOW_MARGIN: Exit.AGAINST,
+    NO_DIFFERENCE: Exit.AGAINST,
     INCONCLUSIVE: Exit.INCONCLUSIVE,
 }
 """verdict -> exit code, the worst first; 0 where none of them counts as a failure."""
-SIGNS = {SUPPORTED: "✓", REFUTED: "✗", INCONCLUSIVE: "?", INVALID: "!", NOT_MEASURED: "–"}
+NOT_AS_CLAIMED = (NO_DIFFERENCE, CONTRADICTED, BELOW_MARGIN)
+"""What was called refuted: the difference is shown not to be as the claim says."""
+SIGNS = {
+    SUPPORTED: "✓",
+    NO_DIFFERENCE: "=",
+    CONTRADICTED: "✗",
+    BELOW_MARGIN: "<",
+    INCONCLUSIVE: "?",
+    INVALID: "!",
+    NOT_MEASURED: "–",
+}
 
 
 def judge_suites(names: Sequence[str], results: Path) -> dict[str, list[Verdict]]:
@@ -51,17 +66,24 @@ def judge_suites(names: Sequence[str], results: Path) -> dict[str, list[Verdict]
 
 
 def parse_fail_on(text: str) -> list[str]:
-    """Verdicts from `refuted,not-measured`; [] from `none`. Raises InputError on anything else."""
+    """Verdicts from `contradicted,not-measured`; [] from `none`. Raises InputError on anything else.
+
+    `refuted` stands for the three words that took its place, which is said on stderr.
+    """
     if text.strip() == "none":
         return []
-    words = {verdict.replace(" ", "-"): verdict for verdict in EXITS}
+    words = {verdict.replace(" ", "-"): [verdict] for verdict in VERDICTS if verdict in EXITS}
     chosen = [word.strip() for word in text.split(",")]
     for word in chosen:
-        if word not in words:
+        if word not in words and word != "refuted":
             raise InputError(
                 f"--fail-on: {word!r} is unknown{suggestion(word, words)}; allowed: {', '.join(words)}, or none"
             )
-    return [words[word] for word in chosen]
+    known = {**words, "refuted": list(NOT_AS_CLAIMED)}
+    if "refuted" in chosen:
+        instead = ",".join(word.replace(" ", "-") for word in NOT_AS_CLAIMED)
+        print(f"softbench: --fail-on: 'refuted' is an old word; write {instead}", file=sys.stderr)
+    return list(dict.fromkeys(verdict for word in chosen for verdict in known[word]))
 
 
 def exit_code(verdicts: Sequence[Verdict], fail_on: Sequence[str]) -> int:
@@ -85,7 +107,7 @@ def lines(suite: str, verdicts: Sequence[Verdict]) -> list[str]:
             )
             facts.append(f"{verdict.claim.arm} − {verdict.claim.against} = {outcome.estimate:+.3f}{interval}")
         facts.append(f"{verdict.seeds} of {verdict.registered} seeds")
-        found += ["", "  ".join(facts), f"    {verdict.claim.statement}", f"    {verdict.why}"]
+        found += ["", "  ".join(facts), f"    {verdict.statement}", f"    {verdict.why}"]
         if verdict.flips and verdict.modes:
             found.append(
                 "    By evaluation: " + ", ".join(f"{mode} {each}" for mode, each in verdict.modes.items()) + "."

@@ -19,7 +19,7 @@ from reports.site.tables import NONE, Link, Table, Value
 from reports.statistics.forms.form import Outcome
 from reports.statistics.intervals import Estimate
 from reports.statistics.metrics import METRICS
-from reports.statistics.verdicts import INCONCLUSIVE, INVALID, NOT_MEASURED, REFUTED, SUPPORTED, VERDICTS, Verdict, bar
+from reports.statistics.verdicts import INCONCLUSIVE, INVALID, NOT_MEASURED, SUPPORTED, VERDICTS, WORDS, Verdict, bar
 
 COMPARISON = {
     "superiority": "is better than",
@@ -194,8 +194,8 @@ def _reading(verdict: Verdict, family: int) -> str:
     if verdict.verdict == SUPPORTED:
         start += f"The data leave little room outside the shaded range: p, {_p(verdict.p_holm)}, {corrected}, "
         return f"{start}is at most {verdict.level:g}."
-    if verdict.verdict == REFUTED:
-        start += f"The data leave little room inside the shaded range: p against the claim, {_p(verdict.p_against_holm)}, {corrected}, "
+    if verdict.verdict in WORDS and verdict.words:
+        start += f"{verdict.why} The p value of this, {_p(verdict.words[verdict.verdict])}, {corrected}, "
         return f"{start}is at most {verdict.level:g}."
     return (
         f"{start}The data agree with true differences inside and outside the shaded range ({corrected}). {verdict.why}"

@@ -7,7 +7,8 @@ from typing import Any
 
 from reports.figures.coverage import COMMAND, pictures
 from reports.site.tables import NONE, Table, Value
-from reports.statistics.coverage import DISTRIBUTIONS, LOOKS, MARGINS, ONE_SIDED, grouped, on_margin
+from reports.statistics.coverage import DISTRIBUTIONS, LOOKS, ONE_SIDED, false_share, grouped
+from reports.statistics.forms.form import WORDS
 from reports.statistics.intervals import LEVEL
 
 __all__ = ["COMMAND", "findings", "pictures", "tables"]
@@ -49,23 +50,32 @@ def findings(record: dict[str, Any]) -> list[str]:
                 f"{subject}: with {' or '.join(map(str, dict.fromkeys(absent)))} seeds there is no interval at this level."
             )
 
-    def false(rate: dict[str, Any]) -> float:
-        return float(max(rate["supported"], rate["refuted"]))
-
-    for method, records in grouped([each for each in record["rates"] if on_margin(each)], "method").items():
-        worst_rate = max(records, key=false)
+    for method, records in grouped(record["rates"], "method").items():
         lines.append(
-            f"False verdicts of {method} tests at a level of {ONE_SIDED}: at most {false(worst_rate):.3f} (± {worst_rate['error']:.3f}; "
-            f"the largest of {2 * len(records)} simulated), found for {worst_rate['test']} with {worst_rate['n']} seeds and "
-            f"{worst_rate['distribution']} scores."
+            f"False verdicts of {method} tests at a level of {ONE_SIDED}, the largest share simulated of each: "
+            f"{_worst(records, 'words')} (± {records[0]['error']:.3f})."
         )
-    looks = [each for each in record["sequential"] if on_margin(each)]
-    at_end = max(max(each["supported_at_end"], each["refuted_at_end"]) for each in looks)
+    looks = record["sequential"]
     lines.append(
-        f"Looks after {', '.join(map(str, LOOKS))} seeds: false verdicts at most {max(map(false, looks)):.3f} (± {looks[0]['error']:.3f}; "
-        f"the largest of {2 * len(looks)} simulated), with one test at the end {at_end:.3f}."
+        f"Looks after {', '.join(map(str, LOOKS))} seeds, false verdicts: {_worst(looks, 'words')} (± {looks[0]['error']:.3f}); "
+        f"with one test at the end: {_worst(looks, 'at_end')}."
     )
     return lines
+
+
+def _worst(records: list[dict[str, Any]], words: str) -> str:
+    """word -> its largest share where it is false, and where that was; in words."""
+    found = []
+    for word in WORDS:
+        false = [each for each in records if word in each[words] and word not in each["right"]]
+        worst = max(false, key=lambda each: each[words][word])
+        seeds = f"{worst['n']} seeds, " if "n" in worst else ""
+        found.append(f"{word} {worst[words][word]:.3f} ({_test(worst)}, {seeds}{worst['distribution']} scores)")
+    return "; ".join(found)
+
+
+def _test(rate: dict[str, Any]) -> str:
+    return f"{rate['test']}, margin {rate['margin']:g}"
 
 
 def tables(record: dict[str, Any]) -> list[Table]:
@@ -88,23 +98,30 @@ def tables(record: dict[str, Any]) -> list[Table]:
         )
     false: list[list[Value]] = []
     power: list[list[Value]] = []
-    for (test, method, n, truth), records in grouped(record["rates"], "test", "method", "n", "truth").items():
-        if on_margin(records[0]):
-            false.append(
-                [test, method, n, *cells(records, lambda each: f"{each['supported']:.3f}, {each['refuted']:.3f}")]
-            )
-        else:
-            right = "supported" if abs(truth) <= MARGINS[test] or test == "superiority" else "refuted"
-            found = [float(grouped(records, "distribution")[kind][0][right]) for kind in kinds]
-            power.append([test, method, float(truth), right, n, *found])
+    for (test, margin, method, n), of_test in grouped(record["rates"], "test", "margin", "method", "n").items():
+        for word in of_test[0]["words"]:
+            wrong = [each for each in of_test if word not in each["right"]]
+            worst = [
+                max(each["words"][word] for each in of_kind) for of_kind in grouped(wrong, "distribution").values()
+            ]
+            false.append([test, f"{margin:g}", method, word, n, *(float(share) for share in worst)])
+    for (test, margin, method, truth, n), records in grouped(
+        record["rates"], "test", "margin", "method", "truth", "n"
+    ).items():
+        if right := records[0]["right"]:
+            shares = cells(records, lambda each: float(each["words"][each["right"][0]]))
+            power.append([test, f"{margin:g}", method, float(truth), right[0], n, *shares])
     looks: list[list[Value]] = [
         [
             test,
+            f"{margin:g}",
             method,
             float(truth),
-            *cells(records, lambda each: f"{each['supported']:.3f}, {each['refuted']:.3f}, {each['seeds']:.0f}"),
+            *cells(records, lambda each: f"{_right(each):.3f}, {false_share(each):.3f}, {each['seeds']:.0f}"),
         ]
-        for (test, method, truth), records in grouped(record["sequential"], "test", "method", "truth").items()
+        for (test, margin, method, truth), records in grouped(
+            record["sequential"], "test", "margin", "method", "truth"
+        ).items()
     ]
     return [
         Table(
@@ -119,23 +136,29 @@ def tables(record: dict[str, Any]) -> list[Table]:
         Table(
             "false-verdicts",
             "False verdicts",
-            f"True difference on the margin of the test: share of studies called supported, refuted. Each should be at most {ONE_SIDED}.",
-            ["test", "method", "seeds", *kinds],
+            "Share of studies with a verdict that is false for their true difference: the largest of all true differences tried (among "
+            f"them the ends of what the verdicts say). Each should be at most {ONE_SIDED}.",
+            ["test", "margin", "method", "verdict", "seeds", *kinds],
             false,
         ),
         Table(
             "power",
             "Power",
-            "Share of studies with the right verdict, for true differences beyond the margin; the scores' standard deviation is 0.25.",
-            ["test", "method", "difference", "right verdict", "seeds", *kinds],
+            "Share of studies with the strongest verdict that is right; the scores' standard deviation is 0.25.",
+            ["test", "margin", "method", "difference", "right verdict", "seeds", *kinds],
             power,
         ),
         Table(
             "looks",
             "Adding seeds until it is decided",
-            f"Looks after {', '.join(map(str, LOOKS))} seeds an arm: share of studies supported, refuted, and the mean number of seeds at "
-            f"the verdict. The first true difference of each test is on its margin, where both shares should be at most {ONE_SIDED}.",
-            ["test", "method", "difference", *kinds],
+            f"Looks after {', '.join(map(str, LOOKS))} seeds an arm: share of studies with a right verdict, with a false one (each word at "
+            f"most {ONE_SIDED}), and the mean number of seeds at the verdict.",
+            ["test", "margin", "method", "difference", *kinds],
             looks,
         ),
     ]
+
+
+def _right(rate: dict[str, Any]) -> float:
+    """The share of studies with a verdict that is right."""
+    return float(sum(share for word, share in rate["words"].items() if word in rate["right"]))

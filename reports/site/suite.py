@@ -156,7 +156,7 @@ def _since(suite: Suite, studies: list[Study], judged: list[Verdict]) -> Table |
     now = {verdict.claim.id: verdict.verdict for verdict in judged}
     for claim in [*now, *(name for name in before.verdicts if name not in now)]:
         old, new = before.verdicts.get(claim, tables.NONE), now.get(claim, tables.NONE)
-        if old != new:
+        if not baseline.same_verdict(old, new):
             rows.append([f"claim {claim}", old, new, tables.NONE, "verdict changed"])
     found = baseline.compare(before, suite, studies)
     for change in found:
@@ -171,7 +171,7 @@ def _since(suite: Suite, studies: list[Study], judged: list[Verdict]) -> Table |
                 ]
             )
     same = sum(change.status == baseline.SAME for change in found)
-    kept = sum(before.verdicts.get(claim) == its for claim, its in now.items())
+    kept = sum(baseline.same_verdict(before.verdicts.get(claim), its) for claim, its in now.items())
     return Table(
         "since",
         "What changed since the last release",

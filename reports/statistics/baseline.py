@@ -17,12 +17,15 @@ from harness.errors import InputError
 from harness.schema.baseline import Baseline
 from harness.schema.suite import Suite
 from reports.statistics.forms import form
+from reports.statistics.forms.form import BELOW_MARGIN, CONTRADICTED, NO_DIFFERENCE
 from reports.statistics.intervals import Array, Estimate, difference
 from reports.statistics.multiplicity import holm
 from reports.statistics.scores import Study
 from reports.statistics.verdicts import Verdict
 
 LEVEL = 0.025
+OLD_WORDS = {"refuted": (NO_DIFFERENCE, CONTRADICTED, BELOW_MARGIN)}
+"""Words of earlier releases -> what they are called now."""
 SAME, LOSS, GAIN, UNCLEAR, MISSING, NEW = (
     "the same scores",
     "loss",
@@ -82,6 +85,11 @@ def compare(baseline: Baseline, suite: Suite, studies: Sequence[Study]) -> list[
         status = LOSS if loss <= LEVEL else GAIN if gain <= LEVEL else UNCLEAR
         changes[at] = replace(changes[at], p_loss=loss, p_gain=gain, status=status)
     return changes
+
+
+def same_verdict(then: str | None, now: str | None) -> bool:
+    """Whether a verdict is the one of the release, which may have said it in an old word."""
+    return then == now or now in OLD_WORDS.get(then or "", ())
 
 
 def _scores(suite: Suite, studies: Sequence[Study]) -> Iterator[tuple[str, str, str, dict[int, float]]]:

@@ -20,15 +20,15 @@ from scipy.special import stdtrit
 from reports.statistics import bootstrap, sequential
 from reports.statistics.centres import SignFlips, StudentT
 from reports.statistics.forms import form
-from reports.statistics.forms.difference import TESTS
+from reports.statistics.forms.form import Form, first_word
 from reports.statistics.intervals import LEVEL, Array, squared_error
 
 SEEDS = (3, 5, 10, 20)
 TASKS = (1, 3)
 ONE_SIDED = round((1 - LEVEL) / 2, 6)
-MARGINS = {"superiority": 0.0, "non-inferiority": 0.25, "equivalence": 0.25}
-TRUTHS = {"superiority": (0.0, 0.25), "non-inferiority": (-0.25, 0.0), "equivalence": (0.25, 0.0, 0.5)}
-"""True differences; the first of each test lies on its margin, where neither verdict is true."""
+TESTS = [("superiority", 0.0), ("superiority", 0.25), ("non-inferiority", 0.25), ("equivalence", 0.25)]
+"""Tests and their margins. True differences that are tried: the ends of what their words say, where these are false, and one beyond."""
+STEP = 0.25
 LOOKS = tuple(sequential.blocks(5, 5, 40))
 RESAMPLES = 1000
 
@@ -123,16 +123,16 @@ def _t_intervals(claimed: Array, against: Array) -> Iterator[dict[str, Any]]:
 
 def _sign_flips(claimed: Array, against: Array) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """Coverage of the interval, and rates of the verdicts: patterns are drawn once a replication and moved to each true difference."""
-    cases = [(test, truth) for test in TESTS for truth in TRUTHS[test]]
-    ends, p = [], np.empty((len(cases), 2, len(claimed)))
+    cases, ends = _cases("sign-flip"), []
+    said = np.empty((len(cases), len(claimed)), dtype="<U24")
     for at, pair in enumerate(zip(claimed, against, strict=True)):
         flips = SignFlips.of(*pair)
         ends.append(flips.interval(ONE_SIDED)[:2])
-        for case, (test, truth) in enumerate(cases):
+        for case, (_, test, truth) in enumerate(cases):
             moved = replace(flips, sums=flips.sums + flips.counts * truth)
-            p[case, :, at] = form(test, "sign-flip", MARGINS[test]).p_values(moved)
+            said[case, at] = first_word(test.p_values(moved), ONE_SIDED)[()]
     low, high = np.array(ends, dtype=np.float64).T
-    rates = [_rate(test, "sign-flip", truth, *both <= ONE_SIDED) for (test, truth), both in zip(cases, p, strict=True)]
+    rates = [_rate(name, test, truth, words) for (name, test, truth), words in zip(cases, said, strict=True)]
     return _covered("test", "sign flips of a difference", low, high, 0.0), rates
 
 
@@ -154,46 +154,51 @@ def _bootstraps(
         yield _covered("bootstrap", name, low, high, round(truth, 6))
 
 
+def _cases(method: str) -> list[tuple[str, Form, float]]:
+    """Every test of `TESTS` by its name with every true difference that is tried."""
+    tests = [(name, form(name, method, margin)) for name, margin in TESTS]
+    return [(name, test, truth) for name, test in tests for truth in test.truths(STEP)]
+
+
 def _rates(claimed: Array, against: Array) -> Iterator[dict[str, Any]]:
-    """How often each t test supports or refutes, for arms of equal mean `[R, n, T]` that are moved to the true difference."""
+    """How often each t test gives each verdict, for arms of equal mean `[R, n, T]` that are moved to the true difference."""
     for method in ("welch", "paired"):
         student = StudentT.of(claimed, against, method)
-        for test in TESTS:
-            for truth in TRUTHS[test]:
-                moved = replace(student, estimate=student.estimate + truth)
-                p, p_against = form(test, method, MARGINS[test]).p_values(moved)
-                yield _rate(test, method, truth, p <= ONE_SIDED, p_against <= ONE_SIDED)
+        for name, test, truth in _cases(method):
+            moved = replace(student, estimate=student.estimate + truth)
+            yield _rate(name, test, truth, first_word(test.p_values(moved), ONE_SIDED))
 
 
-def _rate(
-    test: str, method: str, truth: float, supported: npt.NDArray[np.bool_], refuted: npt.NDArray[np.bool_]
-) -> dict[str, Any]:
+def _rate(name: str, test: Form, truth: float, said: npt.NDArray[np.str_]) -> dict[str, Any]:
+    """A record of the verdicts `said [R]`: the share of each word that the test can say, and which of them are `right`."""
     return {
-        "test": test,
-        "method": method,
-        "margin": MARGINS[test],
+        "test": name,
+        "method": test.method,
+        "margin": test.margin,
         "truth": truth,
-        "supported": float(supported.mean()),
-        "refuted": float(refuted.mean()),
-        "error": round((ONE_SIDED * (1 - ONE_SIDED) / len(supported)) ** 0.5, 4),
+        "words": {word: float((said == word).mean()) for word in test.words},
+        "right": [word for word, region in test.words.items() if region.holds(truth)],
+        "error": round((ONE_SIDED * (1 - ONE_SIDED) / len(said)) ** 0.5, 4),
     }
 
 
 def _sequential(claimed: Array, against: Array) -> Iterator[dict[str, Any]]:
     """The group-sequential plan with `LOOKS` (`at_end`: against one test after the last of them)."""
     levels = sequential.plan(LOOKS, ONE_SIDED)
-    for test in TESTS:
-        for method in ("welch", "paired"):
-            for truth in TRUTHS[test]:
-                verdicts, seeds = sequential.decisions(
-                    claimed + truth, against, test, method, MARGINS[test], LOOKS, levels
-                )
-                at_end, _ = sequential.decisions(
-                    claimed + truth, against, test, method, MARGINS[test], LOOKS[-1:], [ONE_SIDED]
-                )
-                rate = _rate(test, method, truth, verdicts == 1, verdicts == -1)
-                end = {"supported_at_end": float((at_end == 1).mean()), "refuted_at_end": float((at_end == -1).mean())}
-                yield {**rate, **end, "looks": list(LOOKS), "seeds": round(float(seeds.mean()), 2)}
+    for method in ("welch", "paired"):
+        students = [StudentT.of(claimed[:, :look], against[:, :look], method) for look in LOOKS]
+        for name, test, truth in _cases(method):
+            moved = [replace(student, estimate=student.estimate + truth) for student in students]
+            said, seeds = sequential.decisions(moved, test, LOOKS, levels)
+            at_end, _ = sequential.decisions(moved[-1:], test, LOOKS[-1:], [ONE_SIDED])
+            end = _rate(name, test, truth, at_end)["words"]
+            record = _rate(name, test, truth, said)
+            yield {**record, "at_end": end, "looks": list(LOOKS), "seeds": round(float(seeds.mean()), 2)}
+
+
+def false_share(rate: dict[str, Any]) -> float:
+    """The share of studies with a verdict that is false for their true difference."""
+    return float(sum(share for word, share in rate["words"].items() if word not in rate["right"]))
 
 
 def grouped(records: list[dict[str, Any]], *keys: str) -> dict[Any, list[dict[str, Any]]]:
@@ -202,7 +207,3 @@ def grouped(records: list[dict[str, Any]], *keys: str) -> dict[Any, list[dict[st
     for each in records:
         groups.setdefault(each[keys[0]] if len(keys) == 1 else tuple(each[key] for key in keys), []).append(each)
     return groups
-
-
-def on_margin(rate: dict[str, Any]) -> bool:
-    return bool(rate["truth"] == TRUTHS[rate["test"]][0])

@@ -17,8 +17,8 @@ from scipy.optimize import brentq
 from scipy.special import ndtr, ndtri
 
 from harness.errors import InputError
-from reports.statistics.centres import StudentT
-from reports.statistics.forms import form
+from reports.statistics.centres import Centre
+from reports.statistics.forms.form import INCONCLUSIVE, SUPPORTED, Form, first_word
 from reports.statistics.intervals import Array
 
 FIRST = 5
@@ -80,17 +80,25 @@ def _level(at: Array, density: Array, now: float, after: float, increment: float
     return float(ndtr(-brentq(excess, 0.0, FAR * FAR, xtol=1e-10)))
 
 
-def decisions(
-    claimed: Array, against: Array, test: str, method: str, margin: float, looks: Sequence[int], levels: Sequence[float]
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """What the plan makes of R studies with all seeds known: `claimed [R, n, T]`, `against [R, n, T]`, n = looks[-1], by a t method,
-    with the nominal `levels` of `plan`.
+def settles(p: Array | float, p_against: Array | float, nominal: float) -> npt.NDArray[np.bool_]:
+    """Whether a look ends a study: its claim, or the contrary of its claim, is shown at the look's nominal level."""
+    return np.asarray(np.minimum(p, p_against) <= nominal)
 
-    Verdicts `[R]`, 1 (supported), -1 (refuted) or 0 (inconclusive after all looks), and the seeds an arm at which they fell `[R]`.
+
+def decisions(
+    centres: Sequence[Centre], test: Form, looks: Sequence[int], levels: Sequence[float]
+) -> tuple[npt.NDArray[np.str_], npt.NDArray[np.int64]]:
+    """What the plan makes of R studies with all seeds known: `centres` holds what is known of them at each look, `[R]` each.
+
+    The verdicts `[R]` with the nominal `levels` of `plan`, `inconclusive` after all looks where nothing is shown, and the seeds an arm
+    at which they fell `[R]`.
     """
-    verdict, seeds = np.zeros(len(claimed), np.int64), np.full(len(claimed), looks[-1])
-    for look, nominal in zip(looks, levels, strict=True):
-        p, p_against = form(test, method, margin).p_values(StudentT.of(claimed[:, :look], against[:, :look], method))
-        falls = (verdict == 0) & ((p <= nominal) | (p_against <= nominal))
-        verdict[falls], seeds[falls] = np.where(p[falls] <= nominal, 1, -1), look
+    first = test.p_values(centres[0])[SUPPORTED]
+    verdict, seeds = np.full(first.shape, INCONCLUSIVE, dtype="<U24"), np.full(first.shape, looks[-1])
+    undecided = np.ones(first.shape, bool)
+    for centre, look, nominal in zip(centres, looks, levels, strict=True):
+        p = test.p_values(centre)
+        falls = undecided & (settles(p[SUPPORTED], test.refuted.p(centre), nominal) | (look == looks[-1]))
+        verdict[falls], seeds[falls] = first_word(p, nominal)[falls], look
+        undecided &= ~falls
     return verdict, seeds

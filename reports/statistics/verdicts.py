@@ -1,11 +1,10 @@
 """From a ledger and finished cells to verdicts: every claim tested once, by the test that it names, Holm-corrected over the ledger.
 
-`measure` (`reports.statistics.measuring`) -> `decide` -> `explain`. The words:
-
-`supported`: the claim's p value, after Holm's correction over all claims of the suite, is at most the ledger's level.
-`refuted`: the p value against it is. `inconclusive`: neither; `seeds_needed` says what would decide. `invalid`: these results cannot
-answer (altered, too few seeds). `not measured`: results are missing for a task of the claim. A claim that is not measured keeps its
-place in Holm's correction.
+`measure` (`reports.statistics.measuring`) -> `decide` -> `explain`. A verdict is the first word that is shown at the ledger's level,
+after Holm's correction of that word's p values over all claims: `supported`, `no relevant difference` (inside of ± the margin),
+`contradicted` (on the other side of 0), `below the margin` (shown to be less than the claim says); else `inconclusive`, and
+`seeds_needed` says what would decide. `invalid`: these results cannot answer (altered, too few seeds). `not measured`: results are
+missing for a task of the claim. docs/verdicts.md has which word can be said of which test, and what it means.
 """
 
 from __future__ import annotations
@@ -18,20 +17,35 @@ from typing import Any
 from harness.schema.claims import Claim, Ledger, load_ledger
 from harness.schema.suite import Suite
 from reports.statistics.forms import form
-from reports.statistics.forms.form import INCONCLUSIVE, INVALID, NOT_MEASURED, REFUTED, SUPPORTED
+from reports.statistics.forms.form import (
+    BELOW_MARGIN,
+    CONTRADICTED,
+    INCONCLUSIVE,
+    INVALID,
+    NO_DIFFERENCE,
+    NOT_MEASURED,
+    SUPPORTED,
+    WORDS,
+)
 from reports.statistics.measuring import Data, Measured, as_if_lost_had_ended, measure
+from reports.statistics.metrics import METRICS
 from reports.statistics.multiplicity import holm
 from reports.statistics.scores import Study, read_studies
 
-VERDICTS = (SUPPORTED, REFUTED, INCONCLUSIVE, INVALID, NOT_MEASURED)
+VERDICTS = (*WORDS, INCONCLUSIVE, INVALID, NOT_MEASURED)
+FEW = 4
+"""Seeds an arm below which the formula for their number fails (power 0.59 instead of 0.8 at 2): said as at least 4."""
 
 __all__ = [
+    "BELOW_MARGIN",
+    "CONTRADICTED",
     "INCONCLUSIVE",
     "INVALID",
     "NOT_MEASURED",
-    "REFUTED",
+    "NO_DIFFERENCE",
     "SUPPORTED",
     "VERDICTS",
+    "WORDS",
     "Data",
     "Decision",
     "Measured",
@@ -51,6 +65,8 @@ class Decision:
     verdict: str
     p_holm: float | None = None
     p_against_holm: float | None = None
+    words: dict[str, float] | None = None
+    """word -> its p value after correction, for those that can be said of this claim."""
     left: float | None = None
     """The level that Holm's correction leaves the claim at its present place."""
 
@@ -64,8 +80,10 @@ class Verdict(Measured):
     """One sentence: what decided."""
     p_holm: float | None = None
     p_against_holm: float | None = None
+    words: dict[str, float] | None = None
+    """word -> its p value after correction, for those that can be said of this claim."""
     seeds_needed: int | None = None
-    """Seeds an arm for 80 % power at the claim's `effect`, at the level that Holm's correction now leaves it."""
+    """Seeds an arm for 80 % power at the claim's `effect`, at the level that Holm's correction now leaves it; at least 4."""
     detectable: float | None = None
     """The smallest difference that this many seeds of this spread find with 80 % power, at the same level."""
     modes: dict[str, str] | None = None
@@ -77,6 +95,20 @@ class Verdict(Measured):
     def flips(self) -> bool:
         """Whether the choice of the evaluation mode changes the verdict."""
         return self.modes is not None and len(set(self.modes.values())) > 1
+
+    @property
+    def statement(self) -> str:
+        """The claim's statement with its margin."""
+        unit = " nats" if METRICS[self.claim.metric].unit == "nats" else ""
+        return f"{self.claim.statement.removesuffix('.')} (difference {bar(self.claim)}{unit})."
+
+    @property
+    def needed(self) -> str:
+        """`22 for 80 % power if the effect is 0.03`, `at least 4 ...`; "" where no number of seeds is known to be enough."""
+        if self.seeds_needed is None:
+            return ""
+        number = f"at least {FEW}" if self.seeds_needed == FEW else f"{self.seeds_needed}"
+        return f"{number} for 80 % power if the effect is {self.claim.assumed:g}"
 
     def to_json(self) -> dict[str, Any]:
         """The verdict as `softbench judge --json` prints it."""
@@ -94,6 +126,8 @@ class Verdict(Measured):
             "p_holm": self.p_holm,
             "p_against": found and found.p_against,
             "p_against_holm": self.p_against_holm,
+            "p_words": self.words,
+            "bar": bar(self.claim),
             "seeds": self.seeds,
             "seeds_needed": self.seeds_needed,
             "detectable": self.detectable,
@@ -142,22 +176,23 @@ def verdicts(ledger: Ledger, suite: Suite, studies: Sequence[Study]) -> list[Ver
 
 
 def decide(measured: Sequence[Measured], level: float) -> list[Decision]:
-    """Words for all claims of a ledger together: Holm's correction over them, once for the claims and once for their refutations."""
-    p, p_against = (
-        [
-            1.0 if each.outcome is None or getattr(each.outcome, name) is None else getattr(each.outcome, name)
-            for each in measured
-        ]
-        for name in ("p", "p_against")
-    )
+    """Words for all claims of a ledger together: Holm's correction over them, for each word by itself.
+
+    A claim that is not measured, or of which a word cannot be said, keeps its place in the correction.
+    """
+    outcomes = [each.outcome for each in measured]
+    p = [1.0 if each is None or each.p is None else each.p for each in outcomes]
+    against = holm([1.0 if each is None or each.p_against is None else each.p_against for each in outcomes])
+    words = {word: holm([1.0 if each is None else each.words.get(word, 1.0) for each in outcomes]) for word in WORDS}
     decisions = []
-    for number, (each, p_holm, p_against_holm) in enumerate(zip(measured, holm(p), holm(p_against), strict=True)):
+    for number, each in enumerate(measured):
         if each.outcome is None or each.outcome.p is None:
             decisions.append(Decision(each.absent or INCONCLUSIVE))
             continue
-        ahead = sum(other < p[number] for other in p)
-        word = SUPPORTED if p_holm <= level else REFUTED if p_against_holm <= level else INCONCLUSIVE
-        decisions.append(Decision(word, p_holm, p_against_holm, level / (len(p) - ahead)))
+        corrected = {word: words[word][number] for word in each.outcome.words}
+        shown = next((word for word, its in corrected.items() if its <= level), INCONCLUSIVE)
+        left = level / (len(p) - sum(other < p[number] for other in p))
+        decisions.append(Decision(shown, corrected[SUPPORTED], against[number], corrected, left))
     return decisions
 
 
@@ -169,6 +204,7 @@ def explain(measured: Measured, decision: Decision) -> Verdict:
         why=measured.because,
         p_holm=decision.p_holm,
         p_against_holm=decision.p_against_holm,
+        words=decision.words,
     )
     outcome, data, claim = measured.outcome, measured.data, measured.claim
     if outcome is None or data is None:
@@ -177,9 +213,10 @@ def explain(measured: Measured, decision: Decision) -> Verdict:
         what = outcome.why.removeprefix("undefined: ")
         return replace(verdict, why=f"No test: {what} among {measured.seeds} seeds of each arm.")
     test = form(claim.test, claim.method, claim.margin)
+    needed = test.seeds_needed(data.arm, data.against, claim.assumed, decision.left)
     verdict = replace(
         verdict,
-        seeds_needed=test.seeds_needed(data.arm, data.against, claim.assumed, decision.left),
+        seeds_needed=None if needed is None else max(needed, FEW),
         detectable=test.detectable(data.arm, data.against, decision.left),
     )
     return replace(verdict, why=_why(verdict))
@@ -187,25 +224,26 @@ def explain(measured: Measured, decision: Decision) -> Verdict:
 
 def bar(claim: Claim) -> str:
     """What the interval is compared with, in words."""
-    return str(form(claim.test, claim.method, claim.margin).claimed)
+    return str(form(claim.test, claim.method, claim.margin).words[SUPPORTED])
 
 
 def _why(verdict: Verdict) -> str:
     claim, estimate, needed = verdict.claim, verdict.outcome.estimate if verdict.outcome else 0.0, verdict.seeds_needed
-    if verdict.verdict in (SUPPORTED, REFUTED):
-        shown = "shown to be" if verdict.verdict == SUPPORTED else "shown not to be"
-        p = verdict.p_holm if verdict.verdict == SUPPORTED else verdict.p_against_holm
-        return f"The difference is {estimate:+.3f} and {shown} {bar(claim)} (Holm p {p:.2g}, {verdict.seeds} seeds)."
-    if needed is not None and needed > verdict.seeds:
-        return (
-            f"Not enough seeds: {verdict.seeds} do not show whether the difference is {bar(claim)}; you need {needed}."
-        )
-    return f"{verdict.seeds} seeds do not show whether the difference is {bar(claim)}, though they would usually find {claim.assumed:g}."
+    if verdict.words and verdict.verdict in verdict.words:
+        region = form(claim.test, claim.method, claim.margin).words[verdict.verdict]
+        p = f"Holm p {verdict.words[verdict.verdict]:.2g}, {verdict.seeds} seeds"
+        return f"The difference is {estimate:+.3f} and shown to be {region} ({p})."
+    question = f"whether the difference is {bar(claim)}"
+    if needed is None:
+        return f"{verdict.seeds} seeds do not show {question}, and at this spread no number up to 10,000 would."
+    if needed > verdict.seeds:
+        return f"Not enough seeds: {verdict.seeds} do not show {question}; you need {verdict.needed}."
+    return f"{verdict.seeds} seeds do not show {question}, though they would usually find {claim.assumed:g}."
 
 
 def _withheld(verdict: Verdict) -> Verdict:
     """A verdict on incomplete seeds stands only where the missing ones, best or worst, could not change it."""
-    if verdict.seeds == verdict.registered or verdict.verdict not in (SUPPORTED, REFUTED):
+    if verdict.seeds == verdict.registered or verdict.verdict not in WORDS:
         return verdict
     if verdict.sensitivity is not None and set(verdict.sensitivity.values()) == {verdict.verdict}:
         return verdict

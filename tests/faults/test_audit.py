@@ -13,7 +13,7 @@ import pytest
 from small_suite import CELL, Here, train_here, write_suite
 
 from harness.audit import certificate as audit
-from harness.audit import draw
+from harness.audit import compare, draw
 from harness.errors import InputError
 from harness.files import ROOT
 from harness.plan import identity
@@ -23,7 +23,7 @@ from harness.schema.results import damages, read_cell, records_digests, seal
 @pytest.fixture(autouse=True)
 def _in_this_process(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(audit, "Pool", Here)
+    monkeypatch.setattr(compare, "Pool", Here)
 
 
 @pytest.fixture(scope="module")
@@ -270,15 +270,15 @@ def test_a_code_that_changed_and_gives_the_same_bits_is_said_and_equal(run, faul
     [
         (lambda manifest: manifest.__setitem__("device", "cuda (H200)"), "only results of the CPU can be audited"),
         (lambda manifest: manifest["members"].__setitem__("other", {}), "arm 'other' is unknown"),
-        (lambda manifest: manifest["members"]["a2c-naive"].__setitem__("../0", {"chain": []}), "seed"),
+        (lambda manifest: manifest["members"]["a2c-naive"].__setitem__("../0", {"chain": []}), r"members\.a2c-naive"),
         (lambda manifest: manifest.pop("segments"), "segments: is missing"),
         (lambda manifest: manifest.__setitem__("steps", "320"), "steps: must be a whole number"),
         (lambda manifest: manifest.pop("versions"), "versions: is missing"),
         (lambda manifest: manifest["code"].__setitem__("files", []), "code.files: must be a table"),
         (lambda manifest: manifest.pop("pair"), "pair: is missing"),
         (lambda manifest: manifest["arms"].pop("a2c-naive"), "arm 'a2c-naive' is unknown"),
-        (lambda manifest: manifest["members"].__setitem__("a2c-naive", []), "members: must be a table of arms"),
-        (lambda manifest: manifest["members"]["a2c-naive"].__setitem__("1", None), "members: must be a table of arms"),
+        (lambda manifest: manifest["members"].__setitem__("a2c-naive", []), r"members\.a2c-naive: must be"),
+        (lambda manifest: manifest["members"]["a2c-naive"].__setitem__("1", None), r"members\.a2c-naive\.1: must be"),
         (
             lambda manifest: manifest["members"]["a2c-naive"]["1"].__setitem__("chain", {}),
             "members.a2c-naive.1.chain: must be a list",
@@ -302,3 +302,35 @@ def test_what_cannot_be_audited_is_said_in_a_line(run, change, message, fault):
 def test_no_run_is_said(tmp_path):
     with pytest.raises(InputError, match="no finished run is there"):
         audit.audit(Path("nowhere"), 1, None, 0, 1, lambda event: None)
+
+
+def test_a_stronger_certificate_is_kept_and_a_difference_never_hidden(run):
+    _, strong = audited(run, members=4)
+    told = []
+    assert audit.audit(run, None, 1, 3, 1, told.append) == audit.EQUAL
+    assert read_cell(run).audit == strong and "is kept: it recomputed more (1,280 steps" in told[-1].text
+    curves = pd.read_parquet(run / "curves.parquet")
+    whole = (run / "curves.parquet").read_bytes()
+    curves.loc[0, "return_sampled"] += 1
+    curves.to_parquet(run / "curves.parquet")
+    assert audited(run, segments=1)[0] == audit.DIFFERENT == read_cell(run).audit["verdict"]
+    (run / "curves.parquet").write_bytes(whole)
+    assert audited(run, members=4)[0] == audit.EQUAL == read_cell(run).audit["verdict"]
+
+
+def test_a_run_at_another_budget_is_audited_as_what_it_is(run):
+    assert train_here(Path("results"), steps=160, arms=["a2c-naive"])[0]
+    other = Path("results/small@160/a2c/CartPole-v1")
+    assert read_cell(other).manifest.suite == "small@160"
+    assert audited(other, members=1) == (audit.EQUAL, read_cell(other).audit)
+    assert read_cell(run).manifest.steps == 320, "the suite's own results stay"
+
+
+def test_a_damaged_cell_does_not_stop_the_audit_of_another(run):
+    damaged = run.parent / "Acrobot-v1"
+    damaged.mkdir()
+    (damaged / "manifest.json").write_text("{")
+    told = []
+    assert audit.audit(run.parent, 1, None, 0, 1, told.append) == audit.IMPOSSIBLE
+    assert told[0].text.startswith("cannot be audited: ") and "Acrobot-v1" in told[0].text
+    assert read_cell(run).audit["verdict"] == audit.EQUAL

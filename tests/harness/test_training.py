@@ -12,7 +12,7 @@ from small_suite import CELL, SUITE, make_plans, messages, stable_files, train_h
 from harness.errors import InputError
 from harness.plan import work
 from harness.plan.manifest import differing_lines
-from harness.pool.messages import Failed, Job, Segment
+from harness.pool.messages import Failed, Job, Note, Segment
 
 pytestmark = pytest.mark.usefixtures("no_sync")
 
@@ -197,3 +197,59 @@ def test_a_failed_cohort_is_told_and_the_others_are_written(monkeypatch):
     complete, events = train_here(Path("out"))
     assert complete and {told.job.spec.arm for told in messages(events, Segment)} == {"a2c-naive"}
     assert train_here(Path("whole"))[0] and stable_files(Path("out")) == stable_files(Path("whole"))
+
+
+def test_results_of_another_version_do_not_stop_other_cells():
+    tasks = ("CartPole-v1", "Acrobot-v1")
+    cells = {task: {"environments": 4, "hidden": 32} for task in tasks}
+    references = dict.fromkeys(tasks, SUITE["references"]["CartPole-v1"])
+    write_suite(Path.cwd(), tasks={task: {"steps": 80} for task in tasks}, references=references, cells={"a2c": cells})
+    assert train_here(Path("out"), task="CartPole-v1")[0]
+    path = Path("out") / CELL / "manifest.json"
+    whole = path.read_text()
+    path.write_text(whole.replace('"torch": "', '"torch": "0.'))
+    complete, events = train_here(Path("out"))
+    (note,) = [event for event in events if isinstance(event, Note)]
+    assert not complete and note.text.startswith("REFUSED a2c/CartPole-v1: ") and "versions.torch: was '0." in note.text
+    assert events[-1].cell == "a2c/Acrobot-v1" and events[-1].how == "complete"
+    path.write_text(whole)
+    assert train_here(Path("out"))[0]
+
+
+def test_a_cell_chooses_its_arms_seeds_steps_and_evaluation():
+    choice = {
+        "settings": {"environments": 4, "hidden": 32},
+        "arms": ["a2c-naive"],
+        "seeds": "3,5",
+        "steps": 80,
+        "evaluation": {"episodes": 2, "primary": "greedy"},
+    }
+    write_suite(Path.cwd(), cells={"a2c": {"CartPole-v1": choice}})
+    (plan,) = make_plans()
+    assert (plan.arms, plan.seeds) == (["a2c-naive"], [3, 5])
+    assert (plan.specs["a2c-naive"].steps, plan.specs["a2c-naive"].episodes) == (80, 2)
+    assert train_here(Path("out"))[0]
+    manifest = json.loads((Path("out") / CELL / "manifest.json").read_text())
+    assert manifest["evaluation"] == choice["evaluation"] and sorted(manifest["members"]["a2c-naive"]) == ["3", "5"]
+    assert list(manifest["arms"]) == ["a2c-naive"]
+    write_suite(Path.cwd(), cells={"a2c": {"CartPole-v1": {**choice, "arms": ["a2c-naive", "a2c-proper"]}}})
+    assert train_here(Path("out"))[0], "an arm can be added later"
+    after = json.loads((Path("out") / CELL / "manifest.json").read_text())
+    assert (
+        after["members"]["a2c-naive"] == manifest["members"]["a2c-naive"] and len(after["members"]["a2c-proper"]) == 2
+    )
+
+
+@pytest.mark.parametrize(
+    ("choice", "message"),
+    [
+        ({"arms": ["a2c-nave"]}, r"arms: 'a2c-nave' is no arm of a2c; did you mean 'a2c-naive'"),
+        ({"arms": ["a2c-naive"], "hidden": 32}, r"cells\.a2c\.CartPole-v1: unknown field 'hidden'"),
+        ({"seeds": "3-1"}, "must go up"),
+        ({"grid": {"temperature": [0.1, 0.2]}}, r"grid: grids of settings are not trained by this version"),
+    ],
+)
+def test_a_wrong_choice_of_a_cell_is_refused(choice, message):
+    write_suite(Path.cwd(), cells={"a2c": {"CartPole-v1": choice}})
+    with pytest.raises(InputError, match=message):
+        make_plans()

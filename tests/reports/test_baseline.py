@@ -14,7 +14,7 @@ from test_verdicts import around, chain, ledger, scored
 
 from harness.commands import gate
 from harness.errors import InputError
-from reports.statistics.baseline import GAIN, LOSS, MISSING, NEW, SAME, UNCLEAR
+from reports.statistics.baseline import GAIN, LOSS, MISSING, NEW, SAME, UNCLEAR, same_verdict
 
 TASK = "CartPole-v1"
 
@@ -110,6 +110,13 @@ def test_verdicts_are_kept_with_the_scores(workspace: Workspace, measured: Any) 
     assert json.loads(gate.write_baseline("classic", workspace.results, None).read_text())["verdicts"] == {
         "C4": "supported"
     }
+
+
+def test_verdicts_of_a_release_may_be_said_in_its_old_words() -> None:
+    assert same_verdict("refuted", "below the margin") and same_verdict("refuted", "contradicted")
+    assert same_verdict("supported", "supported") and same_verdict("refuted", "no relevant difference")
+    assert not same_verdict("refuted", "supported") and not same_verdict("supported", "contradicted")
+    assert not same_verdict(None, "contradicted") and not same_verdict("inconclusive", "below the margin")
 
 
 @pytest.mark.parametrize(

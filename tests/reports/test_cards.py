@@ -20,7 +20,7 @@ def article(site: Path, claim: str) -> str:
 def test_banner_counts_and_names_every_verdict(judged: Path) -> None:
     page, index = ((judged / name).read_text() for name in ("classic.html", "index.html"))
     found = re.findall(r'class="number">(\d+)</span> <span class="word">([a-z ]+)<', page)
-    assert found == [("1", "supported"), ("1", "refuted"), ("1", "inconclusive"), ("1", "not measured")]
+    assert found == [("1", "supported"), ("1", "contradicted"), ("1", "inconclusive"), ("1", "not measured")]
     assert ("2", "not measured") in re.findall(r'class="number">(\d+)</span> <span class="word">([a-z ]+)<', index)
 
 

@@ -13,7 +13,8 @@ import pytest
 from reports.figures.coverage import pictures
 from reports.site.coverage import findings, tables
 from reports.statistics import coverage
-from reports.statistics.coverage import DISTRIBUTIONS, LOOKS, SEEDS, TASKS, TRUTHS
+from reports.statistics.coverage import DISTRIBUTIONS, LOOKS, SEEDS, TASKS, TESTS, false_share
+from reports.statistics.forms.form import WORDS
 
 
 @pytest.fixture(scope="module")
@@ -34,11 +35,15 @@ def test_the_record_is_complete_and_json(record: dict[str, Any]) -> None:
     assert json.loads(json.dumps(record)) == record
     # Three t intervals and five of the bootstrap for each number of tasks, sign flips on one task.
     assert len(record["coverage"]) == len(SEEDS) * len(DISTRIBUTIONS) * (8 * len(TASKS) + 1)
-    cases = sum(len(truths) for truths in TRUTHS.values())
+    cases = 2 + 4 + 3 + 4
+    assert cases == len(coverage._cases("welch")) and len(TESTS) == 4
     assert len(record["rates"]) == 3 * len(SEEDS) * len(DISTRIBUTIONS) * cases
     assert len(record["sequential"]) == 2 * len(DISTRIBUTIONS) * cases
     for each in record["rates"] + record["sequential"]:
-        assert 0 <= each["supported"] + each["refuted"] <= 1
+        assert 0 <= sum(each["words"].values()) <= 1 and set(each["right"]) <= set(each["words"])
+    wrong = {word for each in record["rates"] for word in each["words"] if word not in each["right"]}
+    right = {word for each in record["rates"] for word in each["right"]}
+    assert wrong == right == set(WORDS), "every word is tried where it is false and where it is right"
 
 
 def test_the_same_seed_gives_the_same_record_and_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -77,15 +82,29 @@ def test_t_intervals_cover_and_the_bootstrap_is_too_narrow() -> None:
 
 def test_the_verdicts_of_normal_scores_keep_the_level_and_find_what_is_there(record: dict[str, Any]) -> None:
     for each in record["rates"] + record["sequential"]:
-        if each["distribution"] == "normal" and each["truth"] == TRUTHS[each["test"]][0]:
-            assert max(each["supported"], each["refuted"]) < 0.025 + 4 * each["error"]
+        if each["distribution"] == "normal":
+            for word, share in each["words"].items():
+                assert word in each["right"] or share < 0.025 + 4 * each["error"], (word, each)
     at_20 = {
-        (each["test"], each["truth"]): each for each in record["rates"] if each["n"] == 20 and each["method"] == "welch"
+        (each["test"], each["margin"], each["truth"]): each["words"]
+        for each in record["rates"]
+        if each["n"] == 20 and each["method"] == "welch" and each["distribution"] == "normal"
     }
-    assert at_20["superiority", 0.25]["supported"] == pytest.approx(0.86, abs=0.06)
-    assert at_20["equivalence", 0.5]["refuted"] == pytest.approx(0.79, abs=0.08)
-    looked = [each for each in record["sequential"] if (each["test"], each["truth"]) == ("superiority", 0.25)]
-    assert all(each["supported"] > 0.95 and each["seeds"] < 0.75 * LOOKS[-1] for each in looked)
+    assert at_20["superiority", 0.0, 0.25]["supported"] == pytest.approx(0.86, abs=0.06)
+    assert at_20["equivalence", 0.25, 0.5]["contradicted"] == pytest.approx(0.79, abs=0.08)
+    assert at_20["superiority", 0.25, 0.0]["no relevant difference"] == pytest.approx(0.72, abs=0.1)
+    assert at_20["superiority", 0.25, -0.25]["contradicted"] == pytest.approx(0.86, abs=0.06)
+    assert at_20["superiority", 0.25, 0.0]["below the margin"] > 0.05
+    looked = [
+        each
+        for each in record["sequential"]
+        if (each["test"], each["margin"], each["truth"]) == ("superiority", 0, 0.25)
+    ]
+    assert looked and all(each["words"]["supported"] > 0.95 and each["seeds"] < 0.75 * LOOKS[-1] for each in looked)
+
+
+def test_false_shares_count_what_is_not_right() -> None:
+    assert false_share({"words": {"a": 0.2, "b": 0.3, "c": 0.1}, "right": ["b"]}) == pytest.approx(0.3)
 
 
 def test_sign_flips_of_few_seeds_have_no_interval_and_no_verdict(record: dict[str, Any]) -> None:
@@ -96,7 +115,7 @@ def test_sign_flips_of_few_seeds_have_no_interval_and_no_verdict(record: dict[st
     ]
     assert (flips["defined"], flips["coverage"], flips["width"]) == (0.0, None, None)
     few = [each for each in record["rates"] if each["method"] == "sign-flip" and each["n"] <= 5]
-    assert few and all(each["supported"] == each["refuted"] == 0 for each in few)
+    assert few and all(sum(each["words"].values()) == 0 for each in few)
 
 
 def test_findings_say_what_is_too_narrow_from_the_numbers(record: dict[str, Any]) -> None:
@@ -106,6 +125,8 @@ def test_findings_say_what_is_too_narrow_from_the_numbers(record: dict[str, Any]
     assert "too narrow" in line and f"{worst:.2f} with 3 seeds" in line
     [line] = [each for each in lines if each.startswith("Welch t of a difference")]
     assert "too narrow" not in line
+    [line] = [each for each in lines if each.startswith("False verdicts of paired tests")]
+    assert all(re.search(rf"{word} 0\.0\d\d \(", line) for word in WORDS)
     broken = {
         **record,
         "coverage": [{**e, "coverage": 0.5} if e["interval"].startswith("Welch") else e for e in record["coverage"]],
@@ -120,8 +141,25 @@ def test_tables_and_pictures_show_the_numbers(record: dict[str, Any]) -> None:
     row = next(row for row in shown["coverage"].rows if row[:3] == ["Mean", 1, 5])
     assert row[3:6] == [share(record, "Mean", 5, distribution) for distribution in DISTRIBUTIONS]
     assert all(len(row) == len(table.columns) for table in shown.values() for row in table.rows)
-    rights = {tuple(row[:3]): row[3] for row in shown["power"].rows}
-    assert rights["superiority", "welch", 0.25] == "supported" and rights["equivalence", "paired", 0.5] == "refuted"
+    rights = {tuple(row[:4]): row[4] for row in shown["power"].rows}
+    assert rights["superiority", "0", "welch", 0.25] == "supported"
+    assert (
+        rights["equivalence", "0.25", "paired", 0.5]
+        == rights["non-inferiority", "0.25", "paired", -0.25]
+        == "contradicted"
+    )
+    assert rights["superiority", "0.25", "welch", 0.0] == "no relevant difference"
+    false = {tuple(row[:5]): row[5:] for row in shown["false-verdicts"].rows}
+    of_supported = [
+        each
+        for each in record["rates"]
+        if (each["test"], each["margin"], each["method"], each["n"]) == ("superiority", 0.25, "welch", 10)
+        and each["distribution"] == "normal"
+        and each["truth"] <= 0.25
+    ]
+    assert false["superiority", "0.25", "welch", "supported", 10][0] == max(
+        each["words"]["supported"] for each in of_supported
+    )
     first, second = pictures(record)
     assert first == pictures(record)[0]
     assert first.name == "coverage-test" and second.name == "coverage-bootstrap"

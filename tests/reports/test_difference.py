@@ -11,7 +11,7 @@ from reports.statistics import power as planning
 from reports.statistics.centres import METHODS, PATTERNS, UNREACHABLE, Region, SignFlips, smallest_p
 from reports.statistics.forms import FORMS, form
 from reports.statistics.forms.difference import TESTS, Difference
-from reports.statistics.forms.form import Outcome
+from reports.statistics.forms.form import Outcome, first_word
 from reports.statistics.intervals import NO_VARIANCE, TOO_FEW, Array
 from reports.statistics.multiplicity import holm
 
@@ -72,6 +72,52 @@ def test_equivalence_is_two_one_sided_tests() -> None:
     assert narrow.p_against == pytest.approx(min(1, 2 * min(outside, beneath)), rel=1e-10)
     equal = outcome(claimed, claimed[::-1], "equivalence", "welch", 0.1, LEVEL)
     assert equal.p_against == 1  # twice a p value of more than a half
+
+
+def test_words_are_one_and_two_sided_tests_of_scipy() -> None:
+    claimed, against = scores(1, 9), scores(2, 9)
+
+    def p(shift: float, alternative: str) -> float:
+        return float(stats.ttest_rel(claimed[:, 0] - shift, against[:, 0], alternative=alternative).pvalue)
+
+    found = outcome(claimed, against, "superiority", "paired", 0.1, LEVEL)
+    expected = {
+        "supported": p(0.1, "greater"),
+        "no relevant difference": max(p(-0.1, "greater"), p(0.1, "less")),
+        "contradicted": p(0.0, "less"),
+        "below the margin": p(0.1, "less"),
+    }
+    assert list(found.words) == list(expected) and found.words == pytest.approx(expected, rel=1e-10)
+    assert found.p == found.words["supported"] and found.p_against == found.words["below the margin"]
+    bare = outcome(claimed, against, "superiority", "paired", 0.0, LEVEL).words
+    assert bare == pytest.approx({"supported": p(0.0, "greater"), "contradicted": p(0.0, "less")}, rel=1e-10)
+    inferior = outcome(claimed, against, "non-inferiority", "paired", 0.1, LEVEL)
+    assert inferior.words == pytest.approx({"supported": p(-0.1, "greater"), "contradicted": p(0.0, "less")}, rel=1e-10)
+    assert inferior.p_against == pytest.approx(p(-0.1, "less"), rel=1e-10)
+    equal = outcome(claimed, against, "equivalence", "paired", 0.1, LEVEL)
+    assert list(equal.words) == ["supported", "contradicted"] and equal.words["contradicted"] == equal.p_against
+
+
+def test_the_first_word_that_is_shown_is_the_verdict() -> None:
+    p = {
+        "supported": np.array([0.5, 0.01, 0.01]),
+        "contradicted": np.array([0.5, 0.5, 0.01]),
+        "x": np.array([0.5, 0.02, 0.5]),
+    }
+    assert first_word(p, 0.025).tolist() == ["inconclusive", "supported", "supported"]
+    assert first_word(p, 0.01)[1] == "supported" and first_word({**p, "supported": np.ones(3)}, 0.025)[1] == "x"
+
+
+@pytest.mark.parametrize(
+    ("test", "margin"), [("superiority", 0.0), ("superiority", 0.2), *((t, 0.2) for t in TESTS[1:])]
+)
+def test_truths_lie_on_the_end_of_every_word_and_make_each_false_and_right(test: str, margin: float) -> None:
+    its = form(test, "welch", margin)
+    truths = its.truths(0.1)
+    for region in its.words.values():
+        assert {end for end in (region.low, region.high) if np.isfinite(end)} <= set(truths)
+        assert any(not region.holds(truth) for truth in truths)
+    assert any(its.words["supported"].holds(truth) for truth in truths)
 
 
 def test_paired_over_tasks_by_hand() -> None:

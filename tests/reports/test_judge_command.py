@@ -10,6 +10,8 @@ import pytest
 from invented_results import Workspace
 from test_verdicts import CLAIM, TASKS, around, ledger, scored
 
+from harness.commands import judging
+
 Command = Callable[..., tuple[Any, str, str]]
 
 
@@ -35,7 +37,7 @@ def test_json_has_every_number(judged: Workspace, softbench: Command) -> None:
     found = {each["claim"]: each for each in json.loads(out)}
     assert code == 0 and {name: each["verdict"] for name, each in found.items()} == {
         "C4": "supported",
-        "C5": "refuted",
+        "C5": "contradicted",
         "C6": "inconclusive",
         "C7": "not measured",
     }
@@ -59,24 +61,36 @@ def test_json_has_every_number(judged: Workspace, softbench: Command) -> None:
 @pytest.mark.parametrize(
     ("fail_on", "code"),
     [
+        ("contradicted", 4),
+        ("below-the-margin,no-relevant-difference", 0),
         ("refuted", 4),
         ("not-measured", 5),
         ("inconclusive", 7),
         ("invalid", 0),
         ("none", 0),
-        ("refuted,not-measured", 5),
-        ("inconclusive, refuted", 4),
+        ("contradicted,not-measured", 5),
+        ("inconclusive, contradicted", 4),
     ],
 )
 def test_exit_codes_tell_verdicts_apart(judged: Workspace, softbench: Command, fail_on: str, code: int) -> None:
     assert softbench("judge", "--fail-on", fail_on)[0] == code
 
 
+def test_the_old_word_still_fails_on_what_it_meant_and_says_what_to_write(
+    judged: Workspace, softbench: Command
+) -> None:
+    code, _, err = softbench("judge", "--fail-on", "refuted")
+    instead = "no-relevant-difference,contradicted,below-the-margin"
+    assert code == 4 and err == f"softbench: --fail-on: 'refuted' is an old word; write {instead}\n"
+    assert judging.parse_fail_on("refuted") == ["no relevant difference", "contradicted", "below the margin"]
+    assert set(judging.EXITS) == set(judging.SIGNS) - {"supported"} == set(judging.VERDICTS) - {"supported"}
+
+
 def test_words_for_people(judged: Workspace, softbench: Command) -> None:
     code, out, err = softbench("judge")
     assert code == 5 and not err
-    assert "classic: 1 supported, 1 refuted, 1 inconclusive, 1 not measured" in out
-    assert "✓ C4  supported  a2c-proper − a2c-naive = +0.200" in out and "proper is better" in out
+    assert "classic: 1 supported, 1 contradicted, 1 inconclusive, 1 not measured" in out
+    assert "✓ C4  supported  a2c-proper − a2c-naive = +0.200" in out and "proper is better (difference above 0)." in out
     assert "There are no results yet for Acrobot-v1." in out
     assert "The claim was not registered when the runs began." in out
 
@@ -85,7 +99,7 @@ def test_words_for_people(judged: Workspace, softbench: Command) -> None:
     ("words", "message"),
     [
         (("judge", "clasic"), "unknown suite 'clasic'; did you mean 'classic'"),
-        (("judge", "--fail-on", "refutd"), "--fail-on: 'refutd' is unknown; did you mean 'refuted'"),
+        (("judge", "--fail-on", "contradictd"), "--fail-on: 'contradictd' is unknown; did you mean 'contradicted'"),
         (("judge", "bare"), "suite 'bare' has no ledger: write its claims to suites/bare/claims.yaml"),
         (("gate", "classic"), "suites/classic/baseline.json: there is no baseline"),
         (("gate", "classic", "--write", "--baseline", "suites"), "--baseline suites: cannot be written"),

@@ -8,8 +8,10 @@ from scipy import stats
 
 from harness.errors import InputError
 from reports.statistics import sequential
+from reports.statistics.centres import StudentT
 from reports.statistics.forms import form
 from reports.statistics.forms.difference import TESTS
+from reports.statistics.intervals import Array
 
 LEVEL = 0.025
 
@@ -51,22 +53,44 @@ def test_blocks() -> None:
     assert sequential.blocks(5, 1, 5) == [5]
 
 
+def decided(
+    claimed: Array, against: Array, test: str, method: str, margin: float, looks: list[int], levels: list[float]
+) -> tuple[list[str], list[int]]:
+    centres = [StudentT.of(claimed[:, :look], against[:, :look], method) for look in looks]
+    words, seeds = sequential.decisions(centres, form(test, method, margin), looks, levels)
+    return words.tolist(), seeds.tolist()
+
+
 def test_decisions_are_those_of_the_tests_at_the_looks() -> None:
     generator, looks = np.random.default_rng(2), [5, 9, 12]
-    claimed, against = generator.normal(0.9, 1, (60, 12, 2)), generator.normal(0, 1, (60, 12, 2))
+    claimed, against = generator.normal(0.5, 1, (60, 12, 2)), generator.normal(0, 1, (60, 12, 2))
     levels = sequential.plan(looks, LEVEL)
     for method in ("welch", "paired"):
         for test in TESTS:
-            verdicts, seeds = sequential.decisions(claimed, against, test, method, 0.6, looks, levels)
+            words, seeds = decided(claimed, against, test, method, 0.6, looks, levels)
+            assert len(set(words)) > 1
             for study in range(60):
-                expected = (0, 12)
                 for look, level in zip(looks, levels, strict=True):
                     found = form(test, method, 0.6).outcome(claimed[study, :look], against[study, :look], LEVEL)
                     assert found.p is not None and found.p_against is not None
-                    if min(found.p, found.p_against) <= level:
-                        expected = (1 if found.p <= level else -1, look)
+                    if min(found.p, found.p_against) <= level or look == 12:
+                        shown = [word for word, p in found.words.items() if p <= level]
+                        expected = ([*shown, "inconclusive"][0], look)
                         break
-                assert (verdicts[study], seeds[study]) == expected
+                assert (words[study], seeds[study]) == expected
+
+
+def test_a_non_inferior_arm_that_is_a_bit_worse_is_not_given_up_early() -> None:
+    """Shown to be below 0 at a look, which does not settle whether it is within the margin: the study goes on."""
+    looks = [5, 40]
+    claimed = -0.5 + 0.01 * np.arange(40.0)[None, :, None] / 40
+    claimed[:, 5:] += 0.01 * (-1.0) ** np.arange(35)[:, None]
+    claimed[:, :5, 0] = [-0.9, -0.4, -0.5, -0.6, -0.7]
+    against = 0.001 * np.random.default_rng(1).normal(0, 1, (1, 40, 1))
+    levels = [0.02, 0.02]
+    early = form("non-inferiority", "paired", 0.8).outcome(claimed[0, :5], against[0, :5], 0.02)
+    assert early.words["contradicted"] <= 0.02 < early.words["supported"]
+    assert decided(claimed, against, "non-inferiority", "paired", 0.8, looks, levels) == (["supported"], [40])
 
 
 @pytest.mark.parametrize("kind", ["normal", "bimodal"])
@@ -79,14 +103,10 @@ def test_false_verdicts_stay_at_the_level_and_seeds_are_saved(kind: str, method:
         "bimodal": lambda: 0.5 * generator.integers(2, size=shape) + generator.normal(0, 0.05, shape),
     }[kind]
     claimed, against = draw(), draw()
-    verdicts, _ = sequential.decisions(
-        claimed, against, "superiority", method, 0.0, looks, sequential.plan(looks, LEVEL)
-    )
-    assert max((verdicts == 1).mean(), (verdicts == -1).mean()) < LEVEL * 1.1 + 3 * (LEVEL / 8000) ** 0.5
-    verdicts, seeds = sequential.decisions(
-        claimed + 0.25, against, "superiority", method, 0.0, looks, sequential.plan(looks, LEVEL)
-    )
-    assert (verdicts == 1).mean() > 0.95 and seeds.mean() < 30
+    words, _ = decided(claimed, against, "superiority", method, 0.0, looks, sequential.plan(looks, LEVEL))
+    assert max(words.count("supported"), words.count("contradicted")) / 8000 < LEVEL * 1.1 + 3 * (LEVEL / 8000) ** 0.5
+    words, seeds = decided(claimed + 0.25, against, "superiority", method, 0.0, looks, sequential.plan(looks, LEVEL))
+    assert words.count("supported") / 8000 > 0.95 and np.mean(seeds) < 30
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from harness.errors import InputError
 from harness.schema.claims import load_ledger
 from harness.schema.suite import load_suite
 from reports.statistics.forms import form
+from reports.statistics.multiplicity import holm
 from reports.statistics.verdicts import Verdict, judge
 
 TASKS = ["CartPole-v1", "Acrobot-v1"]
@@ -111,14 +112,22 @@ def test_superiority_is_the_t_test_of_scipy(prepared: Callable[..., Verdict]) ->
     ("difference", "test", "margin", "expected"),
     [
         (0.2, "superiority", 0.0, "supported"),
-        (-0.2, "superiority", 0.0, "refuted"),
+        (-0.2, "superiority", 0.0, "contradicted"),
         (0.01, "superiority", 0.0, "inconclusive"),
         (0.2, "superiority", 0.05, "supported"),
+        (0.03, "superiority", 0.2, "no relevant difference"),
+        (-0.12, "superiority", 0.25, "no relevant difference"),
+        (-0.2, "superiority", 0.2, "contradicted"),
+        (-0.5, "superiority", 0.2, "contradicted"),
+        (-0.06, "superiority", 0.12, "below the margin"),
+        (0.06, "superiority", 0.05, "inconclusive"),
         (-0.02, "non-inferiority", 0.2, "supported"),
-        (-0.5, "non-inferiority", 0.2, "refuted"),
+        (-0.11, "non-inferiority", 0.25, "supported"),
+        (-0.15, "non-inferiority", 0.2, "contradicted"),
+        (-0.5, "non-inferiority", 0.2, "contradicted"),
         (0.0, "equivalence", 0.2, "supported"),
-        (0.5, "equivalence", 0.2, "refuted"),
-        (-0.5, "equivalence", 0.2, "refuted"),
+        (0.5, "equivalence", 0.2, "contradicted"),
+        (-0.5, "equivalence", 0.2, "contradicted"),
         (0.15, "equivalence", 0.2, "inconclusive"),
     ],
 )
@@ -126,7 +135,7 @@ def test_superiority_is_the_t_test_of_scipy(prepared: Callable[..., Verdict]) ->
 def test_each_verdict_is_reached(
     prepared: Callable[..., Verdict], difference: float, test: str, margin: float, expected: str, method: str
 ) -> None:
-    effect = 0.1 if test == "superiority" else None
+    effect = margin + 0.1 if test == "superiority" else None
     found = prepared(
         around(0.5 + difference, 0.1), around(0.5, 0.1, seed=1), test=test, margin=margin, method=method, effect=effect
     )
@@ -135,12 +144,56 @@ def test_each_verdict_is_reached(
 
 def test_an_undecided_claim_says_how_many_seeds_decide(prepared: Callable[..., Verdict]) -> None:
     few = prepared(around(0.53, 0.1, 5), around(0.5, 0.1, 5, seed=1))
-    assert few.verdict == "inconclusive" and few.seeds_needed is not None and f"you need {few.seeds_needed}" in few.why
+    assert (
+        few.verdict == "inconclusive"
+        and few.seeds_needed is not None
+        and f"you need {few.seeds_needed} for 80 % power if the effect is 0.1." in few.why
+    )
     enough = few.seeds_needed
     draws = [np.random.default_rng(seed) for seed in range(1000)]
     pairs = [(draw.normal(0.6, 0.1, enough), draw.normal(0.5, 0.1, enough)) for draw in draws]
     share = np.mean([stats.ttest_ind(*pair, equal_var=False, alternative="greater").pvalue <= 0.025 for pair in pairs])
     assert 0.76 < share < 0.88, "80 % power at the claim's effect"
+
+
+def test_fewer_than_four_seeds_are_never_said_to_be_enough(prepared: Callable[..., Verdict]) -> None:
+    found = prepared(around(0.54, 0.1), around(0.5, 0.1, seed=1), effect=5.0)
+    assert found.seeds_needed == 4 and found.needed == "at least 4 for 80 % power if the effect is 5"
+    few = prepared(around(0.54, 0.1, 3), around(0.5, 0.1, 3, seed=1), effect=5.0)
+    assert few.verdict == "inconclusive" and "you need at least 4 for 80 % power if the effect is 5." in few.why
+
+
+def test_no_number_of_seeds_is_said_where_none_would_do(prepared: Callable[..., Verdict]) -> None:
+    found = prepared(around(0.51, 0.1), around(0.5, 0.1, seed=1), effect=1e-4)
+    assert found.seeds_needed is None and found.needed == "" and "no number up to 10,000 would" in found.why
+
+
+def test_the_statement_shown_holds_the_margin(prepared: Callable[..., Verdict]) -> None:
+    found = prepared(around(0.7, 0.1), around(0.5, 0.1, seed=1), margin=0.05, statement="Proper is better.")
+    assert found.statement == "Proper is better (difference above 0.05)."
+    assert found.to_json()["statement"] == "Proper is better." and found.to_json()["bar"] == "above 0.05"
+    nats = prepared(around(0.7, 0.1), around(0.5, 0.1, seed=1), margin=0.1, metric="entropy", effect=0.2)
+    assert nats.statement == "proper is better (difference above 0.1 nats)."
+
+
+def test_every_word_is_corrected_over_the_whole_ledger(workspace: Workspace) -> None:
+    workspace.suite("classic", {"a2c": TASKS[:1]})
+    margins = (0.0, 0.05, 0.3)
+    ledger(
+        workspace, *({**CLAIM, "id": f"M{at}", "margin": margin, "effect": 0.4} for at, margin in enumerate(margins))
+    )
+    give = {"a2c-proper": around(0.5, 0.1), "a2c-naive": around(0.52, 0.1, seed=1)}
+    workspace.cell("classic", "a2c", TASKS[0], edit=scored(give))
+    found = judge(load_suite("classic"), workspace.results)
+    raw: list[dict[str, float]] = [verdict.outcome.words for verdict in found if verdict.outcome]
+    words = ("supported", "no relevant difference", "contradicted", "below the margin")
+    assert [list(each) for each in raw] == [["supported", "contradicted"], list(words), list(words)]
+    for word in words:
+        expected = holm([each.get(word, 1.0) for each in raw])
+        for verdict, corrected in zip(found, expected, strict=True):
+            assert (verdict.words or {}).get(word, corrected) == corrected
+    assert [verdict.verdict for verdict in found] == ["inconclusive", "inconclusive", "no relevant difference"]
+    assert found[2].words and found[2].to_json()["p_words"] == found[2].words
 
 
 def test_holm_counts_every_claim_of_the_ledger_measured_or_not(workspace: Workspace) -> None:
@@ -171,7 +224,7 @@ def test_a_refutation_is_corrected_as_well(workspace: Workspace) -> None:
         edit=scored({"a2c-proper": around(0.5, 0.1), "a2c-naive": around(0.61, 0.1, seed=1)}),
     )
     ledger(workspace)
-    assert judge(load_suite("classic"), workspace.results)[0].verdict == "refuted"
+    assert judge(load_suite("classic"), workspace.results)[0].verdict == "contradicted"
     ledger(workspace, CLAIM, other, {**other, "id": "C2"})
     assert judge(load_suite("classic"), workspace.results)[0].verdict == "inconclusive"
 
@@ -204,7 +257,7 @@ def test_the_choice_of_evaluation_can_flip_a_verdict(workspace: Workspace) -> No
     edit = scored({"a2c-proper": good, "a2c-naive": bad}, greedy={"a2c-proper": bad, "a2c-naive": good})
     workspace.cell("classic", "a2c", TASKS[0], edit=edit)
     (verdict,) = judge(load_suite("classic"), workspace.results)
-    assert verdict.flips and verdict.modes == {"sampled": "supported", "greedy": "refuted"}
+    assert verdict.flips and verdict.modes == {"sampled": "supported", "greedy": "contradicted"}
 
 
 def test_a_claim_changed_after_the_runs_began_is_shown(workspace: Workspace) -> None:

@@ -2,11 +2,13 @@
 
 The estimand d is mean(arm) - mean(against), tasks weighted equally.
 
-| test            | the claim       | its refutation  |
-|-----------------|-----------------|-----------------|
-| superiority     | d > margin      | d < margin      |
-| non-inferiority | d > -margin     | d < -margin     |
-| equivalence     | abs(d) < margin (two one-sided tests, the larger p; Schuirmann 1987) | abs(d) > margin (2 x the smaller p) |
+| test            | supported | no relevant difference | contradicted | below the margin | refuted (p against) |
+|-----------------|-----------|------------------------|--------------|------------------|---------------------|
+| superiority     | d > m     | abs(d) < m, if m > 0   | d < 0        | d < m, if m > 0  | d < m               |
+| non-inferiority | d > -m    |                        | d < 0        |                  | d < -m              |
+| equivalence     | abs(d) < m |                       | abs(d) > m   |                  | abs(d) > m          |
+
+Between two bounds are two one-sided tests, the larger p (Schuirmann 1987); outside of them is twice the smaller p.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ import numpy as np
 from harness.errors import InputError
 from reports.statistics import power
 from reports.statistics.centres import METHODS, Centre, Region, SignFlips, StudentT
-from reports.statistics.forms.form import Outcome
+from reports.statistics.forms.form import BELOW_MARGIN, CONTRADICTED, NO_DIFFERENCE, SUPPORTED, Outcome
 from reports.statistics.intervals import NO_VARIANCE, TOO_FEW, Array
 
 TESTS = ("superiority", "non-inferiority", "equivalence")
@@ -43,18 +45,33 @@ class Difference:
             raise InputError(f"margin: {self.margin} is not allowed; {self.test} needs one {least} 0")
 
     @cached_property
-    def claimed(self) -> Region:
-        """The true differences with which the claim holds."""
+    def words(self) -> dict[str, Region]:
+        """word -> the true differences of which it is right."""
+        margin = self.margin
         if self.test == "equivalence":
-            return Region(-self.margin, self.margin)
-        return Region(low=self.margin if self.test == "superiority" else -self.margin)
+            return {SUPPORTED: Region(-margin, margin), CONTRADICTED: self.refuted}
+        if self.test == "non-inferiority":
+            return {SUPPORTED: Region(low=-margin), CONTRADICTED: Region(high=0.0)}
+        if not margin:
+            return {SUPPORTED: Region(low=0.0), CONTRADICTED: Region(high=0.0)}
+        return {
+            SUPPORTED: Region(low=margin),
+            NO_DIFFERENCE: Region(-margin, margin),
+            CONTRADICTED: Region(high=0.0),
+            BELOW_MARGIN: self.refuted,
+        }
 
-    @cached_property
+    @property
     def refuted(self) -> Region:
-        """Those with which it does not."""
+        """The true differences with which the claim does not hold."""
         if self.test == "equivalence":
             return Region(-self.margin, self.margin, outside=True)
-        return Region(high=self.claimed.low)
+        return Region(high=self.margin if self.test == "superiority" else -self.margin)
+
+    def truths(self, step: float) -> list[float]:
+        """True differences for a simulation: the ends of the words' regions, 0, and one that lies `step` above all of these."""
+        ends = {end for region in self.words.values() for end in (region.low, region.high) if np.isfinite(end)}
+        return [*sorted(ends | {0.0}), max(ends | {0.0}) + step]
 
     def outcome(self, arm: Array, against: Array, level: float) -> Outcome:
         """Test `arm [n, T]` against `against [m, T]` at a one-sided `level`: the probability of a false claim, and of a false refutation.
@@ -64,27 +81,25 @@ class Difference:
         self._check(arm, against, level)
         estimate = float(arm.mean() - against.mean())
         if len(arm) < 2 or len(against) < 2:
-            return Outcome(estimate, None, None, None, None, None, TOO_FEW)
+            return Outcome(estimate, None, None, None, None, {}, None, TOO_FEW)
         if self.method == "sign-flip":
             flips = SignFlips.of(arm, against)
             low, high, why = flips.interval(level)
-            p, p_against = self.p_values(flips)
-            return Outcome(estimate, low, high, float(p), float(p_against), None, why)
+            return Outcome(estimate, low, high, *self._ps(flips), None, why)
         student = StudentT.of(arm, against, self.method)
         if not student.error:
-            return Outcome(estimate, None, None, None, None, None, NO_VARIANCE)
+            return Outcome(estimate, None, None, None, None, {}, None, NO_VARIANCE)
         half = float(student.half(level))
-        p, p_against = self.p_values(student)
-        return Outcome(estimate, estimate - half, estimate + half, float(p), float(p_against), float(student.df), "")
+        return Outcome(estimate, estimate - half, estimate + half, *self._ps(student), float(student.df), "")
 
-    def p_values(self, centre: Centre) -> tuple[Array, Array]:
-        """p values of the claim and of its refutation, for each comparison."""
-        return self.claimed.p(centre), self.refuted.p(centre)
+    def p_values(self, centre: Centre) -> dict[str, Array]:
+        """word -> its p values, for each comparison."""
+        return {word: region.p(centre) for word, region in self.words.items()}
 
     def power(self, arm: Array, against: Array, effect: float, level: float, seeds: int | None = None) -> float | None:
         """Probability that the claim is supported if the true difference is `effect`, with `seeds` an arm (None: as there are)."""
         self._check(arm, against, level)
-        return power.power(arm, against, self.method, self.claimed, effect, level, seeds)
+        return power.power(arm, against, self.method, self.words[SUPPORTED], effect, level, seeds)
 
     def detectable(self, arm: Array, against: Array, level: float) -> float | None:
         """What these seeds find with 80 % power, in units of the score.
@@ -105,7 +120,12 @@ class Difference:
     def seeds_needed(self, arm: Array, against: Array, effect: float, level: float) -> int | None:
         """Seeds an arm for 80 % power if the true difference is `effect`; None where no number up to 10,000 is enough."""
         self._check(arm, against, level)
-        return power.seeds_needed(arm, against, self.method, self.claimed, effect, level)
+        return power.seeds_needed(arm, against, self.method, self.words[SUPPORTED], effect, level)
+
+    def _ps(self, centre: Centre) -> tuple[float, float, dict[str, float]]:
+        """p of the claim, p of its refutation, p of each word."""
+        words = {word: float(p) for word, p in self.p_values(centre).items()}
+        return words[SUPPORTED], float(self.refuted.p(centre)), words
 
     def _check(self, arm: Array, against: Array, level: float) -> None:
         if not 0 < level < 0.5:

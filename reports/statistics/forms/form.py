@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
 
 from reports.statistics.centres import Centre, Region
 from reports.statistics.intervals import Array
 
-SUPPORTED, REFUTED, INCONCLUSIVE, INVALID, NOT_MEASURED = (
-    "supported",
-    "refuted",
-    "inconclusive",
-    "invalid",
-    "not measured",
-)
+SUPPORTED = "supported"
+NO_DIFFERENCE = "no relevant difference"
+CONTRADICTED = "contradicted"
+BELOW_MARGIN = "below the margin"
+WORDS = (SUPPORTED, NO_DIFFERENCE, CONTRADICTED, BELOW_MARGIN)
+"""What a test can show. A verdict is the first that it does."""
+INCONCLUSIVE, INVALID, NOT_MEASURED = "inconclusive", "invalid", "not measured"
 
 
 @dataclass(frozen=True)
@@ -29,9 +33,19 @@ class Outcome:
     """One-sided p value for the claim: small where the scores support it."""
     p_against: float | None
     """One-sided p value for its refutation: small where the scores contradict it."""
+    words: dict[str, float]
+    """word -> its p value, for the words that can be said of this test; {} where there is none."""
     df: float | None
     """Degrees of freedom of the t methods."""
     why: str
+
+
+def first_word(p: Mapping[str, Array], level: float) -> npt.NDArray[np.str_]:
+    """The first word of each comparison `[...]` that is shown at `level`, of p values in the words' order; else `inconclusive`."""
+    found = np.full(np.shape(p[SUPPORTED]), INCONCLUSIVE, dtype="<U24")
+    for word, its in reversed([*p.items()]):
+        found[its <= level] = word
+    return found
 
 
 class Form(Protocol):
@@ -41,18 +55,29 @@ class Form(Protocol):
         """Raises InputError where test, method or margin are not allowed."""
 
     @property
-    def claimed(self) -> Region:
-        """The true differences with which the claim holds: the bar, in words `str(claimed)`."""
+    def method(self) -> str:
+        """One of `reports.statistics.centres.METHODS`."""
+
+    @property
+    def margin(self) -> float:
+        """In units of the metric."""
+
+    @property
+    def words(self) -> dict[str, Region]:
+        """word -> the true differences of which it is right, for those of `WORDS` that can be said, in their order."""
 
     @property
     def refuted(self) -> Region:
-        """Those with which it does not."""
+        """The true differences with which the claim does not hold."""
+
+    def truths(self, step: float) -> list[float]:
+        """The true differences that a simulation should try: the ends of the words' regions, 0, and one that lies `step` beyond."""
 
     def outcome(self, arm: Array, against: Array, level: float) -> Outcome:
         """Raises InputError where level or shapes are not allowed, or a score is not finite."""
 
-    def p_values(self, centre: Centre) -> tuple[Array, Array]:
-        """p values of the claim and of its refutation, for each comparison."""
+    def p_values(self, centre: Centre) -> dict[str, Array]:
+        """word -> its p values, for each comparison."""
 
     def power(self, arm: Array, against: Array, effect: float, level: float, seeds: int | None = None) -> float | None:
         """Probability that the claim is supported if the true difference is `effect`; see `reports.statistics.power`."""
