@@ -13,7 +13,7 @@ from rich.table import Table
 from harness.commands.shared import new_app
 from harness.errors import InputError
 from harness.exits import Exit, legend
-from harness.plan.arms import Arm, arms_of_pairs
+from harness.plan.arms import ListedArm, arms_of_pairs
 from harness.schema.suite import SUITES, Registered, Suite, load_suite, suite_names
 
 app = new_app()
@@ -69,7 +69,7 @@ def suites_table(suites: list[Suite]) -> Table:
     return table
 
 
-def arms_table(pairs: dict[str, dict[str, Arm]]) -> Table:
+def arms_table(pairs: dict[str, dict[str, ListedArm]]) -> Table:
     table = Table("pair", "arm", "soft", "what it is", title="Pairs", title_justify="left")
     for pair, arms in pairs.items():
         for name, arm in arms.items():
@@ -77,7 +77,7 @@ def arms_table(pairs: dict[str, dict[str, Arm]]) -> Table:
     return table
 
 
-def as_object(suites: list[Suite], damaged: dict[str, str], pairs: dict[str, dict[str, Arm]]) -> dict[str, Any]:
+def as_object(suites: list[Suite], damaged: dict[str, str], pairs: dict[str, dict[str, ListedArm]]) -> dict[str, Any]:
     """`{"suites": [...], "damaged": {suite: why}, "pairs": {pair: {arm: {"soft", "title"}}}}`."""
     return {
         "suites": [

@@ -33,6 +33,8 @@ class Measured:
     claim: Claim
     level: float
     """The ledger's level, which the intervals go with."""
+    tasks: tuple[str, ...]
+    """The claim's tasks, with results or without."""
     registered: int
     """Seeds of each arm that the suite registers."""
     seeds: int = 0
@@ -54,7 +56,10 @@ def measure(claim: Claim, level: float, suite: Suite, study: Study | None, mode:
 
     Raises InputError where the claim is about an arm that these results do not have.
     """
-    tasks, found = tasks_of(claim, suite), Measured(claim=claim, level=level, registered=len(suite.seeds))
+    tasks = tasks_of(claim, suite)
+    registered = [suite.registered(claim.pair, task).seeds for task in tasks]
+    wanted = [seed for seed in registered[0] if all(seed in seeds for seeds in registered)]
+    found = Measured(claim=claim, level=level, tasks=tuple(tasks), registered=len(wanted))
     absent = [task for task in tasks if study is None or task not in study.cells]
     if study is None or absent:
         return replace(found, absent=NOT_MEASURED, because=f"There are no results yet for {', '.join(absent)}.")
@@ -69,10 +74,10 @@ def measure(claim: Claim, level: float, suite: Suite, study: Study | None, mode:
         where = f"suites/{suite.name}/claims.yaml: {claim.id}"
         raise InputError(f"{where}: {unknown[0]!r} is no arm of these results{suggestion(unknown[0], study.arms)}")
     columns = [[values(claim, study, task, arm, mode) for task in tasks] for arm in (claim.arm, claim.against)]
-    seeds = [seed for seed in suite.seeds if all(seed in column for side in columns for column in side)]
+    seeds = [seed for seed in wanted if all(seed in column for side in columns for column in side)]
     found = replace(found, lost=tuple(_lost(claim, suite, study, tasks)))
     if len(seeds) < 2:
-        why = f"{len(seeds)} complete seed{'s' * (len(seeds) != 1)} of {len(suite.seeds)}: at least 2 are needed."
+        why = f"{len(seeds)} complete seed{'s' * (len(seeds) != 1)} of {len(wanted)}: at least 2 are needed."
         return replace(found, seeds=len(seeds), absent=INVALID if seeds else NOT_MEASURED, because=why)
     arm, against = (np.array([[column[seed] for column in side] for seed in seeds]) for side in columns)
     if not (np.isfinite(arm).all() and np.isfinite(against).all()):
@@ -103,7 +108,8 @@ def _lost(claim: Claim, suite: Suite, study: Study, tasks: list[str]) -> list[st
     for task in tasks:
         for arm in (claim.arm, claim.against):
             curves = study.curves[task, arm]
-            lines += [f"{arm} on {task}, seed {seed}: missing" for seed in suite.seeds if seed not in curves.seeds]
+            registered = suite.registered(claim.pair, task).seeds
+            lines += [f"{arm} on {task}, seed {seed}: missing" for seed in registered if seed not in curves.seeds]
             lines += [
                 f"{arm} on {task}, seed {seed}: diverged"
                 for seed, flags in zip(curves.seeds, curves.diverged, strict=True)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -26,13 +27,16 @@ from reports.statistics.forms.form import (
     NOT_MEASURED,
     SUPPORTED,
     WORDS,
+    Outcome,
 )
 from reports.statistics.measuring import Data, Measured, as_if_lost_had_ended, measure
 from reports.statistics.metrics import METRICS
-from reports.statistics.multiplicity import holm
+from reports.statistics.multiplicity import holm, sharing
 from reports.statistics.scores import Study, read_studies
 
 VERDICTS = (*WORDS, INCONCLUSIVE, INVALID, NOT_MEASURED)
+SEQUENCE = ("non-inferiority", "superiority")
+"""Tests of one comparison that are one entry of Holm's correction, in this order."""
 FEW = 4
 """Seeds an arm below which the formula for their number fails (power 0.59 instead of 0.8 at 2): said as at least 4."""
 
@@ -63,6 +67,8 @@ class Decision:
     """What follows from the p values of a whole ledger for one claim; the numbers are None where its test gave none."""
 
     verdict: str
+    after: str | None = None
+    """The claim that must be supported before this one is tested, the first of a fixed sequence."""
     p_holm: float | None = None
     p_against_holm: float | None = None
     words: dict[str, float] | None = None
@@ -78,6 +84,8 @@ class Verdict(Measured):
     verdict: str
     why: str
     """One sentence: what decided."""
+    after: str | None = None
+    """The claim that must be supported before this one is tested, the first of a fixed sequence."""
     p_holm: float | None = None
     p_against_holm: float | None = None
     words: dict[str, float] | None = None
@@ -128,6 +136,7 @@ class Verdict(Measured):
             "p_against_holm": self.p_against_holm,
             "p_words": self.words,
             "bar": bar(self.claim),
+            "after": self.after,
             "seeds": self.seeds,
             "seeds_needed": self.seeds_needed,
             "detectable": self.detectable,
@@ -176,24 +185,63 @@ def verdicts(ledger: Ledger, suite: Suite, studies: Sequence[Study]) -> list[Ver
 
 
 def decide(measured: Sequence[Measured], level: float) -> list[Decision]:
-    """Words for all claims of a ledger together: Holm's correction over them, for each word by itself.
+    """Words for all claims of a ledger together: Holm's correction over its entries, for each word by itself.
 
     A claim that is not measured, or of which a word cannot be said, keeps its place in the correction.
     """
-    outcomes = [each.outcome for each in measured]
-    p = [1.0 if each is None or each.p is None else each.p for each in outcomes]
-    against = holm([1.0 if each is None or each.p_against is None else each.p_against for each in outcomes])
-    words = {word: holm([1.0 if each is None else each.words.get(word, 1.0) for each in outcomes]) for word in WORDS}
+    outcomes, entries = [each.outcome for each in measured], sequences(measured)
+    p, p_against = (
+        [getattr(each, name) if each is not None and getattr(each, name) is not None else 1.0 for each in outcomes]
+        for name in ("p", "p_against")
+    )
+    against = holm(
+        p_against, [entry[::-1] for entry in entries]
+    )  # what is not better is shown more easily than what is worse
+    words = {word: _corrected(word, outcomes, entries) for word in WORDS}
+    shared, before = sharing(p, entries), {second: first for entry in entries for first, second in pairwise(entry)}
     decisions = []
     for number, each in enumerate(measured):
+        after = measured[before[number]].claim.id if number in before else None
         if each.outcome is None or each.outcome.p is None:
-            decisions.append(Decision(each.absent or INCONCLUSIVE))
+            decisions.append(Decision(each.absent or INCONCLUSIVE, after=after))
             continue
         corrected = {word: words[word][number] for word in each.outcome.words}
         shown = next((word for word, its in corrected.items() if its <= level), INCONCLUSIVE)
-        left = level / (len(p) - sum(other < p[number] for other in p))
-        decisions.append(Decision(shown, corrected[SUPPORTED], against[number], corrected, left))
+        left = level / shared[number]
+        decisions.append(Decision(shown, after, corrected[SUPPORTED], against[number], corrected, left))
     return decisions
+
+
+def sequences(measured: Sequence[Measured]) -> list[list[int]]:
+    """The ledger's entries: `not worse` and then `better` of one comparison are one, every other claim is one by itself."""
+    groups: dict[object, list[int]] = {}
+    for number, each in enumerate(measured):
+        claim = each.claim
+        comparison = (claim.pair, claim.arm, claim.against, claim.metric, tuple(sorted(each.tasks)))
+        groups.setdefault(comparison, []).append(number)
+    entries = []
+    for group in groups.values():
+        by_test = {test: [at for at in group if measured[at].claim.test == test] for test in SEQUENCE}
+        sequence = [at for found in by_test.values() for at in found]
+        if [len(found) for found in by_test.values()] == [1, 1]:
+            entries += [sequence, *([at] for at in group if at not in sequence)]
+        else:
+            entries += [[at] for at in group]
+    return sorted(entries)
+
+
+def _corrected(word: str, outcomes: Sequence[Outcome | None], entries: Sequence[Sequence[int]]) -> list[float]:
+    """The corrected p values of one word; a claim of which it cannot be said stands in no other's way within its entry."""
+    p = [1.0 if each is None else each.words.get(word, 1.0) for each in outcomes]
+    said = [[at for at in entry if word in getattr(outcomes[at], "words", {})] for entry in entries]
+    chosen = [its or entry for its, entry in zip(said, entries, strict=True)]
+    places = [at for entry in chosen for at in entry]
+    numbered = {place: number for number, place in enumerate(places)}
+    found = holm([p[place] for place in places], [[numbered[place] for place in entry] for entry in chosen])
+    corrected = [1.0] * len(p)
+    for place, its in zip(places, found, strict=True):
+        corrected[place] = its
+    return corrected
 
 
 def explain(measured: Measured, decision: Decision) -> Verdict:
@@ -202,6 +250,7 @@ def explain(measured: Measured, decision: Decision) -> Verdict:
         **vars(measured),
         verdict=decision.verdict,
         why=measured.because,
+        after=decision.after,
         p_holm=decision.p_holm,
         p_against_holm=decision.p_against_holm,
         words=decision.words,

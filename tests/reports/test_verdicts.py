@@ -196,6 +196,27 @@ def test_every_word_is_corrected_over_the_whole_ledger(workspace: Workspace) -> 
     assert found[2].words and found[2].to_json()["p_words"] == found[2].words
 
 
+def test_not_worse_and_better_of_one_comparison_are_one_entry(workspace: Workspace) -> None:
+    workspace.suite("classic", {"a2c": TASKS[:1], "ppo": TASKS[:1]})
+    better = {**CLAIM, "id": "better", "tasks": TASKS[:1]}
+    worse = {**CLAIM, "id": "not-worse", "test": "non-inferiority", "margin": 0.02, "effect": None}
+    other = {**CLAIM, "id": "C1", "pair": "ppo", "arm": "sppo-38", "against": "ppo"}
+    ledger(workspace, better, other, worse)
+    give = {"a2c-proper": around(0.58, 0.1), "a2c-naive": around(0.5, 0.1, seed=1)}
+    workspace.cell("classic", "a2c", TASKS[0], edit=scored(give))
+    first, _, second = judge(load_suite("classic"), workspace.results)
+    assert first.outcome and first.outcome.p and second.outcome and second.outcome.p and second.p_holm
+    assert second.p_holm == pytest.approx(2 * second.outcome.p), "two entries, not three claims"
+    assert first.p_holm == pytest.approx(max(second.p_holm, 2 * first.outcome.p))
+    assert (first.after, second.after) == ("not-worse", None) and first.to_json()["after"] == "not-worse"
+    for changes in ({"metric": "area"}, {"arm": "a2c-naive", "against": "a2c-proper"}, {"test": "equivalence"}):
+        ledger(workspace, better, other, {**worse, **changes})
+        found = judge(load_suite("classic"), workspace.results)
+        assert [verdict.after for verdict in found] == [None] * 3
+        p = [verdict.outcome.p if verdict.outcome else 1.0 for verdict in found]
+        assert [verdict.p_holm or 1.0 for verdict in found] == pytest.approx(holm([each or 1.0 for each in p]))
+
+
 def test_holm_counts_every_claim_of_the_ledger_measured_or_not(workspace: Workspace) -> None:
     workspace.suite("classic", {"a2c": TASKS[:1], "ppo": TASKS[:1]})
     other = {**CLAIM, "id": "C1", "pair": "ppo", "arm": "sppo-38", "against": "ppo"}
