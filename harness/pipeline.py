@@ -110,12 +110,8 @@ def _identity(suites: list[Suite]) -> Stage:
     below = Path.cwd() == ROOT
     files = [str(SUITES / suite.name / "suite.yaml") for suite in suites]
     outs = [{str(IDENTITY): {"cache": False}}]
-    command = {
-        "cmd": "softbench pipeline --identity",
-        "deps": [*(DETERMINING if below else []), *files],
-        "outs": outs,
-    }
-    return command if below else {**command, "always_changed": True}
+    stage = {"cmd": "softbench pipeline --identity", "deps": [*(DETERMINING if below else []), *files], "outs": outs}
+    return stage if below else {**stage, "always_changed": True}
 
 
 def _together(suite: Suite) -> Stage:

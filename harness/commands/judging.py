@@ -135,7 +135,7 @@ def judge_command(
     as_json: Json = False,
     fail_on: Annotated[
         str, typer.Option(help="verdicts that end in an exit code other than 0, comma-separated, or none")
-    ] = "refuted,not-measured,invalid",
+    ] = "contradicted,below-the-margin,no-relevant-difference,not-measured,invalid",
     results: Results = Path("results"),
 ) -> None:
     """Judge the claims of the suites' ledgers by the tests fixed there. Trains nothing."""
