@@ -479,12 +479,25 @@ def test_metrics(workspace: Workspace) -> None:
         ({"effect": None}, "effect: must be given and above the margin"),
         ({"effect": 0.05, "margin": 0.05}, "effect: must be given and above the margin"),
         ({"method": "t"}, "claims.0.method: must be 'welch', 'paired' or 'sign-flip'"),
-        ({"margin": "small"}, "claims.0.margin: must be a number"),
-        ({"margin": float("nan")}, "claims.0.margin"),
-        ({"margin": -0.1}, "claims.0.margin: must be at least 0"),
-        ({"levle": 3}, "claims.0: unknown field 'levle'"),
-        ({"id": "<b>"}, "claims.0.id: must be 1 to 40 letters"),
-        ({"reason": ""}, "claims.0.reason"),
+        ({"margin": "small"}, r"claims\.0\.margin: must be a number \(got .small.\)$"),
+        ({"margin": float("nan")}, r"claims\.0\.margin: must be a finite number \(got nan\)$"),
+        ({"margin": -0.1}, r"claims\.0\.margin: must be at least 0 \(got -0\.1\)$"),
+        (
+            {"levle": 3},
+            r"claims\.0: unknown field 'levle'\. Known: against, arm, effect, id, margin, method, metric, pair, reason, ",
+        ),
+        ({"marign": 3}, r"claims\.0: unknown field 'marign'; did you mean 'margin'\? Known: "),
+        (
+            {"test": "superority"},
+            r"claims\.0\.test: must be 'superiority', 'non-inferiority' or 'equivalence' \(got 'superority'\)$",
+        ),
+        ({"tasks": "CartPole-v1"}, r"claims\.0\.tasks: must be a list \(got 'CartPole-v1'\)$"),
+        (
+            {"id": "<b>"},
+            r"claims\.0\.id: must be 1 to 40 letters, digits, \., _ and -, the first a letter or a digit \(got '<b>'\)$",
+        ),
+        ({"reason": ""}, r"claims\.0\.reason: must not be empty \(got ''\)$"),
+        ({"reason": "x" * 1001}, r"claims\.0\.reason: must be no longer than 1,000 "),
     ],
 )
 def test_a_bad_ledger_is_one_line_that_names_the_field(
