@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -15,16 +16,8 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).parent.parent
-SUITE = {
-    "name": "mine",
-    "title": "Mine",
-    "seeds": "0-1",
-    "segments": 2,
-    "evaluation": {"episodes": 2, "primary": "sampled"},
-    "tasks": {"CartPole-v1": {"steps": "1k"}},
-    "references": {"CartPole-v1": {"low": 0, "high": 500, "source": "range of the return"}},
-    "cells": {"a2c": {"CartPole-v1": {}}},
-}
+DOCUMENT = (ROOT / "docs" / "own.md").read_text()
+SUITE, PAIR = (re.search(rf"```{kind}\n(.*?)```", DOCUMENT, re.S)[1] for kind in ("yaml", "python"))
 CLAIM = {
     "id": "C1",
     "statement": "The proper form is not worse.",
@@ -37,17 +30,6 @@ CLAIM = {
     "margin": 0.5,
     "reason": "a test",
 }
-PAIR = """
-from algorithms.learner import Arm
-from algorithms.pairs.a2c import A2C
-
-class Own(A2C):
-    source = "mine"
-    arms = {
-        "own": Arm("hard", False, {"kl_in_return": False}),
-        "own-soft": Arm("soft", True, {"kl_in_return": True}, hard="own"),
-    }
-"""
 
 
 @pytest.fixture(scope="module")
@@ -83,8 +65,7 @@ def run(installed, tmp_path):
     (tmp_path / "modules" / "own_pair.py").write_text(PAIR)
     (tmp_path / "suites" / "mine").mkdir(parents=True)
 
-    def write(**changes):
-        (tmp_path / "suites" / "mine" / "suite.yaml").write_text(yaml.safe_dump({**SUITE, **changes}))
+    (tmp_path / "suites" / "mine" / "suite.yaml").write_text(SUITE)
 
     def run(*words):
         found = {**variables, "PATH": path, "COLUMNS": "200", "PYTHONPATH": str(tmp_path / "modules")}
@@ -92,8 +73,6 @@ def run(installed, tmp_path):
         assert done.returncode == 0, f"{words}\n{done.stdout}\n{done.stderr}"
         return done.stdout
 
-    write()
-    run.write = write
     return run
 
 
@@ -113,7 +92,6 @@ def test_a_suite_of_ones_own_in_an_empty_folder(run, tmp_path):
 
 @pytest.mark.slow
 def test_the_pipeline_of_an_empty_folder(run, tmp_path):
-    run.write(cells={"own_pair:Own": {"CartPole-v1": {}}, "a2c": {"CartPole-v1": {}}})
     run("dvc", "init", "--no-scm", "--quiet")
     run("softbench", "pipeline")
     run("dvc", "repro")

@@ -24,7 +24,7 @@ from harness.files import make_folder, replacing
 from harness.plan.cells import Plan, make_plans
 from harness.plan.identity import first_difference
 from harness.progress import Display
-from harness.schema.claims import Claim, load_ledger, tasks_of
+from harness.schema.claims import Claim, Ledger, load_ledger, tasks_of
 from harness.schema.suite import Suite, load_suite, suite_names
 from reports.statistics import sequential, verdicts
 from reports.statistics.scores import read_studies
@@ -48,8 +48,8 @@ class Look:
     verdict: str
 
 
-def find_claim(name: str) -> tuple[Suite, Claim, float]:
-    """The suite, the claim and the level of `C5`, or of `classic/C5` where several suites have it. Raises InputError."""
+def find_claim(name: str) -> tuple[Suite, Claim, Ledger]:
+    """The suite, the claim and the ledger of `C5`, or of `classic/C5` where several suites have it. Raises InputError."""
     found, known = [], []
     for suite_name in suite_names():
         suite = load_suite(suite_name)
@@ -57,7 +57,7 @@ def find_claim(name: str) -> tuple[Suite, Claim, float]:
         for claim in ledger.claims if ledger else []:
             known += [claim.id, f"{suite_name}/{claim.id}"]
             if ledger and name in known[-2:]:
-                found.append((suite, claim, ledger.level))
+                found.append((suite, claim, ledger))
     if not found:
         raise InputError(f"CLAIM: {name!r} is in no ledger{suggestion(name, known)}")
     if len(found) > 1:
@@ -75,18 +75,18 @@ def decide(
     The verdict is None where a cohort failed, and `train` has said so.
     Raises InputError for an unknown claim, looks that are no plan, or results that cannot be used.
     """
-    suite, claim, level = find_claim(name)
-    plan = sequential.plan(looks, level)
+    suite, claim, ledger = find_claim(name)
+    plan = sequential.plan(looks, ledger.level)
     out = results / "sequential"
     path = out / suite.name / f"decision-{claim.id}.json"
     planned = [{"seeds": seeds, "nominal": nominal} for seeds, nominal in zip(looks, plan, strict=True)]
-    content = {"suite": suite.name, "claim": claim.model_dump(), "level": level, "plan": planned}
+    content = {"suite": suite.name, "claim": claim.model_dump(), "level": ledger.level, "plan": planned}
     _begin(path, content)
     done: list[Look] = []
     for seeds, nominal in zip(looks, plan, strict=True):
         if not train(plans(suite, claim, list(range(seeds)), results)):
             return None, path
-        done.append(_look(suite, claim, seeds, nominal, seeds == looks[-1], out))
+        done.append(_look(suite, claim, ledger.model_copy(update={"level": nominal}), seeds, seeds == looks[-1], out))
         _write(path, {**content, "looks": [asdict(look) for look in done], "verdict": done[-1].verdict})
         say(done[-1])
         if done[-1].verdict != INCONCLUSIVE:
@@ -125,11 +125,19 @@ def plans(suite: Suite, claim: Claim, seeds: list[int], results: Path) -> list[P
     return found
 
 
-def _look(suite: Suite, claim: Claim, seeds: int, nominal: float, last: bool, out: Path) -> Look:
-    """The claim's test on the first `seeds` seeds, at its nominal level. Only the last look says what does not settle the claim."""
-    wider = suite.model_copy(update={"seeds": list(range(seeds))})
+def _look(suite: Suite, claim: Claim, ledger: Ledger, seeds: int, last: bool, out: Path) -> Look:
+    """The claim's test on the first `seeds` seeds, at the look's level, which `ledger` has.
+
+    Only the last look says what does not settle the claim.
+    """
+    nominal = ledger.level
+    cells = {
+        pair: {task: cell.model_copy(update={"seeds": None}) for task, cell in tasks.items()}
+        for pair, tasks in suite.cells.items()
+    }
+    wider = suite.model_copy(update={"seeds": list(range(seeds)), "cells": cells})
     studies: dict[str, Any] = {study.pair: study for study in read_studies(wider, out)}
-    found = verdicts.measure(claim, nominal, wider, studies.get(claim.pair), suite.evaluation.primary)
+    found = verdicts.measure(claim, ledger, wider, studies.get(claim.pair), suite.evaluation.primary)
     if found.outcome is None:
         raise InputError(f"{claim.id}: cannot be judged: {found.because}")
     outcome, (decision,) = found.outcome, verdicts.decide([found], nominal)

@@ -118,6 +118,11 @@ def lines(suite: str, verdicts: Sequence[Verdict]) -> list[str]:
                 + ", ".join(f"{case}: {each}" for case, each in verdict.sensitivity.items())
                 + "."
             )
+        if verdict.uninformative:
+            kept = "left out" if verdict.data is None or verdict.uninformative[0] not in verdict.data.tasks else "kept"
+            found.append(
+                f"    Uninformative, and {kept}: {', '.join(verdict.uninformative)}; neither arm leaves the floor."
+            )
         if verdict.changed:
             found.append("    The claim " + "; ".join(verdict.changed) + ".")
     return found

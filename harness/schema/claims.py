@@ -28,6 +28,7 @@ Id = Annotated[
     str,
     matching("[A-Za-z0-9][A-Za-z0-9._-]{0,39}", "1 to 40 letters, digits, ., _ and -, the first a letter or a digit"),
 ]
+"""A claim's name, which is also part of a file's."""
 
 
 class Claim(Strict):
@@ -61,7 +62,15 @@ class Ledger(Strict):
     """All claims of one suite: one family for Holm's correction. `level` is one-sided, so 0.025 goes with 95 % intervals."""
 
     level: float = Field(default=0.025, gt=0, le=0.1)
+    uninformative: Literal["keep", "leave-out"] = "keep"
+    """What becomes of a task whose floor neither arm of a claim leaves. They are told in any case."""
+    tuning: dict[str, dict[str, float]] = {}
+    """pair -> task -> mean final return of the hard arm on seeds that are not the suite's: how much room there is above it."""
     claims: list[Claim] = Field(min_length=1)
+
+
+RULES = ("level", "uninformative")
+"""What a ledger fixes for all of its claims before the runs."""
 
 
 class Untestable(Strict):
@@ -135,8 +144,8 @@ def untestable() -> list[Untestable]:
         raise InputError(f"{UNTESTABLE}: {first_problem(error)}") from error
 
 
-def changes(claim: Claim, level: float, registered: dict[str, Any]) -> list[str]:
-    """In what a claim differs from the one that was registered when these results were begun; [] where in nothing."""
+def changes(claim: Claim, ledger: Ledger, registered: dict[str, Any]) -> list[str]:
+    """In what a claim, and the rules of its ledger, differ from those registered when these results were begun; [] where in nothing."""
     if claim.id not in registered.get("claims", {}):
         return ["was not registered when the runs began"]
     old = registered["claims"][claim.id]
@@ -146,5 +155,7 @@ def changes(claim: Claim, level: float, registered: dict[str, Any]) -> list[str]
         return ["was registered in a form that this version does not read"]
     now = claim.model_dump()
     found = [f"{name}: was {then[name]!r}, is now {now[name]!r}" for name in now if then[name] != now[name]]
-    was = registered.get("level", Ledger.model_fields["level"].default)
-    return found + ([f"level: was {was!r}, is now {level!r}"] if was != level else [])
+    for rule in RULES:
+        was, its = registered.get(rule, Ledger.model_fields[rule].default), getattr(ledger, rule)
+        found += [f"{rule}: was {was!r}, is now {its!r}"] if was != its else []
+    return found

@@ -45,6 +45,10 @@ class Reference(Strict):
     low: float
     high: float
     source: str
+    floor: float | None = None
+    """Mean return of the uniform policy over 100 episodes, as `softbench floor` prints it."""
+    optimum: float | None = None
+    """The best mean return that a policy can have, where that is known and less than `high`."""
 
     @model_validator(mode="after")
     def _rising(self) -> Reference:

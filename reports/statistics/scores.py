@@ -80,8 +80,8 @@ class Study:
     @property
     def seeds(self) -> list[int]:
         """Registered seeds that every arm has on every task of `tasks`: the rows of score matrices."""
-        found = [set(self.curves[task, arm].seeds) for task in self.tasks for arm in self.arms]
-        return [seed for seed in self.suite.seeds if found and all(seed in seeds for seeds in found)]
+        found = [self.curves[task, arm].seeds for task in self.tasks for arm in self.arms]
+        return [seed for seed in found[0] if all(seed in seeds for seeds in found)] if found else []
 
     @property
     def holes(self) -> list[str]:
@@ -92,11 +92,12 @@ class Study:
                 lines.append(f"{self.pair} on {task}: no results yet")
                 continue
             for arm in self.arms:
-                missing = [seed for seed in self.suite.seeds if seed not in self.curves[task, arm].seeds]
+                registered = self.suite.registered(self.pair, task).seeds
+                missing = [seed for seed in registered if seed not in self.curves[task, arm].seeds]
                 if missing:
                     named = (
                         "all seeds"
-                        if len(missing) == len(self.suite.seeds)
+                        if len(missing) == len(registered)
                         else f"seed{'s' * (len(missing) > 1)} " + _ranges(missing)
                     )
                     lines.append(f"{self.pair} on {task}, arm {arm}: {named} missing")

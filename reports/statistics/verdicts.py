@@ -144,6 +144,7 @@ class Verdict(Measured):
             "sensitivity": self.sensitivity,
             "lost": list(self.lost),
             "changed": list(self.changed),
+            "uninformative": list(self.uninformative),
             **self.claim.model_dump(
                 include={"statement", "source", "pair", "arm", "against", "metric", "test", "method"}
             ),
@@ -164,7 +165,7 @@ def verdicts(ledger: Ledger, suite: Suite, studies: Sequence[Study]) -> list[Ver
     by_pair = {study.pair: study for study in studies}
     primary = suite.evaluation.primary
     found = {
-        mode: [measure(claim, ledger.level, suite, by_pair.get(claim.pair), mode) for claim in ledger.claims]
+        mode: [measure(claim, ledger, suite, by_pair.get(claim.pair), mode) for claim in ledger.claims]
         for mode in suite.modes
     }
     decided = {mode: decide(measured, ledger.level) for mode, measured in found.items()}

@@ -14,10 +14,12 @@ import yaml
 from invented_results import SEGMENTS, STEPS, Workspace, diverging, without
 from scipy import stats
 
+from harness.commands import judging
 from harness.errors import InputError
 from harness.schema.claims import load_ledger
 from harness.schema.suite import load_suite
 from reports.statistics.forms import form
+from reports.statistics.measuring import leaves
 from reports.statistics.multiplicity import holm
 from reports.statistics.verdicts import Verdict, judge
 
@@ -289,6 +291,79 @@ def test_a_claim_changed_after_the_runs_began_is_shown(workspace: Workspace) -> 
     changed, new = judge(load_suite("classic"), workspace.results)
     assert changed.changed == ("margin: was 0.05, is now 0.0", "level: was 0.025, is now 0.01")
     assert new.changed == ("was not registered when the runs began",)
+
+
+def on_floors(workspace: Workspace, floors: dict[str, float]) -> None:
+    """Record floors in the suite's references."""
+    path = workspace.root / "suites" / "classic" / "suite.yaml"
+    content = yaml.safe_load(path.read_text())
+    for task, floor in floors.items():
+        content["references"][task]["floor"] = floor
+    path.write_text(yaml.safe_dump(content))
+
+
+@pytest.fixture
+def with_an_idle_task(workspace: Workspace) -> Workspace:
+    """CartPole says something; on Acrobot every seed ends at the least return, -500, which is the uniform policy's too."""
+    workspace.suite("classic", {"a2c": TASKS})
+    give = {"a2c-proper": around(0.58, 0.1), "a2c-naive": around(0.5, 0.1, seed=1)}
+    workspace.cell("classic", "a2c", TASKS[0], edit=scored(give))
+    workspace.cell("classic", "a2c", TASKS[1], edit=scored({arm: [0.0] * 10 for arm in give}))
+    on_floors(workspace, {TASKS[0]: 20.0, TASKS[1]: -500.0})
+    return workspace
+
+
+def test_a_task_that_no_arm_leaves_is_told_and_stays_unless_the_ledger_leaves_it_out(
+    with_an_idle_task: Workspace,
+) -> None:
+    ledger(with_an_idle_task)
+    (kept,) = judge(load_suite("classic"), with_an_idle_task.results)
+    ledger(with_an_idle_task, uninformative="leave-out")
+    (left,) = judge(load_suite("classic"), with_an_idle_task.results)
+    ledger(with_an_idle_task, {**CLAIM, "tasks": TASKS[:1]})
+    (alone,) = judge(load_suite("classic"), with_an_idle_task.results)
+    assert kept.uninformative == left.uninformative == (TASKS[1],) and alone.uninformative == ()
+    assert kept.data and set(kept.data.tasks) == set(TASKS) and left.data and left.data.tasks == TASKS[:1]
+    assert left.outcome == alone.outcome and kept.outcome and alone.outcome and kept.outcome != alone.outcome
+    assert kept.outcome.estimate == pytest.approx(alone.outcome.estimate / 2), (
+        "a task without difference and without variance"
+    )
+    assert left.to_json()["uninformative"] == [TASKS[1]]
+    told = [line for verdict in (left, kept) for line in judging.lines("classic", [verdict]) if "Uninformative" in line]
+    assert told == [
+        f"    Uninformative, and {what}: {TASKS[1]}; neither arm leaves the floor." for what in ("left out", "kept")
+    ]
+    assert left.changed == ("uninformative: was 'keep', is now 'leave-out'",) and kept.changed == ()
+
+
+def test_a_claim_on_idle_tasks_alone_is_invalid(with_an_idle_task: Workspace) -> None:
+    ledger(with_an_idle_task, {**CLAIM, "tasks": TASKS[1:]}, uninformative="leave-out")
+    (verdict,) = judge(load_suite("classic"), with_an_idle_task.results)
+    assert verdict.verdict == "invalid" and verdict.outcome is None
+    assert verdict.why == "No task says anything: neither arm leaves the floor of Acrobot-v1."
+
+
+def test_a_floor_that_is_not_recorded_is_left_by_everyone(with_an_idle_task: Workspace) -> None:
+    with_an_idle_task.suite("classic", {"a2c": TASKS})
+    ledger(with_an_idle_task, uninformative="leave-out")
+    (verdict,) = judge(load_suite("classic"), with_an_idle_task.results)
+    assert verdict.uninformative == () and verdict.data and set(verdict.data.tasks) == set(TASKS)
+
+
+def test_what_leaves_a_floor() -> None:
+    at = np.full((10, 3), -200.0)
+    one = at.copy()
+    one[4, 1] = -140.0
+    assert not leaves(at, -200.0, -200.0) and leaves(one, -200.0, -200.0), (
+        "nobody gets above the least return by chance"
+    )
+    assert not leaves(one, -200.0, -500.0) and leaves(at + 1, -200.0, -500.0), (
+        "the mean of all seeds does not show it; that of equal ones does"
+    )
+    noise = np.random.default_rng(1).normal(-200, 10, (10, 1))
+    assert not leaves(noise, -200.0, -500.0) and leaves(noise + 20, -200.0, -500.0)
+    assert leaves(np.hstack([noise, noise + 20, noise]), -200.0, -500.0), "at some evaluation"
+    assert not leaves(at[:0], -200.0, -200.0)
 
 
 def test_altered_results_make_a_claim_invalid(workspace: Workspace) -> None:
