@@ -61,11 +61,16 @@ def test_every_number_on_a_card_is_that_of_the_json(judged: Path) -> None:
         assert facts["95% interval"] == ("—" if each["low"] is None else f"{each['low']:.3f} to {each['high']:.3f}")
         names = {"p, raw": "p", "p, Holm": "p_holm", "p against, raw": "p_against", "p against, Holm": "p_against_holm"}
         assert {name: facts[name] for name in names} == {name: shown(each[key], ".2g") for name, key in names.items()}
+        words = each["p_words"] or {}
+        assert {word: facts[f"p, {word}, Holm"] for word in words} == {
+            word: shown(p, ".2g") for word, p in words.items()
+        }
         assert facts["seeds needed"] == shown(each["seeds_needed"], "d")
         assert facts["detectable difference"] == shown(each["detectable"], ".3f")
         assert {mode: facts[f"{mode} actions"] for mode in each["modes"] or {}} == (each["modes"] or {})
         card = unescape(article(judged, each["claim"]))
-        assert each["why"] in card and each["statement"] in card and each["source"] in card
+        assert each["why"] in card and each["source"] in card
+        assert f"{each['statement'].removesuffix('.')} (difference {each['bar']})." in card
         assert f">{each['verdict']}</strong>" in card
 
 
