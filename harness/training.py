@@ -28,7 +28,7 @@ Engine = Callable[[int, Path], AbstractContextManager[Any]]
 """From a number of workers and a log file to what has `Pool`'s `run(jobs)`."""
 
 
-class Ledger:
+class Tally:
     """What happened to one cell in this run: its times, for the sidecar and never for a result, and whether a cohort failed."""
 
     def __init__(self, workers: int, open_jobs: int) -> None:
@@ -84,11 +84,12 @@ def run(plans: list[Plan], workers: int, tell: Callable[[Event], None], engine: 
                 tell(Note(f"note   {note}"))
         plans = [plan for plan in plans if plan not in refused]
         jobs = shards(jobs, workers)
-        ledgers = {plan.name: Ledger(workers, sum(job.cell == plan.name for job in jobs)) for plan in plans}
-        tell(Started(sum(map(steps_left, jobs)), len(plans), sum(len(job.seeds) for job in jobs)))
+        tallies = {plan.name: Tally(workers, sum(job.cell == plan.name for job in jobs)) for plan in plans}
+        steps, members = sum(map(steps_left, jobs)), sum(len(job.seeds) for job in jobs)
+        tell(Started(steps, len(plans), members, min(workers, len(jobs))))
         for plan in plans:
-            if not ledgers[plan.name].open_jobs:
-                new = write(plan, ledgers[plan.name].timing())
+            if not tallies[plan.name].open_jobs:
+                new = write(plan, tallies[plan.name].timing())
                 tell(Written(plan.name, plan.folder, "complete" if new else "kept"))
         if jobs:
             by_name = {plan.name: plan for plan in plans}
@@ -97,13 +98,13 @@ def run(plans: list[Plan], workers: int, tell: Callable[[Event], None], engine: 
             )
             for told in pool.run(jobs):
                 tell(told)
-                plan, ledger = by_name[told.job.cell], ledgers[told.job.cell]
-                ledger.add(told)
-                if told.ends and not ledger.open_jobs:
-                    write(plan, ledger.timing())
-                    again = {arm: count for arm, count in ledger.attempts.items() if count > 1}
-                    tell(Written(plan.name, plan.folder, "partial" if ledger.failed else "complete", again))
-    return not refused and not any(ledger.failed for ledger in ledgers.values())
+                plan, tally = by_name[told.job.cell], tallies[told.job.cell]
+                tally.add(told)
+                if told.ends and not tally.open_jobs:
+                    write(plan, tally.timing())
+                    again = {arm: count for arm, count in tally.attempts.items() if count > 1}
+                    tell(Written(plan.name, plan.folder, "partial" if tally.failed else "complete", again))
+    return not refused and not any(tally.failed for tally in tallies.values())
 
 
 def register(plan: Plan) -> None:

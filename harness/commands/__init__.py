@@ -7,6 +7,7 @@ COMMANDS = {
     "judge": ("judging", "Judge the suites' claims by the tests fixed beforehand."),
     "gate": ("gate", "Compare these results with the last release's."),
     "decide": ("deciding", "Add seeds until a group-sequential test decides a claim."),
+    "floor": ("floor", "Print what a policy that knows nothing reaches on a suite's tasks."),
     "audit": ("audit", "Recompute drawn members of a run, compare bit for bit."),
     "bench": ("bench", "Measure steps a second."),
     "theory": ("theory", "Check the sources' exact statements with the code that trains."),

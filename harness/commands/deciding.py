@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -24,7 +23,8 @@ from harness.files import make_folder, replacing
 from harness.plan.cells import Plan, make_plans
 from harness.plan.identity import first_difference
 from harness.progress import Display
-from harness.schema.claims import Claim, load_ledger, tasks_of
+from harness.schema.claims import Claim, Ledger, load_ledger, tasks_of
+from harness.schema.decision import Decision, Look, Planned, decision_path, read_decision
 from harness.schema.suite import Suite, load_suite, suite_names
 from reports.statistics import sequential, verdicts
 from reports.statistics.scores import read_studies
@@ -36,20 +36,8 @@ Train = Callable[[list[Plan]], bool]
 """Trains what is missing of some cells; False where a cohort failed."""
 
 
-@dataclass(frozen=True)
-class Look:
-    """One look at the data: seeds of each arm, the level it may spend, and what was found."""
-
-    seeds: int
-    nominal: float
-    estimate: float
-    p: float | None
-    p_against: float | None
-    verdict: str
-
-
-def find_claim(name: str) -> tuple[Suite, Claim, float]:
-    """The suite, the claim and the level of `C5`, or of `classic/C5` where several suites have it. Raises InputError."""
+def find_claim(name: str) -> tuple[Suite, Claim, Ledger]:
+    """The suite, the claim and the ledger of `C5`, or of `classic/C5` where several suites have it. Raises InputError."""
     found, known = [], []
     for suite_name in suite_names():
         suite = load_suite(suite_name)
@@ -57,7 +45,7 @@ def find_claim(name: str) -> tuple[Suite, Claim, float]:
         for claim in ledger.claims if ledger else []:
             known += [claim.id, f"{suite_name}/{claim.id}"]
             if ledger and name in known[-2:]:
-                found.append((suite, claim, ledger.level))
+                found.append((suite, claim, ledger))
     if not found:
         raise InputError(f"CLAIM: {name!r} is in no ledger{suggestion(name, known)}")
     if len(found) > 1:
@@ -75,44 +63,56 @@ def decide(
     The verdict is None where a cohort failed, and `train` has said so.
     Raises InputError for an unknown claim, looks that are no plan, or results that cannot be used.
     """
-    suite, claim, level = find_claim(name)
-    plan = sequential.plan(looks, level)
-    out = results / "sequential"
-    path = out / suite.name / f"decision-{claim.id}.json"
-    planned = [{"seeds": seeds, "nominal": nominal} for seeds, nominal in zip(looks, plan, strict=True)]
-    content = {"suite": suite.name, "claim": claim.model_dump(), "level": level, "plan": planned}
+    suite, claim, ledger = find_claim(name)
+    plan = sequential.plan(looks, ledger.level)
+    out, path = results / "sequential", decision_path(results, suite.name, claim.id)
+    content = Decision(
+        suite=suite.name,
+        claim=claim,
+        level=ledger.level,
+        uninformative=ledger.uninformative,
+        plan=[Planned(seeds=seeds, nominal=nominal) for seeds, nominal in zip(looks, plan, strict=True)],
+    )
     _begin(path, content)
     done: list[Look] = []
     for seeds, nominal in zip(looks, plan, strict=True):
         if not train(plans(suite, claim, list(range(seeds)), results)):
             return None, path
-        done.append(_look(suite, claim, seeds, nominal, seeds == looks[-1], out))
-        _write(path, {**content, "looks": [asdict(look) for look in done], "verdict": done[-1].verdict})
+        done.append(_look(suite, claim, ledger.model_copy(update={"level": nominal}), seeds, seeds == looks[-1], out))
+        _write(path, content.model_copy(update={"looks": done, "verdict": done[-1].verdict}))
         say(done[-1])
         if done[-1].verdict != INCONCLUSIVE:
             break
     return done[-1].verdict, path
 
 
-def _begin(path: Path, content: dict[str, Any]) -> None:
+def _begin(path: Path, content: Decision) -> None:
     """Fix claim and plan in the decision's file, before any look. Raises InputError where it was begun with others."""
-    if not path.exists():
+    found = read_decision(path)
+    if found is None:
         _write(path, content)
         return
-    try:
-        found = json.loads(path.read_text())
-    except (OSError, ValueError, RecursionError) as error:
-        raise InputError(f"{path}: cannot be read: {error}; move it away to begin anew") from error
-    if changed := first_difference(found, content):
+    if changed := first_difference(_fixed(found), _fixed(content)):
         raise InputError(
-            f"{path}: this decision was begun otherwise, and looks are fixed beforehand: {changed}; move it away to begin anew"
+            f"{path}: this decision was begun otherwise, and is fixed beforehand: {changed}; move it away to begin anew"
+        )
+    if found.plan != content.plan:
+        seeds = [planned.seeds for planned in found.plan]
+        command = f"softbench decide {found.suite}/{found.claim.id} --max-seeds {seeds[-1]} --block {seeds[0]}"
+        raise InputError(
+            f"--max-seeds, --block: the looks of this decision were fixed when it began, after {', '.join(map(str, seeds))} seeds an "
+            f"arm: more looks, or others, would make more false verdicts. Go on with: {command} (the plan is in {path})"
         )
 
 
-def _write(path: Path, content: dict[str, Any]) -> None:
+def _fixed(decision: Decision) -> dict[str, Any]:
+    return decision.model_dump(include={"suite", "claim", "level", "uninformative"})
+
+
+def _write(path: Path, content: Decision) -> None:
     make_folder(path.parent)
     with replacing(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=1, sort_keys=True) + "\n")
+        temporary.write_text(json.dumps(content.model_dump(exclude_none=True), indent=1, sort_keys=True) + "\n")
 
 
 def plans(suite: Suite, claim: Claim, seeds: list[int], results: Path) -> list[Plan]:
@@ -125,11 +125,20 @@ def plans(suite: Suite, claim: Claim, seeds: list[int], results: Path) -> list[P
     return found
 
 
-def _look(suite: Suite, claim: Claim, seeds: int, nominal: float, last: bool, out: Path) -> Look:
-    """The claim's test on the first `seeds` seeds, at its nominal level. Only the last look says what does not settle the claim."""
-    wider = suite.model_copy(update={"seeds": list(range(seeds))})
-    studies: dict[str, Any] = {study.pair: study for study in read_studies(wider, out)}
-    found = verdicts.measure(claim, nominal, wider, studies.get(claim.pair), suite.evaluation.primary)
+def _look(suite: Suite, claim: Claim, ledger: Ledger, seeds: int, last: bool, out: Path) -> Look:
+    """The claim's test on the first `seeds` seeds, at the look's level, which `ledger` has.
+
+    Only the last look says what does not settle the claim.
+    """
+    nominal = ledger.level
+    cells = {
+        pair: {task: cell.model_copy(update={"seeds": None}) for task, cell in tasks.items()}
+        for pair, tasks in suite.cells.items()
+    }
+    wider = suite.model_copy(update={"seeds": list(range(seeds)), "cells": cells})
+    studies, damaged = read_studies(wider, out)
+    study = next((each for each in studies if each.pair == claim.pair), None)
+    found = verdicts.measure(claim, ledger, wider, study, suite.evaluation.primary, damaged)
     if found.outcome is None:
         raise InputError(f"{claim.id}: cannot be judged: {found.because}")
     outcome, (decision,) = found.outcome, verdicts.decide([found], nominal)
@@ -139,7 +148,14 @@ def _look(suite: Suite, claim: Claim, seeds: int, nominal: float, last: bool, ou
         and bool(sequential.settles(outcome.p, outcome.p_against, nominal))
     )
     verdict = decision.verdict if settled or last else INCONCLUSIVE
-    return Look(seeds, nominal, outcome.estimate, outcome.p, outcome.p_against, verdict)
+    return Look(
+        seeds=seeds,
+        nominal=nominal,
+        estimate=outcome.estimate,
+        p=outcome.p,
+        p_against=outcome.p_against,
+        verdict=verdict,
+    )
 
 
 def line(look: Look) -> str:

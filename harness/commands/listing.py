@@ -13,8 +13,8 @@ from rich.table import Table
 from harness.commands.shared import new_app
 from harness.errors import InputError
 from harness.exits import Exit, legend
-from harness.plan.arms import Arm, arms_of_pairs
-from harness.schema.suite import SUITES, Suite, load_suite, suite_names
+from harness.plan.arms import ListedArm, arms_of_pairs
+from harness.schema.suite import SUITES, Registered, Suite, load_suite, suite_names
 
 app = new_app()
 
@@ -59,18 +59,17 @@ def suites_table(suites: list[Suite]) -> Table:
     for suite in suites:
         for pair, tasks in suite.cells.items():
             cells = [suite.registered(pair, task) for task in tasks]
-            steps, seeds = sorted({cell.steps for cell in cells}), sorted({len(cell.seeds) for cell in cells})
             table.add_row(
                 suite.name,
                 pair if suite.imported is None else f"{pair} (imported)",
                 ", ".join(tasks),
-                ", ".join(map(str, seeds)),
-                ", ".join(f"{count:,}" for count in steps),
+                ", ".join(f"{count:,}" for count in sorted({len(cell.seeds) for cell in cells})),
+                ", ".join(f"{count:,}" for count in sorted({cell.steps for cell in cells})),
             )
     return table
 
 
-def arms_table(pairs: dict[str, dict[str, Arm]]) -> Table:
+def arms_table(pairs: dict[str, dict[str, ListedArm]]) -> Table:
     table = Table("pair", "arm", "soft", "what it is", title="Pairs", title_justify="left")
     for pair, arms in pairs.items():
         for name, arm in arms.items():
@@ -78,7 +77,7 @@ def arms_table(pairs: dict[str, dict[str, Arm]]) -> Table:
     return table
 
 
-def as_object(suites: list[Suite], damaged: dict[str, str], pairs: dict[str, dict[str, Arm]]) -> dict[str, Any]:
+def as_object(suites: list[Suite], damaged: dict[str, str], pairs: dict[str, dict[str, ListedArm]]) -> dict[str, Any]:
     """`{"suites": [...], "damaged": {suite: why}, "pairs": {pair: {arm: {"soft", "title"}}}}`."""
     return {
         "suites": [
@@ -87,10 +86,7 @@ def as_object(suites: list[Suite], damaged: dict[str, str], pairs: dict[str, dic
                 "title": suite.title,
                 "imported": suite.imported,
                 "cells": {
-                    pair: {
-                        task: {"steps": (cell := suite.registered(pair, task)).steps, "seeds": cell.seeds}
-                        for task in tasks
-                    }
+                    pair: {task: _cell(suite.registered(pair, task)) for task in tasks}
                     for pair, tasks in suite.cells.items()
                 },
             }
@@ -102,3 +98,7 @@ def as_object(suites: list[Suite], damaged: dict[str, str], pairs: dict[str, dic
             for pair, arms in pairs.items()
         },
     }
+
+
+def _cell(cell: Registered) -> dict[str, Any]:
+    return {"arms": cell.arms or "all", "seeds": cell.seeds, "steps": cell.steps}

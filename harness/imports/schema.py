@@ -68,7 +68,7 @@ class Grid(Strict):
         return np.linspace(self.first, self.last, self.points).round().astype(np.int64)
 
 
-class Arm(Strict):
+class DeclaredArm(Strict):
     """Hard, or soft and compared with the hard arm `hard`; the first hard arm where none is named."""
 
     soft: bool
@@ -139,7 +139,7 @@ class Import(Strict):
     smooth: int | None = Field(default=None, ge=1, le=1000)
     """A point of a curve is the mean of this many last values of the log (fewer at its start)."""
     tasks: dict[Name, Reference] = Field(min_length=1, max_length=1000)
-    arms: dict[Name, Arm] = Field(min_length=1, max_length=100)
+    arms: dict[Name, DeclaredArm] = Field(min_length=1, max_length=100)
     runs: list[Annotated[Entry, Field(discriminator="format")]] = Field(min_length=1, max_length=100)
 
     @model_validator(mode="after")

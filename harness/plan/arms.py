@@ -20,7 +20,7 @@ from harness.files import ROOT
 OURS = "algorithms."
 
 
-class Arm(Protocol):
+class ListedArm(Protocol):
     """What of `algorithms.learner.Arm` is shown without training."""
 
     @property
@@ -29,7 +29,7 @@ class Arm(Protocol):
     def soft(self) -> bool: ...
 
 
-def arms_of_pairs() -> dict[str, dict[str, Arm]]:
+def arms_of_pairs() -> dict[str, dict[str, ListedArm]]:
     """pair -> arm -> what it is, of all pairs here."""
     found = {}
     for path in sorted(Path(pairs.__path__[0]).glob("[!_]*.py")):
@@ -42,13 +42,13 @@ def arms_of_pairs() -> dict[str, dict[str, Arm]]:
     return found
 
 
-def arms_of(path: Path) -> dict[str, Arm]:
+def arms_of(path: Path) -> dict[str, ListedArm]:
     """The `arms` of the class that `LEARNER` names in a pair's file. Raises an error of any kind where an excerpt has not all it needs."""
     tree = ast.parse(path.read_bytes())
     bound = _bindings(tree.body)
     learner: Any = bound["LEARNER"]
     kind: Any = bound[learner.value.id]
-    arms: dict[str, Arm] = _excerpt(tree, _bindings(kind.body)["arms"], path).arms
+    arms: dict[str, ListedArm] = _excerpt(tree, _bindings(kind.body)["arms"], path).arms
     return arms
 
 

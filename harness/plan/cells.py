@@ -23,7 +23,7 @@ from harness.schema.documents import first_problem
 from harness.schema.fields import refuse_unknown
 from harness.schema.manifest import FORMAT
 from harness.schema.results import Cell, folder_name
-from harness.schema.suite import Suite
+from harness.schema.suite import Choice, Suite
 from harness.store import members
 
 
@@ -138,7 +138,7 @@ def cell_specs(suite: Suite, pair: str, task: str) -> dict[str, Spec]:
     except InputError as error:
         raise InputError(f"{where}: {error}") from error
     try:
-        refuse_unknown(registered.settings, list(kind.settings_type.model_fields))
+        refuse_unknown(registered.settings, [*kind.settings_type.model_fields, *Choice.model_fields])
         settings = kind.settings_type(**registered.settings)
     except ValidationError as error:
         raise InputError(f"{where}.{first_problem(error)}") from error

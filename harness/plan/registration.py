@@ -13,13 +13,13 @@ from typing import Any
 from harness.errors import InputError, suggestion
 from harness.files import make_folder, replacing
 from harness.run.spec import learner_class
-from harness.schema.claims import load_ledger
+from harness.schema.claims import RULES, load_ledger
 from harness.schema.documents import read_yaml
 from harness.schema.suite import CLAIMS, SUITES, Suite
 
 
 def registered(suite: Suite, pair: str) -> dict[str, Any]:
-    """`{level, claims: {id: claim}}`: the claims about `pair` in the suite's file as it is now; {} where there is no file.
+    """`{level, uninformative, claims: {id: claim}}`: the claims about `pair` in the suite's file as it is now; {} where there is no file.
 
     Raises InputError where the file cannot be read or is no ledger, or a claim is about an arm that the pair does not have.
     """
@@ -32,8 +32,8 @@ def registered(suite: Suite, pair: str) -> dict[str, Any]:
         if claim[field] not in arms:
             unknown = f"{claim[field]!r} is no arm of {pair}{suggestion(str(claim[field]), arms)}"
             raise InputError(f"{path}: {claim['id']}: {field}: {unknown}")
-    level = {"level": content["level"]} if "level" in content else {}
-    return {**level, "claims": {claim["id"]: claim for claim in ours}}
+    rules = {rule: content[rule] for rule in RULES if rule in content}
+    return {**rules, "claims": {claim["id"]: claim for claim in ours}}
 
 
 def freeze(path: Path, suite: Suite, pair: str) -> dict[str, Any]:

@@ -26,7 +26,6 @@ BACKENDS = {
     "atari": "harness.run.backends.atari",
     "envpool": "harness.run.backends.envpool",
 }
-BATCHED = ("CartPole-v1", "Acrobot-v1", "MountainCar-v0", "Pendulum-v1")
 
 
 class Environments(Protocol):
@@ -42,7 +41,9 @@ class Environments(Protocol):
 
 def default_backend(task: str) -> str:
     """Our batched version where there is one, ale-py's vector for Atari, else Gymnasium's."""
-    return "batched" if task in BATCHED else "atari" if task.startswith("ALE/") else "gymnasium"
+    if task in importlib.import_module(BACKENDS["batched"]).BATCHED:
+        return "batched"
+    return "atari" if task.startswith("ALE/") else "gymnasium"
 
 
 def make(task: str, backend: str, count: int) -> Environments:

@@ -11,7 +11,7 @@ from pydantic import BeforeValidator, Field, ValidationError
 
 from harness.errors import InputError, suggestion
 from harness.schema.documents import first_problem, read_yaml
-from harness.schema.fields import Strict
+from harness.schema.fields import Strict, matching
 from harness.schema.suite import CLAIMS, SUITES, UNTESTABLE, Suite
 
 Metric = Literal["final", "area", "last-tenth", "spread", "entropy"]
@@ -24,10 +24,17 @@ def _one_line(text: Any) -> Any:
 Text = Annotated[str, BeforeValidator(_one_line), Field(min_length=1, max_length=1000)]
 
 
+Id = Annotated[
+    str,
+    matching("[A-Za-z0-9][A-Za-z0-9._-]{0,39}", "1 to 40 letters, digits, ., _ and -, the first a letter or a digit"),
+]
+"""A claim's name, which is also part of a file's."""
+
+
 class Claim(Strict):
     """One claim: `arm` against `against`, tested once. The estimand is the mean over tasks of the difference of mean metrics."""
 
-    id: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,39}$")
+    id: Id
     statement: Text
     source: Text
     """Paper and figure."""
@@ -55,7 +62,15 @@ class Ledger(Strict):
     """All claims of one suite: one family for Holm's correction. `level` is one-sided, so 0.025 goes with 95 % intervals."""
 
     level: float = Field(default=0.025, gt=0, le=0.1)
+    uninformative: Literal["keep", "leave-out"] = "keep"
+    """What becomes of a task whose floor neither arm of a claim leaves. They are told in any case."""
+    tuning: dict[str, dict[str, float]] = {}
+    """pair -> task -> mean final return of the hard arm on seeds that are not the suite's: how much room there is above it."""
     claims: list[Claim] = Field(min_length=1)
+
+
+RULES = ("level", "uninformative")
+"""What a ledger fixes for all of its claims before the runs."""
 
 
 class Untestable(Strict):
@@ -83,16 +98,23 @@ def load_ledger(suite: Suite) -> Ledger | None:
         ledger = Ledger.model_validate(read_yaml(path))
     except ValidationError as error:
         raise InputError(f"{path}: {first_problem(error)}") from error
+    for pair, tuned in ledger.tuning.items():
+        if pair not in suite.cells:
+            raise InputError(f"{path}: tuning: {pair!r} is not in suite {suite.name!r}{suggestion(pair, suite.cells)}")
+        for task in tuned:
+            if task not in suite.cells[pair]:
+                known = suggestion(task, suite.cells[pair])
+                raise InputError(f"{path}: tuning.{pair}: {task!r} has no cell of {pair}{known}")
     names = [claim.id for claim in ledger.claims]
     for number, claim in enumerate(ledger.claims):
         where = f"{path}: claims.{number} ({claim.id})"
         if names.count(claim.id) > 1:
             raise InputError(f"{where}: the id appears twice; every claim needs its own")
-        _check(suite, claim, ledger.level, where)
+        _check(suite, claim, where)
     return ledger
 
 
-def _check(suite: Suite, claim: Claim, level: float, where: str) -> None:
+def _check(suite: Suite, claim: Claim, where: str) -> None:
     """Raises InputError where a claim does not fit its suite, or its test makes no sense."""
     if claim.pair not in suite.cells:
         raise InputError(
@@ -129,8 +151,8 @@ def untestable() -> list[Untestable]:
         raise InputError(f"{UNTESTABLE}: {first_problem(error)}") from error
 
 
-def changes(claim: Claim, level: float, registered: dict[str, Any]) -> list[str]:
-    """In what a claim differs from the one that was registered when these results were begun; [] where in nothing."""
+def changes(claim: Claim, ledger: Ledger, registered: dict[str, Any]) -> list[str]:
+    """In what a claim, and the rules of its ledger, differ from those registered when these results were begun; [] where in nothing."""
     if claim.id not in registered.get("claims", {}):
         return ["was not registered when the runs began"]
     old = registered["claims"][claim.id]
@@ -140,5 +162,7 @@ def changes(claim: Claim, level: float, registered: dict[str, Any]) -> list[str]
         return ["was registered in a form that this version does not read"]
     now = claim.model_dump()
     found = [f"{name}: was {then[name]!r}, is now {now[name]!r}" for name in now if then[name] != now[name]]
-    was = registered.get("level", Ledger.model_fields["level"].default)
-    return found + ([f"level: was {was!r}, is now {level!r}"] if was != level else [])
+    for rule in RULES:
+        was, its = registered.get(rule, Ledger.model_fields[rule].default), getattr(ledger, rule)
+        found += [f"{rule}: was {was!r}, is now {its!r}"] if was != its else []
+    return found

@@ -8,11 +8,11 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from harness.files import digest
-from harness.schema.fields import MOST_STEPS
+from harness.schema.fields import MOST_STEPS, matching
 
 FORMAT = 2
 
-Seed = Annotated[str, Field(pattern=r"^[0-9]{1,9}$")]
+Seed = Annotated[str, matching("[0-9]{1,9}", "a seed: 1 to 9 digits")]
 
 
 class Part(BaseModel):
@@ -21,7 +21,7 @@ class Part(BaseModel):
     model_config = ConfigDict(strict=True, frozen=True, extra="allow")
 
 
-class Arm(Part):
+class TrainedArm(Part):
     """One arm as it was trained; `hard`: the arm that a soft one is compared with, the manifest's `hard` for None."""
 
     title: str = ""
@@ -111,7 +111,7 @@ class Manifest(Part):
     task: str
     source: str
     hard: str
-    arms: dict[str, Arm]
+    arms: dict[str, TrainedArm]
     steps: int = Field(ge=1, le=MOST_STEPS)
     segments: int = Field(ge=1, le=10_000)
     evaluation: Evaluation

@@ -12,7 +12,7 @@ from pydantic import Field, ValidationError, model_validator
 from harness.errors import InputError as InputError
 from harness.errors import suggestion
 from harness.schema.documents import first_problem, read_yaml
-from harness.schema.fields import SLUG, Seeds, Slug, Steps, Strict
+from harness.schema.fields import SLUG, Seeds, Slug, Steps, Strict, parse_steps
 
 SUITES = Path("suites")
 CLAIMS = "claims.yaml"
@@ -45,6 +45,10 @@ class Reference(Strict):
     low: float
     high: float
     source: str
+    floor: float | None = None
+    """Mean return of the uniform policy over 100 episodes, as `softbench floor` prints it."""
+    optimum: float | None = None
+    """The best mean return that a policy can have, where that is known and less than `high`."""
 
     @model_validator(mode="after")
     def _rising(self) -> Reference:
@@ -154,13 +158,17 @@ def suite_names() -> list[str]:
 
 def load_suite(name: str) -> Suite:
     """The suite `suites/<name>/suite.yaml`, validated; of `name@steps` at that budget. Raises InputError naming file and field."""
-    folder, _, steps = name.partition("@")
+    folder, at, budget = name.partition("@")
     path = SUITES / folder / "suite.yaml"
-    if folder not in suite_names() or not re.fullmatch(r"[^@]*(@[1-9][0-9]{0,12})?", name):
+    if folder not in suite_names():
         here = f"; this folder has no {SUITES}/<name>/suite.yaml: change to a checkout or to a folder of your own"
         raise InputError(f"unknown suite {name!r}{suggestion(name, suite_names()) if suite_names() else here}")
     if not re.fullmatch(r"[\w-]+", folder):
         raise InputError(f"{path}: the folder's name must be {SLUG}; rename it, and `name` in the file")
+    try:
+        steps = parse_steps(budget) if at else 0
+    except ValueError as error:
+        raise InputError(f"unknown suite {name!r}: {error}") from error
     try:
         suite = Suite.model_validate(read_yaml(path))
     except ValidationError as error:
@@ -168,7 +176,7 @@ def load_suite(name: str) -> Suite:
     if suite.name != folder:
         raise InputError(f"{path}: name: is {suite.name!r}, must be the folder's name {folder!r}")
     _check(suite, path)
-    return suite.at_budget(int(steps)) if steps else suite
+    return suite.at_budget(steps) if at else suite
 
 
 def _check(suite: Suite, path: Path) -> None:

@@ -20,7 +20,7 @@ from reports.site.evidence import Evidence
 from reports.site.evidence import gather as numbers
 from reports.statistics import baseline
 from reports.statistics.scores import Study, read_studies
-from reports.statistics.verdicts import Verdict, verdicts
+from reports.statistics.verdicts import Verdict, read_looks, verdicts
 from reports.table import NONE, Table, Value, number
 
 Promise = Future[Picture]
@@ -109,14 +109,20 @@ def count(number: int, what: str) -> str:
 
 def gather(suite: Suite, results: Path, studio: Studio) -> Page:
     """Everything that a suite's page says. Raises InputError where the suite has no results, or damaged ones."""
-    studies = read_studies(suite, results)
+    studies, damaged = read_studies(suite, results)
+    if damaged and not studies:
+        raise InputError(str(damaged[0]))
     if not studies:
         raise InputError(
             f"no results for suite {suite.name!r} in {results / suite.name}; make them first: {making(suite)}"
         )
     ledger = load_ledger(suite)
-    judged = verdicts(ledger, suite, studies) if ledger else []
-    absent = [f"{pair}: no results yet" for pair in suite.cells if pair not in {study.pair for study in studies}]
+    looks = read_looks(ledger, suite, results) if ledger else {}
+    judged = verdicts(ledger, suite, studies, damaged, looks) if ledger else []
+    known = {study.pair for study in studies}
+    absent = [str(each) for each in damaged if each.pair not in known]
+    known |= {each.pair for each in damaged}
+    absent += [f"{pair}: no results yet" for pair in suite.cells if pair not in known]
     command = remake(suite)
     found = [numbers(study) for study in studies]
     differences = [each for of_pair in found for each in of_pair.primary.values()]

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from harness.errors import InputError, suggestion
-from harness.schema.claims import Claim, changes, tasks_of
+from harness.schema.claims import Claim, Ledger, changes, tasks_of
 from harness.schema.suite import Suite
 from reports.statistics.forms import form
 from reports.statistics.forms.form import INVALID, NOT_MEASURED, Outcome
-from reports.statistics.intervals import Array
+from reports.statistics.intervals import NO_VARIANCE, Array, mean_interval
 from reports.statistics.metrics import METRICS
-from reports.statistics.scores import Study
+from reports.statistics.scores import Damaged, Study
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,8 @@ class Measured:
     claim: Claim
     level: float
     """The ledger's level, which the intervals go with."""
+    tasks: tuple[str, ...]
+    """The claim's tasks, with results or without, informative or not."""
     registered: int
     """Seeds of each arm that the suite registers."""
     seeds: int = 0
@@ -45,20 +48,34 @@ class Measured:
     """Missing and diverged seeds, one line each."""
     changed: tuple[str, ...] = ()
     """In what the claim differs from the one registered when the runs began."""
+    uninformative: tuple[str, ...] = ()
+    """Tasks whose floor neither arm leaves; by the ledger's rule they are left out, or kept."""
     absent: str = ""
     because: str = ""
 
 
-def measure(claim: Claim, level: float, suite: Suite, study: Study | None, mode: str) -> Measured:
-    """The claim on the results of its pair in an evaluation mode.
+def measure(
+    claim: Claim, ledger: Ledger, suite: Suite, study: Study | None, mode: str, damaged: Sequence[Damaged] = ()
+) -> Measured:
+    """The claim on the results of its pair in an evaluation mode, by the rules of its ledger.
+
+    One of the `damaged` cells is among its tasks: `invalid`.
 
     Raises InputError where the claim is about an arm that these results do not have.
     """
-    tasks, found = tasks_of(claim, suite), Measured(claim=claim, level=level, registered=len(suite.seeds))
+    tasks = tasks_of(claim, suite)
+    registered = [suite.registered(claim.pair, task).seeds for task in tasks]
+    wanted = [seed for seed in registered[0] if all(seed in seeds for seeds in registered)]
+    found = Measured(claim=claim, level=ledger.level, tasks=tuple(tasks), registered=len(wanted))
+    broken = [each for each in damaged if each.pair == claim.pair and each.task in tasks]
+    if broken:
+        return replace(
+            found, absent=INVALID, because=f"The results on {broken[0].task} cannot be used: {broken[0].why}."
+        )
     absent = [task for task in tasks if study is None or task not in study.cells]
     if study is None or absent:
         return replace(found, absent=NOT_MEASURED, because=f"There are no results yet for {', '.join(absent)}.")
-    lines = [line for task in tasks for line in changes(claim, level, study.cells[task].manifest.claims)]
+    lines = [line for task in tasks for line in changes(claim, ledger, study.cells[task].manifest.claims)]
     found = replace(found, changed=tuple(dict.fromkeys(lines)))
     altered = [line for task in tasks for line in study.altered[task]]
     if altered:
@@ -68,11 +85,18 @@ def measure(claim: Claim, level: float, suite: Suite, study: Study | None, mode:
     if unknown:
         where = f"suites/{suite.name}/claims.yaml: {claim.id}"
         raise InputError(f"{where}: {unknown[0]!r} is no arm of these results{suggestion(unknown[0], study.arms)}")
+    idle = [task for task in tasks if not _informative(claim, study, task, mode)]
+    found = replace(found, uninformative=tuple(idle))
+    if idle and ledger.uninformative == "leave-out":
+        tasks = [task for task in tasks if task not in idle]
+    if not tasks:
+        why = f"No task says anything: neither arm leaves the floor of {', '.join(idle)}."
+        return replace(found, absent=INVALID, because=why)
     columns = [[values(claim, study, task, arm, mode) for task in tasks] for arm in (claim.arm, claim.against)]
-    seeds = [seed for seed in suite.seeds if all(seed in column for side in columns for column in side)]
+    seeds = [seed for seed in wanted if all(seed in column for side in columns for column in side)]
     found = replace(found, lost=tuple(_lost(claim, suite, study, tasks)))
     if len(seeds) < 2:
-        why = f"{len(seeds)} complete seed{'s' * (len(seeds) != 1)} of {len(suite.seeds)}: at least 2 are needed."
+        why = f"{len(seeds)} complete seed{'s' * (len(seeds) != 1)} of {len(wanted)}: at least 2 are needed."
         return replace(found, seeds=len(seeds), absent=INVALID if seeds else NOT_MEASURED, because=why)
     arm, against = (np.array([[column[seed] for column in side] for seed in seeds]) for side in columns)
     if not (np.isfinite(arm).all() and np.isfinite(against).all()):
@@ -83,9 +107,30 @@ def measure(claim: Claim, level: float, suite: Suite, study: Study | None, mode:
         found,
         seeds=len(seeds),
         data=Data(tasks, seeds, arm, against),
-        outcome=test.outcome(arm, against, level),
-        by_task={task: test.outcome(arm[:, [at]], against[:, [at]], level) for at, task in enumerate(tasks)},
+        outcome=test.outcome(arm, against, ledger.level),
+        by_task={task: test.outcome(arm[:, [at]], against[:, [at]], ledger.level) for at, task in enumerate(tasks)},
     )
+
+
+def _informative(claim: Claim, study: Study, task: str, mode: str) -> bool:
+    """Whether one of the claim's arms leaves the task's floor, as far as the suite records one."""
+    reference = study.suite.references[task]
+    arms = [study.curves[task, arm].returns[mode] for arm in (claim.arm, claim.against)]
+    return reference.floor is None or any(leaves(each, reference.floor, reference.low) for each in arms)
+
+
+def leaves(returns: Array, floor: float, low: float) -> bool:
+    """Whether an arm with `returns [n, S]` has done better than its task's `floor` at some evaluation.
+
+    It has where the 95 % t interval of its mean over seeds lies above the floor. A floor that is the task's `low` is no mean of better and
+    worse episodes: nobody reaches it by chance from below, so there one seed above it is enough.
+    """
+    if not len(returns):
+        return False
+    if floor <= low:
+        return bool((returns > floor).any())
+    means = [mean_interval(each) for each in returns.T]
+    return any((mean.value if mean.why == NO_VARIANCE else mean.low or -np.inf) > floor for mean in means)
 
 
 def values(claim: Claim, study: Study, task: str, arm: str, mode: str) -> dict[int, float]:
@@ -103,7 +148,8 @@ def _lost(claim: Claim, suite: Suite, study: Study, tasks: list[str]) -> list[st
     for task in tasks:
         for arm in (claim.arm, claim.against):
             curves = study.curves[task, arm]
-            lines += [f"{arm} on {task}, seed {seed}: missing" for seed in suite.seeds if seed not in curves.seeds]
+            registered = suite.registered(claim.pair, task).seeds
+            lines += [f"{arm} on {task}, seed {seed}: missing" for seed in registered if seed not in curves.seeds]
             lines += [
                 f"{arm} on {task}, seed {seed}: diverged"
                 for seed, flags in zip(curves.seeds, curves.diverged, strict=True)

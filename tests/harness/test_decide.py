@@ -95,8 +95,9 @@ def test_the_plan_is_written_before_the_first_look_and_no_other_is_taken(decide,
         )
         _, path, _, _ = decide()
     assert [each["seeds"] for each in json.loads(path.read_text())["plan"]] == [5, 10]
-    with pytest.raises(InputError, match=r"begun otherwise.*plan: was .*, is now "):
+    with pytest.raises(InputError, match=r"looks of this decision were fixed when it began, after 5, 10 seeds") as told:
         decide(most=15)
+    assert "softbench decide small/C4 --max-seeds 10 --block 5 " in str(told.value) and "\n" not in str(told.value)
     with pytest.raises(InputError, match=r"begun otherwise.*claim.margin: was 0.9, is now 0.5"):
         decide(margin=0.5)
     assert decide()[0] == "supported"

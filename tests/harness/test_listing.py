@@ -112,8 +112,7 @@ def test_json_has_suites_cells_and_arms(softbench, tmp_path, monkeypatch):
             "suite": "small",
             "title": "Small",
             "imported": None,
-            "seeds": [0, 1],
-            "cells": {"a2c": {"CartPole-v1": {"steps": 320}}},
+            "cells": {"a2c": {"CartPole-v1": {"arms": "all", "seeds": [0, 1], "steps": 320}}},
         }
     ]
     assert found["damaged"] == {} and list(found["pairs"]) == pair_names()

@@ -153,7 +153,7 @@ def damage(folder, name, content):
         ("manifest.json", b"", "cannot be read"),
         ("manifest.json", b"[]", "format None"),
         ("manifest.json", b'{"format": 99}', "format 99; this version reads format 2"),
-        ("manifest.json", b'{"format": 2}', "suite: Field required"),
+        ("manifest.json", b'{"format": 2}', "suite: is missing"),
         ("manifest.json", b"\xff\xfe", "cannot be read"),
         ("curves.parquet", b"PAR1", "cannot be read"),
         ("curves.parquet", b"", "cannot be read"),

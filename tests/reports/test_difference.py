@@ -13,7 +13,6 @@ from reports.statistics.forms import FORMS, form
 from reports.statistics.forms.difference import TESTS, Difference
 from reports.statistics.forms.form import Outcome, first_word
 from reports.statistics.intervals import NO_VARIANCE, TOO_FEW, Array
-from reports.statistics.multiplicity import holm
 
 LEVEL = 0.025
 
@@ -193,12 +192,6 @@ def test_no_variance_and_too_few_are_told() -> None:
     few = outcome(scores(1, 5), scores(2, 5), "superiority", "sign-flip", 0.0, LEVEL)
     assert few.why == UNREACHABLE and few.low is None and few.p is not None and few.p >= 1 / 32
     assert outcome(scores(1, 6), scores(2, 6), "superiority", "sign-flip", 0.0, LEVEL).why == ""
-
-
-def test_holm_by_hand() -> None:
-    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
-    assert holm([0.9, 0.8]) == [1.0, 1.0]
-    assert holm([]) == []
 
 
 def test_smallest_p() -> None:

@@ -14,10 +14,12 @@ import yaml
 from invented_results import SEGMENTS, STEPS, Workspace, diverging, without
 from scipy import stats
 
+from harness.commands import judging
 from harness.errors import InputError
 from harness.schema.claims import load_ledger
 from harness.schema.suite import load_suite
 from reports.statistics.forms import form
+from reports.statistics.measuring import leaves
 from reports.statistics.multiplicity import holm
 from reports.statistics.verdicts import Verdict, judge
 
@@ -196,6 +198,27 @@ def test_every_word_is_corrected_over_the_whole_ledger(workspace: Workspace) -> 
     assert found[2].words and found[2].to_json()["p_words"] == found[2].words
 
 
+def test_not_worse_and_better_of_one_comparison_are_one_entry(workspace: Workspace) -> None:
+    workspace.suite("classic", {"a2c": TASKS[:1], "ppo": TASKS[:1]})
+    better = {**CLAIM, "id": "better", "tasks": TASKS[:1]}
+    worse = {**CLAIM, "id": "not-worse", "test": "non-inferiority", "margin": 0.02, "effect": None}
+    other = {**CLAIM, "id": "C1", "pair": "ppo", "arm": "sppo-38", "against": "ppo"}
+    ledger(workspace, better, other, worse)
+    give = {"a2c-proper": around(0.58, 0.1), "a2c-naive": around(0.5, 0.1, seed=1)}
+    workspace.cell("classic", "a2c", TASKS[0], edit=scored(give))
+    first, _, second = judge(load_suite("classic"), workspace.results)
+    assert first.outcome and first.outcome.p and second.outcome and second.outcome.p and second.p_holm
+    assert second.p_holm == pytest.approx(2 * second.outcome.p), "two entries, not three claims"
+    assert first.p_holm == pytest.approx(max(second.p_holm, 2 * first.outcome.p))
+    assert (first.after, second.after) == ("not-worse", None) and first.to_json()["after"] == "not-worse"
+    for changes in ({"metric": "area"}, {"arm": "a2c-naive", "against": "a2c-proper"}, {"test": "equivalence"}):
+        ledger(workspace, better, other, {**worse, **changes})
+        found = judge(load_suite("classic"), workspace.results)
+        assert [verdict.after for verdict in found] == [None] * 3
+        p = [verdict.outcome.p if verdict.outcome else 1.0 for verdict in found]
+        assert [verdict.p_holm or 1.0 for verdict in found] == pytest.approx(holm([each or 1.0 for each in p]))
+
+
 def test_holm_counts_every_claim_of_the_ledger_measured_or_not(workspace: Workspace) -> None:
     workspace.suite("classic", {"a2c": TASKS[:1], "ppo": TASKS[:1]})
     other = {**CLAIM, "id": "C1", "pair": "ppo", "arm": "sppo-38", "against": "ppo"}
@@ -270,6 +293,79 @@ def test_a_claim_changed_after_the_runs_began_is_shown(workspace: Workspace) -> 
     assert new.changed == ("was not registered when the runs began",)
 
 
+def on_floors(workspace: Workspace, floors: dict[str, float]) -> None:
+    """Record floors in the suite's references."""
+    path = workspace.root / "suites" / "classic" / "suite.yaml"
+    content = yaml.safe_load(path.read_text())
+    for task, floor in floors.items():
+        content["references"][task]["floor"] = floor
+    path.write_text(yaml.safe_dump(content))
+
+
+@pytest.fixture
+def with_an_idle_task(workspace: Workspace) -> Workspace:
+    """CartPole says something; on Acrobot every seed ends at the least return, -500, which is the uniform policy's too."""
+    workspace.suite("classic", {"a2c": TASKS})
+    give = {"a2c-proper": around(0.58, 0.1), "a2c-naive": around(0.5, 0.1, seed=1)}
+    workspace.cell("classic", "a2c", TASKS[0], edit=scored(give))
+    workspace.cell("classic", "a2c", TASKS[1], edit=scored({arm: [0.0] * 10 for arm in give}))
+    on_floors(workspace, {TASKS[0]: 20.0, TASKS[1]: -500.0})
+    return workspace
+
+
+def test_a_task_that_no_arm_leaves_is_told_and_stays_unless_the_ledger_leaves_it_out(
+    with_an_idle_task: Workspace,
+) -> None:
+    ledger(with_an_idle_task)
+    (kept,) = judge(load_suite("classic"), with_an_idle_task.results)
+    ledger(with_an_idle_task, uninformative="leave-out")
+    (left,) = judge(load_suite("classic"), with_an_idle_task.results)
+    ledger(with_an_idle_task, {**CLAIM, "tasks": TASKS[:1]})
+    (alone,) = judge(load_suite("classic"), with_an_idle_task.results)
+    assert kept.uninformative == left.uninformative == (TASKS[1],) and alone.uninformative == ()
+    assert kept.data and set(kept.data.tasks) == set(TASKS) and left.data and left.data.tasks == TASKS[:1]
+    assert left.outcome == alone.outcome and kept.outcome and alone.outcome and kept.outcome != alone.outcome
+    assert kept.outcome.estimate == pytest.approx(alone.outcome.estimate / 2), (
+        "a task without difference and without variance"
+    )
+    assert left.to_json()["uninformative"] == [TASKS[1]]
+    told = [line for verdict in (left, kept) for line in judging.lines("classic", [verdict]) if "Uninformative" in line]
+    assert told == [
+        f"    Uninformative, and {what}: {TASKS[1]}; neither arm leaves the floor." for what in ("left out", "kept")
+    ]
+    assert left.changed == ("uninformative: was 'keep', is now 'leave-out'",) and kept.changed == ()
+
+
+def test_a_claim_on_idle_tasks_alone_is_invalid(with_an_idle_task: Workspace) -> None:
+    ledger(with_an_idle_task, {**CLAIM, "tasks": TASKS[1:]}, uninformative="leave-out")
+    (verdict,) = judge(load_suite("classic"), with_an_idle_task.results)
+    assert verdict.verdict == "invalid" and verdict.outcome is None
+    assert verdict.why == "No task says anything: neither arm leaves the floor of Acrobot-v1."
+
+
+def test_a_floor_that_is_not_recorded_is_left_by_everyone(with_an_idle_task: Workspace) -> None:
+    with_an_idle_task.suite("classic", {"a2c": TASKS})
+    ledger(with_an_idle_task, uninformative="leave-out")
+    (verdict,) = judge(load_suite("classic"), with_an_idle_task.results)
+    assert verdict.uninformative == () and verdict.data and set(verdict.data.tasks) == set(TASKS)
+
+
+def test_what_leaves_a_floor() -> None:
+    at = np.full((10, 3), -200.0)
+    one = at.copy()
+    one[4, 1] = -140.0
+    assert not leaves(at, -200.0, -200.0) and leaves(one, -200.0, -200.0), (
+        "nobody gets above the least return by chance"
+    )
+    assert not leaves(one, -200.0, -500.0) and leaves(at + 1, -200.0, -500.0), (
+        "the mean of all seeds does not show it; that of equal ones does"
+    )
+    noise = np.random.default_rng(1).normal(-200, 10, (10, 1))
+    assert not leaves(noise, -200.0, -500.0) and leaves(noise + 20, -200.0, -500.0)
+    assert leaves(np.hstack([noise, noise + 20, noise]), -200.0, -500.0), "at some evaluation"
+    assert not leaves(at[:0], -200.0, -200.0)
+
+
 def test_altered_results_make_a_claim_invalid(workspace: Workspace) -> None:
     workspace.suite("classic", {"a2c": TASKS[:1]})
     ledger(workspace)
@@ -280,6 +376,63 @@ def test_altered_results_make_a_claim_invalid(workspace: Workspace) -> None:
     path.write_text(json.dumps({**json.loads(path.read_text()), "device": "cuda"}))
     (verdict,) = judge(load_suite("classic"), workspace.results)
     assert verdict.verdict == "invalid" and "altered" in verdict.why and verdict.outcome is None
+
+
+def test_a_damaged_cell_makes_its_claims_invalid_and_no_others(workspace: Workspace) -> None:
+    workspace.suite("classic", {"a2c": TASKS, "ppo": TASKS[:1]})
+    other = {**CLAIM, "id": "C1", "pair": "ppo", "arm": "sppo-38", "against": "ppo"}
+    ledger(workspace, CLAIM, {**CLAIM, "id": "C5", "tasks": TASKS[:1]}, other)
+    give = {"a2c-proper": around(0.7, 0.1), "a2c-naive": around(0.5, 0.1, seed=1)}
+    for task in TASKS:
+        workspace.cell("classic", "a2c", task, edit=scored(give))
+    workspace.cell("classic", "ppo", TASKS[0])
+    for place in (f"a2c/{TASKS[1]}", f"ppo/{TASKS[0]}"):
+        (workspace.results / "classic" / place / "curves.parquet").write_bytes(b"nothing")
+    both, one, lost = judge(load_suite("classic"), workspace.results)
+    assert both.verdict == lost.verdict == "invalid" and both.outcome is None
+    assert both.why.startswith(f"The results on {TASKS[1]} cannot be used: ") and "cannot be read" in both.why
+    assert one.verdict == "supported"
+
+
+DECISION = {
+    "suite": "classic",
+    "claim": CLAIM,
+    "level": 0.025,
+    "plan": [{"seeds": 5, "nominal": 0.001}, {"seeds": 10, "nominal": 0.025}],
+    "looks": [{"seeds": 5, "nominal": 0.001, "estimate": 0.2, "p": 0.0001, "p_against": 1.0, "verdict": "supported"}],
+    "verdict": "supported",
+}
+
+
+@pytest.mark.parametrize(
+    ("changes", "outcome", "told"),
+    [
+        ({}, {"verdict": "supported", "looks": 1, "seeds": 5}, "supported after 1 of 2 looks, 5 seeds an arm"),
+        ({"looks": [], "verdict": None}, {"verdict": None, "looks": 0, "seeds": 0}, "begun, none of 2 looks is done"),
+        (
+            {"verdict": "inconclusive"},
+            {"verdict": "inconclusive", "looks": 1, "seeds": 5},
+            "open after 1 of 2 looks, 5 seeds an arm",
+        ),
+        ({"claim": {**CLAIM, "margin": 0.05}}, None, "is about an earlier form of this claim"),
+        ({"plan": "none"}, None, "cannot be read: plan: "),
+    ],
+)
+def test_the_outcome_of_decide_is_part_of_the_verdict(
+    prepared: Callable[..., Verdict],
+    workspace: Workspace,
+    changes: dict[str, Any],
+    outcome: dict[str, Any] | None,
+    told: str,
+) -> None:
+    assert prepared(around(0.7, 0.1), around(0.5, 0.1, seed=1)).to_json()["decision"] is None
+    path = workspace.results / "sequential" / "classic" / "decision-C4.json"
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps({**DECISION, **changes}))
+    (verdict,) = judge(load_suite("classic"), workspace.results)
+    assert verdict.verdict == "supported" and verdict.to_json()["decision"] == outcome
+    lines = [line for line in judging.lines("classic", [verdict]) if told in line]
+    assert lines and lines[0].startswith("    By looks of its own (softbench decide): " if outcome else "    Note: ")
 
 
 def test_scores_that_do_not_vary_decide_nothing(prepared: Callable[..., Verdict]) -> None:
@@ -326,12 +479,25 @@ def test_metrics(workspace: Workspace) -> None:
         ({"effect": None}, "effect: must be given and above the margin"),
         ({"effect": 0.05, "margin": 0.05}, "effect: must be given and above the margin"),
         ({"method": "t"}, "claims.0.method: must be 'welch', 'paired' or 'sign-flip'"),
-        ({"margin": "small"}, "claims.0.margin: must be a valid number"),
-        ({"margin": float("nan")}, "claims.0.margin"),
-        ({"margin": -0.1}, "claims.0.margin: must be greater than or equal to 0"),
-        ({"levle": 3}, "claims.0.levle: unknown field"),
-        ({"id": "<b>"}, "claims.0.id"),
-        ({"reason": ""}, "claims.0.reason"),
+        ({"margin": "small"}, r"claims\.0\.margin: must be a number \(got .small.\)$"),
+        ({"margin": float("nan")}, r"claims\.0\.margin: must be a finite number \(got nan\)$"),
+        ({"margin": -0.1}, r"claims\.0\.margin: must be at least 0 \(got -0\.1\)$"),
+        (
+            {"levle": 3},
+            r"claims\.0: unknown field 'levle'\. Known: against, arm, effect, id, margin, method, metric, pair, reason, ",
+        ),
+        ({"marign": 3}, r"claims\.0: unknown field 'marign'; did you mean 'margin'\? Known: "),
+        (
+            {"test": "superority"},
+            r"claims\.0\.test: must be 'superiority', 'non-inferiority' or 'equivalence' \(got 'superority'\)$",
+        ),
+        ({"tasks": "CartPole-v1"}, r"claims\.0\.tasks: must be a list \(got 'CartPole-v1'\)$"),
+        (
+            {"id": "<b>"},
+            r"claims\.0\.id: must be 1 to 40 letters, digits, \., _ and -, the first a letter or a digit \(got '<b>'\)$",
+        ),
+        ({"reason": ""}, r"claims\.0\.reason: must not be empty \(got ''\)$"),
+        ({"reason": "x" * 1001}, r"claims\.0\.reason: must be no longer than 1,000 "),
     ],
 )
 def test_a_bad_ledger_is_one_line_that_names_the_field(
