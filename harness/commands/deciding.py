@@ -138,7 +138,7 @@ def _look(suite: Suite, claim: Claim, ledger: Ledger, seeds: int, last: bool, ou
     wider = suite.model_copy(update={"seeds": list(range(seeds)), "cells": cells})
     studies, damaged = read_studies(wider, out)
     study = next((each for each in studies if each.pair == claim.pair), None)
-    found = verdicts.measure(claim, ledger, wider, study, suite.evaluation.primary, damaged)
+    found = verdicts.measure(claim, ledger, wider, study, suite.primary(claim.pair), damaged)
     if found.outcome is None:
         raise InputError(f"{claim.id}: cannot be judged: {found.because}")
     outcome, (decision,) = found.outcome, verdicts.decide([found], nominal)
