@@ -25,7 +25,9 @@ classic: $(VENV)/installed
 
 check: $(VENV)/installed
 	ruff check .
+	ruff format --check .
 	mypy
+	lint-imports
 
 # axe-core, for the accessibility check of the pages; where it is absent that test is skipped and says so. Needs npm.
 axe: .axe/package/axe.min.js

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from datetime import timedelta
 from types import TracebackType
@@ -23,7 +22,7 @@ class Display:
 
     def __init__(self, console: Console) -> None:
         self.console = console
-        self.total, self.done, self.began, self.last_line = 0, 0, math.inf, 0.0
+        self.total, self.done, self.workers, self.seconds, self.last_line = 0, 0, 1, 0.0, 0.0
         self.returns: dict[tuple[str, str], dict[int, float | None]] = {}
         self.live = Live(console=console, refresh_per_second=4, transient=True) if console.is_terminal else None
 
@@ -42,7 +41,7 @@ class Display:
         if isinstance(event, Told):
             self._told(event)
         elif isinstance(event, Started):
-            self.total = event.steps
+            self.total, self.workers = event.steps, event.workers
             if event.members:
                 cells, members = _count(event.cells, "cell"), _count(event.members, "member")
                 self.say(f"{cells}, {members}, {event.steps:,} environment steps to go")
@@ -55,8 +54,7 @@ class Display:
         job, message = told.job, told.message
         if isinstance(message, Segment):
             self.done += message.steps
-            # From where the first segment began: until then workers started.
-            self.began = min(self.began, time.perf_counter() - message.seconds)
+            self.seconds += message.seconds
             latest = self.returns.setdefault((job.cell, job.spec.arm), {})
             latest.update(zip(message.seeds, message.returns, strict=True))
             self._refresh()
@@ -83,8 +81,9 @@ class Display:
         self.console.print(line, highlight=False, markup=False, soft_wrap=True)
 
     def _refresh(self) -> None:
-        speed = self.done / (time.perf_counter() - self.began) if self.done else 0.0
-        left = timedelta(seconds=round((self.total - self.done) / speed)) if self.done else "?"
+        # Of finished segments alone: neither the start of workers counts, nor how many of them have not yet told of one.
+        speed = self.workers * self.done / self.seconds if self.seconds else 0.0
+        left = timedelta(seconds=round(max(0, self.total - self.done) / speed)) if speed else "?"
         status = f"{min(1, self.done / max(1, self.total)):4.0%}  {speed:,.0f} steps/s over all members, {left} left"
         if self.live:
             table = Table.grid(padding=(0, 2))

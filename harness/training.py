@@ -85,7 +85,8 @@ def run(plans: list[Plan], workers: int, tell: Callable[[Event], None], engine: 
         plans = [plan for plan in plans if plan not in refused]
         jobs = shards(jobs, workers)
         tallies = {plan.name: Tally(workers, sum(job.cell == plan.name for job in jobs)) for plan in plans}
-        tell(Started(sum(map(steps_left, jobs)), len(plans), sum(len(job.seeds) for job in jobs)))
+        steps, members = sum(map(steps_left, jobs)), sum(len(job.seeds) for job in jobs)
+        tell(Started(steps, len(plans), members, min(workers, len(jobs))))
         for plan in plans:
             if not tallies[plan.name].open_jobs:
                 new = write(plan, tallies[plan.name].timing())

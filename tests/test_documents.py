@@ -2,16 +2,19 @@
 
 import re
 import shlex
+import tomllib
 from pathlib import Path
 
 import pytest
 import typer
+import yaml
 
 from harness.cli import app
 from harness.exits import MEANINGS
 
 ROOT = Path(__file__).parent.parent
-DOCUMENTS = ["README.md", "CONTRIBUTING.md"]
+DOCUMENTS = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md"]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 
 
 def commands(program):
@@ -62,3 +65,17 @@ def test_documented_arms_exist():
 def test_every_exit_code_is_documented_with_its_meaning():
     rows = re.findall(r"^\| (\d+) \| (.+) \|$", (ROOT / "docs/slurm.md").read_text(), re.M)
     assert rows == [(str(int(code)), meaning) for code, meaning in MEANINGS.items()]
+
+
+def test_the_changelog_begins_with_this_version():
+    versions = re.findall(r"^## \[([0-9.]+)\]", (ROOT / "CHANGELOG.md").read_text(), re.M)
+    assert versions[0] == PROJECT["project"]["version"]
+    assert f"\nversion: {versions[0]}\n" in (ROOT / "CITATION.cff").read_text()
+
+
+def test_hooks_before_a_commit_are_part_of_the_check():
+    recipe = re.search(r"^check:.*\n((?:\t.+\n)+)", (ROOT / "Makefile").read_text(), re.M)[1].split("\n\t")
+    checks = {line.strip().removesuffix(" .").replace(" --check", "") for line in recipe}
+    (repository,) = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"]
+    hooks = {hook["entry"].removeprefix(".venv/bin/") for hook in repository["hooks"]}
+    assert hooks == checks - {"mypy"} and "mypy" in checks

@@ -1,6 +1,11 @@
-"""Arrows point one way, and nothing of ours is pickled."""
+"""Arrows point one way, files and folders stay small, and nothing of ours is pickled."""
 
 import ast
+import re
+import shutil
+import subprocess
+import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -13,10 +18,6 @@ from harness.schema.documents import Loader
 ROOT = Path(__file__).parent.parent
 FOLDERS = ("algorithms", "harness", "suites", "reports")
 SOURCES = [path for folder in FOLDERS for path in (ROOT / folder).rglob("*.py")]
-
-
-def imports(path):
-    return imports_of(path.read_text())
 
 
 def imports_of(source):
@@ -33,29 +34,72 @@ def starts(names, *packages):
     return {name for name in names if any(name == package or name.startswith(package + ".") for package in packages)}
 
 
-@pytest.mark.parametrize("path", [p for p in SOURCES if p.is_relative_to(ROOT / "algorithms")], ids=str)
-def test_algorithms_know_no_environments_files_or_clocks(path):
-    assert not starts(
-        imports(path), "gymnasium", "harness", "suites", "reports", "os", "pathlib", "time", "datetime", "random"
-    )
+def lint_imports(folder):
+    """What import-linter says of the packages in a folder: its contracts stand in pyproject.toml."""
+    command = [Path(sys.executable).with_name("lint-imports"), "--no-cache"]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True)
 
 
-@pytest.mark.parametrize("path", [p for p in SOURCES if p.is_relative_to(ROOT / "reports")], ids=str)
-def test_reports_read_results_and_never_train(path):
-    names = imports(path)
-    allowed = ("harness.schema", "harness.errors")
-    assert not starts(names, "algorithms", "torch", "gymnasium")
-    assert not starts(names, "harness") - starts(names, *allowed)
+def test_arrows_point_one_way():
+    said = lint_imports(ROOT)
+    assert said.returncode == 0, said.stdout
 
 
-@pytest.mark.parametrize("path", [p for p in SOURCES if p.is_relative_to(ROOT / "suites" / "envs")], ids=str)
-def test_environments_know_nothing_of_ours(path):
-    assert not starts(imports(path), "algorithms", "harness", "reports", "torch")
+FORBIDDEN = {
+    "harness.plan.work": ("harness.commands.train", "Rooms of harness"),
+    "harness.schema.fields": ("harness.plan.work", "Rooms of harness"),
+    "harness.pool.local": ("reports.statistics.scores", "Nobody but commands imports reports"),
+    "reports.site.site": ("harness.training", "Reports import harness.schema and harness.errors alone"),
+    "reports.statistics.power": ("matplotlib", "Statistics draw nothing"),
+    "algorithms.replay": ("time", "Algorithms know no environments, files or clocks"),
+    "suites.theory.statement": ("harness.errors", "Statements know algorithms alone"),
+    "suites.envs.classic": ("algorithms.maxent", "Environments know nothing of ours"),
+}
+"""Module -> what it must not import, not even late, and the contract that says so."""
 
 
-@pytest.mark.parametrize("path", [p for p in SOURCES if p.is_relative_to(ROOT / "suites" / "theory")], ids=str)
-def test_statements_know_algorithms_alone(path):
-    assert not starts(imports(path), "harness", "reports", "gymnasium")
+@pytest.fixture
+def copied(tmp_path):
+    """A copy of the packages, to break arrows in."""
+    for path in (*SOURCES, ROOT / "pyproject.toml"):
+        copy = tmp_path / path.relative_to(ROOT)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, copy)
+    return tmp_path
+
+
+def test_every_contract_of_imports_catches_what_it_forbids(copied):
+    assert lint_imports(copied).returncode == 0
+    for module, (wrong, _) in FORBIDDEN.items():
+        path = copied / f"{module.replace('.', '/')}.py"
+        path.write_text(f"{path.read_text()}\ndef late():\n    import {wrong}\n")
+    said = lint_imports(copied)
+    assert said.returncode == 1 and "0 kept" in said.stdout
+    for module, (wrong, contract) in FORBIDDEN.items():
+        assert re.search(rf"^{contract}.* BROKEN", said.stdout, re.M)
+        assert f"{module} -> {wrong} (l." in said.stdout
+
+
+def test_a_new_module_of_harness_needs_a_room(copied):
+    (copied / "harness" / "utilities.py").write_text("")
+    said = lint_imports(copied)
+    assert said.returncode == 1 and "utilities" in said.stdout
+
+
+MOST_LINES, MOST_MODULES = 350, 14
+LONG: set[str] = {"reports/site/cards.py"}
+"""Files that are being split."""
+
+
+@pytest.mark.parametrize("folder", ["algorithms", "harness", "reports"])
+def test_files_and_folders_stay_small(folder):
+    files = [path for path in SOURCES if path.is_relative_to(ROOT / folder)]
+    lines = {str(path.relative_to(ROOT)): len(path.read_text().splitlines()) for path in files}
+    assert not {name: count for name, count in lines.items() if count > MOST_LINES and name not in LONG}
+    assert all(lines[name] > MOST_LINES for name in LONG & lines.keys()), "no longer long: take it off the list"
+    modules = Counter(path.parent for path in files if path.name != "__init__.py")
+    most = {path: 20 if path == ROOT / "harness" / "commands" else MOST_MODULES for path in modules}
+    assert not {path: count for path, count in modules.items() if count > most[path]}
 
 
 PICKLING = (

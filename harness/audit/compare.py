@@ -38,7 +38,7 @@ def recompute(cells: list[Cell], draws: list[Draw], workers: int, tell: Callable
         for draw, job in zip(draws, jobs, strict=True):
             steps = job.spec.steps * (draw.last - draw.first + 1) // job.spec.segments
             findings.append(Finding(draw.arm, draw.seed, draw.first, draw.last, steps))
-        tell(Started(sum(found.steps for found in findings), len(cells), len(draws)))
+        tell(Started(sum(found.steps for found in findings), len(cells), len(draws), min(workers, len(jobs))))
         of_folder = {job.folder: at for at, job in enumerate(jobs)}
         with Pool(min(workers, len(jobs)), Path(scratch) / "workers.log") as pool:
             for told in pool.run(jobs):

@@ -97,11 +97,12 @@ class Told:
 
 @dataclass(frozen=True)
 class Started:
-    """What is about to be trained: environment steps, cells, members."""
+    """What is about to be trained: environment steps, cells, members; by so many workers at once."""
 
     steps: int
     cells: int
     members: int
+    workers: int
 
 
 @dataclass(frozen=True)

@@ -208,7 +208,7 @@ def job(arm, seeds):
 def test_plain_progress_is_lines_with_share_speed_and_returns(capsys, monkeypatch):
     monkeypatch.setattr("harness.progress.LINE_EVERY", 0.0)
     with Display(Console(width=40)) as display:
-        display(Started(1000, 1, 2))
+        display(Started(1000, 1, 2, 1))
         display(segment("x", [0, 1], 500, [10.0, 20.0]))
         display(segment("y", [0, 1], 250, [None, None]))
         display(Told(job("y", [0]), 1, Failed("no memory")))
@@ -224,6 +224,24 @@ def test_plain_progress_is_lines_with_share_speed_and_returns(capsys, monkeypatc
         "done   a2c/T: x 15.0, y diverged -> results/[small]",
         partial,
     ]
+
+
+def test_the_time_left_counts_no_start_of_workers_and_no_worker_that_has_not_yet_told(capsys, monkeypatch):
+    """8 workers, 16 segments of 100 steps in 50 seconds each, after 1000 seconds of start-up: 16 steps a second from the first on."""
+    monkeypatch.setattr("harness.progress.LINE_EVERY", 0.0)
+    clock = iter(range(1000, 10_000, 7))
+    monkeypatch.setattr("harness.progress.time.perf_counter", lambda: next(clock))
+    with Display(Console(width=40)) as display:
+        display(Started(1600, 1, 16, 8))
+        for seed in range(8):
+            display(Told(job("x", [seed]), 1, Segment([seed], 1, 100, 50.0, [0.0])))
+        display(Told(job("x", [0]), 1, Segment([0], 2, 100, 150.0, [0.0])))
+    _, *lines = capsys.readouterr().out.splitlines()
+    shown = [
+        re.match(r" *(\d+)%  (\d+) steps/s over all members, (\d+:\d\d:\d\d) left", line).groups() for line in lines
+    ]
+    assert shown[0] == ("6", "16", "0:01:34") and shown[7] == ("50", "16", "0:00:50")
+    assert shown[8] == ("56", "13", "0:00:53")  # a slow segment: 900 steps in 550 seconds of a worker's
 
 
 def test_the_command_works_in_a_folder_of_the_users_own_with_modules_of_any_name(tmp_path):

@@ -438,5 +438,5 @@ def test_real_training_imported_and_reported():
         (study,), _ = read_studies(load_suite(name), Path("results"))
         assert study.holes == [] and study.seeds == [0, 1, 2] and study.matrix("a2c").shape == (3, 1)
         assert 0 < study.matrix("ppo").mean() < 1
-    index, *pages = build([], Path("site"))
+    index, *pages = build([], Path("site")).pages
     assert "evaluations.html" in index.read_text() and len(pages) == 2
