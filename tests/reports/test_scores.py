@@ -10,7 +10,8 @@ import pandas as pd
 import pytest
 from invented_results import ARMS, Workspace, diverging, without
 
-from harness.schema.suite import InputError, load_suite
+from harness.errors import InputError
+from harness.schema.suite import load_suite
 from reports.site import records
 from reports.statistics.scores import Study, read_studies
 
@@ -133,7 +134,7 @@ def test_damaged_results_are_one_clear_line(workspace: Workspace) -> None:
     manifest = json.loads(path.read_text())
     del manifest["members"]
     path.write_text(json.dumps(manifest))
-    with pytest.raises(InputError, match="members: must be a table of arms"):
+    with pytest.raises(InputError, match="members: is missing"):
         studies(workspace)
 
 

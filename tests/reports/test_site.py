@@ -16,7 +16,7 @@ from xml.etree import ElementTree
 import pytest
 from invented_results import ARMS, CLAIMS, TASKS, Workspace
 
-from harness.schema.suite import InputError
+from harness.errors import InputError
 from reports.site.site import build
 from reports.site.tables import Table, reading
 from reports.statistics.intervals import Estimate
