@@ -9,8 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
-from harness.errors import InputError as InputError
-from harness.errors import suggestion
+from harness.errors import InputError, suggestion
 from harness.schema.documents import first_problem, read_yaml
 from harness.schema.fields import SLUG, Seeds, Slug, Steps, Strict, parse_steps
 

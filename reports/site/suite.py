@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from harness.errors import InputError
 from harness.schema.baseline import baseline_path, read_baseline
 from harness.schema.claims import load_ledger
 from harness.schema.manifest import Difference
-from harness.schema.suite import InputError, Suite
+from harness.schema.suite import Suite
 from reports.figures import scores as plots
 from reports.figures.learning import learning
 from reports.figures.picture import Picture, Studio

@@ -22,7 +22,7 @@ import pandas as pd
 import pytest
 from invented_results import ARMS, CLAIMS, TASKS, Workspace
 
-from harness.schema.suite import InputError
+from harness.errors import InputError
 from reports.site.site import build
 from reports.site.tables import reading
 from reports.statistics.intervals import Estimate
