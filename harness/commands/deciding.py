@@ -38,16 +38,21 @@ Train = Callable[[list[Plan]], bool]
 
 def find_claim(name: str) -> tuple[Suite, Claim, Ledger]:
     """The suite, the claim and the ledger of `C5`, or of `classic/C5` where several suites have it. Raises InputError."""
-    found, known = [], []
+    found, known, broken = [], [], []
     for suite_name in suite_names():
-        suite = load_suite(suite_name)
-        ledger = load_ledger(suite)
+        try:
+            suite = load_suite(suite_name)
+            ledger = load_ledger(suite)
+        except InputError as error:
+            broken.append(str(error))
+            continue
         for claim in ledger.claims if ledger else []:
             known += [claim.id, f"{suite_name}/{claim.id}"]
             if ledger and name in known[-2:]:
                 found.append((suite, claim, ledger))
     if not found:
-        raise InputError(f"CLAIM: {name!r} is in no ledger{suggestion(name, known)}")
+        unread = f" (not read: {broken[0]})" if broken else ""
+        raise InputError(f"CLAIM: {name!r} is in no ledger{suggestion(name, known)}{unread}")
     if len(found) > 1:
         where = ", ".join(f"{suite.name}/{claim.id}" for suite, claim, _ in found)
         raise InputError(f"CLAIM: {name!r} is in several ledgers; say which: {where}")
@@ -138,7 +143,7 @@ def _look(suite: Suite, claim: Claim, ledger: Ledger, seeds: int, last: bool, ou
     wider = suite.model_copy(update={"seeds": list(range(seeds)), "cells": cells})
     studies, damaged = read_studies(wider, out)
     study = next((each for each in studies if each.pair == claim.pair), None)
-    found = verdicts.measure(claim, ledger, wider, study, suite.evaluation.primary, damaged)
+    found = verdicts.measure(claim, ledger, wider, study, suite.primary(claim.pair), damaged)
     if found.outcome is None:
         raise InputError(f"{claim.id}: cannot be judged: {found.because}")
     outcome, (decision,) = found.outcome, verdicts.decide([found], nominal)

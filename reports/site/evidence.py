@@ -48,7 +48,7 @@ class Evidence:
     @property
     def primary(self) -> dict[tuple[str, str], Difference]:
         """(soft arm, its hard arm) -> their difference in the registered evaluation mode."""
-        mode = self.study.suite.evaluation.primary
+        mode = self.study.primary
         return {(each.soft, each.hard): each for each in self.differences if each.mode == mode}
 
 
@@ -86,7 +86,7 @@ def gather(study: Study) -> Evidence:
 
 
 def _blocks(study: Study, matrices: dict[str, Array]) -> list[Block]:
-    mode = study.suite.evaluation.primary
+    mode = study.primary
     scores = {"all": matrices} if matrices else {}
     for task in study.cells:
         scores[task] = {arm: study.score(task, study.curves[task, arm].returns[mode][:, -1:]) for arm in study.arms}
@@ -114,7 +114,7 @@ def _profiles(matrices: dict[str, Array]) -> Profiles:
 
 def _on_tasks(study: Study, seen: dict[str, Look]) -> list[OnTask]:
     """Differences of the same seed, where both arms have it."""
-    mode = study.suite.evaluation.primary
+    mode = study.primary
     found = []
     for soft, hard in study.comparisons:
         for task in study.cells:
@@ -131,7 +131,7 @@ def _on_tasks(study: Study, seen: dict[str, Look]) -> list[OnTask]:
 
 
 def _learning(study: Study, seen: dict[str, Look], task: str, group: list[str]) -> Learning:
-    mode = study.suite.evaluation.primary
+    mode = study.primary
     return Learning(
         name=f"{study.pair}-{task}-{group[0]}",
         task=task,
@@ -149,7 +149,7 @@ def _learning(study: Study, seen: dict[str, Look], task: str, group: list[str]) 
 
 def _curve(study: Study, look: Look, task: str, arm: str) -> Curve:
     curves = study.curves[task, arm]
-    returns, steps = curves.returns[study.suite.evaluation.primary], curves.steps.astype(np.float64)
+    returns, steps = curves.returns[study.primary], curves.steps.astype(np.float64)
     recorded = np.isfinite(curves.entropy).any()
     return Curve(
         arm=arm,

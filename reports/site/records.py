@@ -11,12 +11,12 @@ from reports.table import NONE, Said, Table, Value, exact, number
 
 def members(study: Study) -> Table:
     """Every registered member: status, final returns, score, and the last hash of its chain."""
-    mode = study.suite.evaluation.primary
+    mode = study.primary
     rows: list[list[Value]] = []
     for task, cell in study.cells.items():
         for arm in study.arms:
             curves = study.curves[task, arm]
-            for seed in study.suite.seeds:
+            for seed in study.registered(task):
                 if seed not in curves.seeds:
                     rows.append([task, arm, seed, "missing", *([NONE] * (2 + len(study.suite.modes)))])
                     continue
@@ -211,10 +211,12 @@ def audits(study: Study) -> Table:
 def references(suite: Suite) -> Table:
     """The declared scale of every task that the suite's cells use."""
     rows: list[list[Value]] = []
-    for task, its in suite.tasks.items():
+    for task in suite.tasks:
         if any(task in tasks for tasks in suite.cells.values()):
             scale = suite.references[task]
-            rows.append([task, number(its.steps, ",d"), number(scale.low, "g"), number(scale.high, "g"), scale.source])
+            steps = {suite.registered(pair, task).steps for pair, tasks in suite.cells.items() if task in tasks}
+            taken = " or ".join(f"{each:,}" for each in sorted(steps))
+            rows.append([task, taken, number(scale.low, "g"), number(scale.high, "g"), scale.source])
     caption = "Score = (return − low) / (high − low), declared beforehand; not clipped. A diverged seed counts at low, a score of 0."
     return Table(
         "references", "How returns become scores", caption, ["task", "steps a seed", "low", "high", "source"], rows

@@ -17,8 +17,9 @@ from typing import Any, TypeVar
 import jinja2
 from markupsafe import Markup
 
+from harness.errors import InputError
 from harness.schema.claims import load_ledger, untestable
-from harness.schema.suite import InputError, Suite, load_suite, suite_names
+from harness.schema.suite import Suite, load_suite, suite_names
 from reports.figures.picture import Picture, Studio
 from reports.site import cards, coverage
 from reports.site.suite import Page, count, gather, remake

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from harness.errors import InputError
 from harness.schema.baseline import baseline_path, read_baseline
 from harness.schema.claims import load_ledger
 from harness.schema.manifest import Difference
-from harness.schema.suite import InputError, Suite
+from harness.schema.suite import Suite
 from reports.figures import scores as plots
 from reports.figures.learning import learning
 from reports.figures.picture import Picture, Studio
@@ -91,16 +92,18 @@ class Page:
         """On how much all of it rests, in one sentence."""
         runs = sum(len(each.seeds) for study in self.studies for each in study.curves.values())
         steps = sum(
-            len(each.seeds) * self.suite.tasks[task].steps
+            len(each.seeds) * self.suite.registered(study.pair, task).steps
             for study in self.studies
             for (task, _), each in study.curves.items()
         )
         tasks = {task for study in self.studies for task in study.cells}
         arms = sum(len(study.arms) for study in self.studies)
+        seeds = sorted({len(study.registered(task)) for study in self.studies for task in study.cells})
+        each = count(seeds[-1], "seed") if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]} seeds"
         taken = f"{steps / 1e6:,.1f} million" if steps >= 1e6 else f"{steps:,}"
         return (
             f"{runs:,} training runs, {taken} environment steps: {arms} arms of {count(len(self.studies), 'pair')} on "
-            f"{count(len(tasks), 'task')}, {count(len(self.suite.seeds), 'seed')} each."
+            f"{count(len(tasks), 'task')}, {each} each."
         )
 
 
@@ -202,7 +205,7 @@ def _section(found: Evidence, studio: Studio) -> Section:
             main += [studio.order(plots.improvements, pair, found.looks, found.improvements, command)]
             main += [studio.order(plots.by_task, pair, found.on_tasks, command)]
         if found.improvements and len(suite.modes) > 1:
-            main += [studio.order(plots.modes, pair, suite.evaluation.primary, found.differences, command)]
+            main += [studio.order(plots.modes, pair, study.primary, found.differences, command)]
         shown += [tables.aggregates(found), tables.improvements(found)]
     shown += [tables.differences(found), tables.returns(found), tables.published(found)]
     curves = [studio.order(learning, each, remake(suite, pair, each.task)) for each in found.learning]

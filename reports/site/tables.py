@@ -30,7 +30,7 @@ def evidence(found: Sequence[Evidence]) -> Table:
     for each in found:
         study, primary = each.study, each.primary
         rests = (
-            share(len(study.seeds), len(study.suite.seeds)),
+            share(len(study.seeds), study.most_seeds),
             share(len(study.tasks), len(study.suite.cells[study.pair])),
         )
         for soft, hard in study.comparisons:
@@ -107,11 +107,12 @@ def returns(found: Evidence) -> Table:
     for task in study.cells:
         for arm in study.arms:
             curves = study.curves[task, arm]
-            seeds = share(len(curves.seeds), len(study.suite.seeds))
+            seeds = share(len(curves.seeds), len(study.registered(task)))
             means: list[Value] = [found.returns.get((task, arm, mode), NONE) for mode in study.suite.modes]
             rows.append([task, arm, seeds, int(curves.diverged[:, -1].sum()), *means])
     if study.suite.imported is None:
-        measured = f"of the last evaluation ({study.suite.evaluation.episodes} episodes a seed)"
+        episodes = {study.suite.registered(study.pair, task).evaluation.episodes for task in study.cells}
+        measured = f"of the last evaluation ({' or '.join(map(str, sorted(episodes)))} episodes a seed)"
     else:
         measured = "at the last declared step"
     return Table(
@@ -126,7 +127,7 @@ def returns(found: Evidence) -> Table:
 def published(found: Evidence) -> Table:
     """Published figures beside ours; for a hard arm also whether the means agree within 5 %."""
     study = found.study
-    mode = study.suite.evaluation.primary
+    mode = study.primary
     rows: list[list[Value]] = []
     for figure in study.suite.published:
         if figure.arm not in study.arms:

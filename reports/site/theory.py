@@ -15,6 +15,7 @@ from markupsafe import Markup
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
 from harness.errors import InputError
+from harness.schema.documents import first_problem
 from reports.figures import theory as figures
 from reports.figures.picture import Picture
 from reports.figures.theory import MOST, Errors, Plot
@@ -148,8 +149,9 @@ def read_theory(results: Path) -> Theory | None:
     try:
         statements = [Statement.model_validate(record) for record in json.loads(path.read_text(encoding="utf-8"))]
     except (OSError, ValueError, TypeError, ValidationError) as error:
+        why = first_problem(error) if isinstance(error, ValidationError) else str(error).splitlines()[0]
         raise InputError(
-            f"{path}: cannot be read ({str(error).splitlines()[0]}); write it anew: softbench theory --out {path.parent}"
+            f"{path}: cannot be read ({why}); write it anew: softbench theory --out {path.parent}"
         ) from error
     if not statements:
         raise InputError(f"{path}: holds no statement; write it anew: softbench theory --out {path.parent}")

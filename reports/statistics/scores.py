@@ -98,6 +98,20 @@ class Study:
         return [seed for seed in found[0] if all(seed in seeds for seeds in found)] if found else []
 
     @property
+    def primary(self) -> str:
+        """The evaluation mode that comparisons use."""
+        return self.suite.primary(self.pair)
+
+    def registered(self, task: str) -> list[int]:
+        """The seeds that the suite registers for the pair on a task."""
+        return self.suite.registered(self.pair, task).seeds
+
+    @property
+    def most_seeds(self) -> int:
+        """Seeds that the suite registers on every task of `cells`."""
+        return len(set.intersection(*(set(self.registered(task)) for task in self.cells)))
+
+    @property
     def holes(self) -> list[str]:
         """What is registered and missing, one line each; [] where the grid is complete."""
         lines = [*self.misfits, *map(str, self.damaged)]
@@ -145,7 +159,7 @@ class Study:
         for task in self.tasks:
             curves = self.curves[task, arm]
             rows = [curves.seeds.index(seed) for seed in self.seeds]
-            columns.append(self.score(task, curves.returns[mode or self.suite.evaluation.primary][rows, -1]))
+            columns.append(self.score(task, curves.returns[mode or self.primary][rows, -1]))
         return np.stack(columns, axis=1)
 
 

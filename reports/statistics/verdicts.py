@@ -201,20 +201,26 @@ def verdicts(
 ) -> list[Verdict]:
     """The verdicts of a ledger on what was read: cells, those that are damaged, and the outcomes of `softbench decide`."""
     by_pair = {study.pair: study for study in studies}
-    primary = suite.evaluation.primary
-    found = {
-        mode: [measure(claim, ledger, suite, by_pair.get(claim.pair), mode, damaged) for claim in ledger.claims]
-        for mode in suite.modes
-    }
-    decided = {mode: decide(measured, ledger.level) for mode, measured in found.items()}
+    # Each claim in the mode that its pair is judged by, and all of them in the other mode.
+    ranked = [suite.ranked_modes(claim.pair) for claim in ledger.claims]
+    found = [
+        [
+            measure(claim, ledger, suite, by_pair.get(claim.pair), mode, damaged)
+            for claim, mode in zip(ledger.claims, modes, strict=True)
+        ]
+        for modes in zip(*ranked, strict=True)
+    ]
+    decided = [decide(measured, ledger.level) for measured in found]
     judged = []
-    for number, (measured, known) in enumerate(zip(found[primary], notes(ledger, suite), strict=True)):
-        verdict = explain(measured, decided[primary][number])
+    for number, (measured, known) in enumerate(zip(found[0], notes(ledger, suite), strict=True)):
+        verdict = explain(measured, decided[0][number])
         if measured.outcome is not None:
-            modes = {mode: each[number].verdict for mode, each in decided.items()}
-            cases = as_if_lost_had_ended(measured, suite, by_pair[measured.claim.pair], primary)
+            its_modes = ranked[number]
+            ruled = dict(zip(its_modes, (each[number].verdict for each in decided), strict=True))
+            modes = {mode: ruled[mode] for mode in suite.modes}
+            cases = as_if_lost_had_ended(measured, suite, by_pair[measured.claim.pair], its_modes[0])
             sensitivity = {
-                case: decide([*found[primary][:number], other, *found[primary][number + 1 :]], ledger.level)[number]
+                case: decide([*found[0][:number], other, *found[0][number + 1 :]], ledger.level)[number]
                 for case, other in cases.items()
             }
             ends = {case: ruling.verdict for case, ruling in sensitivity.items()}

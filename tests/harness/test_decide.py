@@ -116,6 +116,10 @@ def test_a_claim_of_several_suites_must_be_named_in_full(decide, tmp_path):
     with pytest.raises(InputError, match="in several ledgers; say which: other/C4, small/C4"):
         deciding.find_claim("C4")
     assert deciding.find_claim("small/C4")[0].name == "small"
+    (tmp_path / "suites/other/claims.yaml").write_text("claims: 3")
+    assert deciding.find_claim("C4")[0].name == "small", "a broken ledger stops no other"
+    with pytest.raises(InputError, match=r"'C5' is in no ledger.* \(not read: suites/other/claims.yaml: claims: "):
+        deciding.find_claim("C5")
 
 
 def test_a_failed_cohort_decides_nothing(decide, monkeypatch):
