@@ -29,7 +29,7 @@ MEANINGS = {
     Exit.DIFFERENT: "different: what was recomputed has other bits",
     Exit.AGAINST: "a claim does not hold as it says, or a loss against the baseline is supported",
     Exit.NOT_MEASURED: "something was not measured",
-    Exit.INVALID: "a claim is invalid",
+    Exit.INVALID: "a claim is invalid, or one of several suites cannot be judged",
     Exit.INCONCLUSIVE: "a claim is inconclusive, or not decided by the most seeds",
     Exit.SIGINT: "ended by SIGINT (Ctrl-C); the same command goes on",
     Exit.SIGUSR1: "ended by SIGUSR1; the same command goes on",

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -25,6 +24,7 @@ from harness.plan.cells import Plan, make_plans
 from harness.plan.identity import first_difference
 from harness.progress import Display
 from harness.schema.claims import Claim, Ledger, load_ledger, tasks_of
+from harness.schema.decision import Decision, Look, Planned, decision_path, read_decision
 from harness.schema.suite import Suite, load_suite, suite_names
 from reports.statistics import sequential, verdicts
 from reports.statistics.scores import read_studies
@@ -36,30 +36,23 @@ Train = Callable[[list[Plan]], bool]
 """Trains what is missing of some cells; False where a cohort failed."""
 
 
-@dataclass(frozen=True)
-class Look:
-    """One look at the data: seeds of each arm, the level it may spend, and what was found."""
-
-    seeds: int
-    nominal: float
-    estimate: float
-    p: float | None
-    p_against: float | None
-    verdict: str
-
-
 def find_claim(name: str) -> tuple[Suite, Claim, Ledger]:
     """The suite, the claim and the ledger of `C5`, or of `classic/C5` where several suites have it. Raises InputError."""
-    found, known = [], []
+    found, known, broken = [], [], []
     for suite_name in suite_names():
-        suite = load_suite(suite_name)
-        ledger = load_ledger(suite)
+        try:
+            suite = load_suite(suite_name)
+            ledger = load_ledger(suite)
+        except InputError as error:
+            broken.append(str(error))
+            continue
         for claim in ledger.claims if ledger else []:
             known += [claim.id, f"{suite_name}/{claim.id}"]
             if ledger and name in known[-2:]:
                 found.append((suite, claim, ledger))
     if not found:
-        raise InputError(f"CLAIM: {name!r} is in no ledger{suggestion(name, known)}")
+        unread = f" (not read: {broken[0]})" if broken else ""
+        raise InputError(f"CLAIM: {name!r} is in no ledger{suggestion(name, known)}{unread}")
     if len(found) > 1:
         where = ", ".join(f"{suite.name}/{claim.id}" for suite, claim, _ in found)
         raise InputError(f"CLAIM: {name!r} is in several ledgers; say which: {where}")
@@ -77,42 +70,54 @@ def decide(
     """
     suite, claim, ledger = find_claim(name)
     plan = sequential.plan(looks, ledger.level)
-    out = results / "sequential"
-    path = out / suite.name / f"decision-{claim.id}.json"
-    planned = [{"seeds": seeds, "nominal": nominal} for seeds, nominal in zip(looks, plan, strict=True)]
-    content = {"suite": suite.name, "claim": claim.model_dump(), "level": ledger.level, "plan": planned}
+    out, path = results / "sequential", decision_path(results, suite.name, claim.id)
+    content = Decision(
+        suite=suite.name,
+        claim=claim,
+        level=ledger.level,
+        uninformative=ledger.uninformative,
+        plan=[Planned(seeds=seeds, nominal=nominal) for seeds, nominal in zip(looks, plan, strict=True)],
+    )
     _begin(path, content)
     done: list[Look] = []
     for seeds, nominal in zip(looks, plan, strict=True):
         if not train(plans(suite, claim, list(range(seeds)), results)):
             return None, path
         done.append(_look(suite, claim, ledger.model_copy(update={"level": nominal}), seeds, seeds == looks[-1], out))
-        _write(path, {**content, "looks": [asdict(look) for look in done], "verdict": done[-1].verdict})
+        _write(path, content.model_copy(update={"looks": done, "verdict": done[-1].verdict}))
         say(done[-1])
         if done[-1].verdict != INCONCLUSIVE:
             break
     return done[-1].verdict, path
 
 
-def _begin(path: Path, content: dict[str, Any]) -> None:
+def _begin(path: Path, content: Decision) -> None:
     """Fix claim and plan in the decision's file, before any look. Raises InputError where it was begun with others."""
-    if not path.exists():
+    found = read_decision(path)
+    if found is None:
         _write(path, content)
         return
-    try:
-        found = json.loads(path.read_text())
-    except (OSError, ValueError, RecursionError) as error:
-        raise InputError(f"{path}: cannot be read: {error}; move it away to begin anew") from error
-    if changed := first_difference(found, content):
+    if changed := first_difference(_fixed(found), _fixed(content)):
         raise InputError(
-            f"{path}: this decision was begun otherwise, and looks are fixed beforehand: {changed}; move it away to begin anew"
+            f"{path}: this decision was begun otherwise, and is fixed beforehand: {changed}; move it away to begin anew"
+        )
+    if found.plan != content.plan:
+        seeds = [planned.seeds for planned in found.plan]
+        command = f"softbench decide {found.suite}/{found.claim.id} --max-seeds {seeds[-1]} --block {seeds[0]}"
+        raise InputError(
+            f"--max-seeds, --block: the looks of this decision were fixed when it began, after {', '.join(map(str, seeds))} seeds an "
+            f"arm: more looks, or others, would make more false verdicts. Go on with: {command} (the plan is in {path})"
         )
 
 
-def _write(path: Path, content: dict[str, Any]) -> None:
+def _fixed(decision: Decision) -> dict[str, Any]:
+    return decision.model_dump(include={"suite", "claim", "level", "uninformative"})
+
+
+def _write(path: Path, content: Decision) -> None:
     make_folder(path.parent)
     with replacing(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=1, sort_keys=True) + "\n")
+        temporary.write_text(json.dumps(content.model_dump(exclude_none=True), indent=1, sort_keys=True) + "\n")
 
 
 def plans(suite: Suite, claim: Claim, seeds: list[int], results: Path) -> list[Plan]:
@@ -136,8 +141,9 @@ def _look(suite: Suite, claim: Claim, ledger: Ledger, seeds: int, last: bool, ou
         for pair, tasks in suite.cells.items()
     }
     wider = suite.model_copy(update={"seeds": list(range(seeds)), "cells": cells})
-    studies: dict[str, Any] = {study.pair: study for study in read_studies(wider, out)}
-    found = verdicts.measure(claim, ledger, wider, studies.get(claim.pair), suite.evaluation.primary)
+    studies, damaged = read_studies(wider, out)
+    study = next((each for each in studies if each.pair == claim.pair), None)
+    found = verdicts.measure(claim, ledger, wider, study, suite.primary(claim.pair), damaged)
     if found.outcome is None:
         raise InputError(f"{claim.id}: cannot be judged: {found.because}")
     outcome, (decision,) = found.outcome, verdicts.decide([found], nominal)
@@ -147,7 +153,14 @@ def _look(suite: Suite, claim: Claim, ledger: Ledger, seeds: int, last: bool, ou
         and bool(sequential.settles(outcome.p, outcome.p_against, nominal))
     )
     verdict = decision.verdict if settled or last else INCONCLUSIVE
-    return Look(seeds, nominal, outcome.estimate, outcome.p, outcome.p_against, verdict)
+    return Look(
+        seeds=seeds,
+        nominal=nominal,
+        estimate=outcome.estimate,
+        p=outcome.p,
+        p_against=outcome.p_against,
+        verdict=verdict,
+    )
 
 
 def line(look: Look) -> str:

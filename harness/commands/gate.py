@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -25,8 +26,10 @@ app = new_app()
 def write_baseline(name: str, results: Path, path: Path | None) -> Path:
     """Keep the suite's scores and verdicts as the baseline; return the file. Raises InputError where it cannot be written."""
     suite = load_suite(name)
-    verdicts = judge(suite, results)
-    text = baseline.make(suite, read_studies(suite, results), verdicts)
+    studies, damaged = read_studies(suite, results)
+    if damaged:
+        raise InputError(f"{damaged[0]}; a baseline needs sound results")
+    text = baseline.make(suite, studies, judge(suite, results))
     target = path or baseline_path(name)
     try:
         with replacing(target) as temporary:
@@ -42,7 +45,10 @@ def compare_baseline(name: str, results: Path, path: Path | None) -> list[Change
     target = path or baseline_path(name)
     if not target.exists():
         raise InputError(f"{target}: there is no baseline; write one with: softbench gate {name} --write")
-    return baseline.compare(read_baseline(target, suite), suite, read_studies(suite, results))
+    studies, damaged = read_studies(suite, results)
+    for each in damaged:
+        print(f"softbench: {each}", file=sys.stderr)
+    return baseline.compare(read_baseline(target, suite), suite, studies)
 
 
 def gate_code(changes: Sequence[Change]) -> int:

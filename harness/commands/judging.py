@@ -14,6 +14,7 @@ from harness.commands.shared import Json, Results, new_app
 from harness.errors import InputError, suggestion
 from harness.exits import Exit, legend
 from harness.schema.claims import load_ledger
+from harness.schema.decision import Decision
 from harness.schema.suite import CLAIMS, SUITES, load_suite, suite_names
 from reports.statistics.verdicts import (
     BELOW_MARGIN,
@@ -52,17 +53,26 @@ SIGNS = {
 }
 
 
-def judge_suites(names: Sequence[str], results: Path) -> dict[str, list[Verdict]]:
-    """suite -> verdicts; all suites that have a ledger where none is named. Raises InputError where a suite has none."""
-    found = {}
-    for name in names or [name for name in suite_names() if (SUITES / name / CLAIMS).exists()]:
-        suite = load_suite(name)
-        if load_ledger(suite) is None:
-            raise InputError(f"suite {name!r} has no ledger: write its claims to {SUITES / name / CLAIMS}")
-        found[name] = judge(suite, results)
-    if not found:
+def judge_suites(names: Sequence[str], results: Path) -> tuple[dict[str, list[Verdict]], list[str]]:
+    """suite -> verdicts, and a line for each suite that cannot be judged; all suites that have a ledger where none is named.
+
+    Raises InputError where it is about one suite alone, or none here has a ledger.
+    """
+    chosen = list(dict.fromkeys(names)) or [name for name in suite_names() if (SUITES / name / CLAIMS).exists()]
+    found, broken = {}, []
+    for name in chosen:
+        try:
+            suite = load_suite(name)
+            if load_ledger(suite) is None:
+                raise InputError(f"suite {name!r} has no ledger: write its claims to {SUITES / name / CLAIMS}")
+            found[name] = judge(suite, results)
+        except InputError as error:
+            if len(chosen) == 1:
+                raise
+            broken.append(str(error))
+    if not chosen:
         raise InputError(f"no suite here has a ledger ({SUITES}/*/{CLAIMS})")
-    return found
+    return found, broken
 
 
 def parse_fail_on(text: str) -> list[str]:
@@ -90,6 +100,16 @@ def exit_code(verdicts: Sequence[Verdict], fail_on: Sequence[str]) -> int:
     """The exit code of the worst verdict among those that count as failures; 0 where there is none."""
     present = {verdict.verdict for verdict in verdicts} & set(fail_on)
     return next((code for verdict, code in EXITS.items() if verdict in present), 0)
+
+
+def looks(decision: Decision) -> str:
+    """The outcome of `softbench decide` in words."""
+    done, planned = len(decision.looks), len(decision.plan)
+    if not done:
+        return f"begun, none of {planned} looks is done"
+    seeds = f"{done} of {planned} looks, {decision.looks[-1].seeds} seeds an arm"
+    ended = done == planned or decision.verdict != INCONCLUSIVE
+    return f"{decision.verdict} after {seeds}" if ended else f"open after {seeds}"
 
 
 def lines(suite: str, verdicts: Sequence[Verdict]) -> list[str]:
@@ -125,6 +145,9 @@ def lines(suite: str, verdicts: Sequence[Verdict]) -> list[str]:
             )
         if verdict.changed:
             found.append("    The claim " + "; ".join(verdict.changed) + ".")
+        if verdict.decision:
+            found.append(f"    By looks of its own (softbench decide): {looks(verdict.decision)}.")
+        found += [f"    Note: {note}." for note in verdict.notes]
     return found
 
 
@@ -145,11 +168,13 @@ def judge_command(
 ) -> None:
     """Judge the claims of the suites' ledgers by the tests fixed there. Trains nothing."""
     failing = parse_fail_on(fail_on)
-    found = judge_suites(suites or [], results)
+    found, broken = judge_suites(suites or [], results)
     verdicts = [verdict for of_suite in found.values() for verdict in of_suite]
     if as_json:
         table = [{"suite": name, **verdict.to_json()} for name, of_suite in found.items() for verdict in of_suite]
         print(json.dumps(table, indent=1))
     else:
         print("\n\n".join("\n".join(lines(name, of_suite)) for name, of_suite in found.items()))
-    raise typer.Exit(exit_code(verdicts, failing))
+    for line in broken:
+        print(f"softbench: {line}", file=sys.stderr)
+    raise typer.Exit(Exit.INVALID if broken else exit_code(verdicts, failing))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -16,7 +17,8 @@ app = new_app()
 
 @app.command(
     "report",
-    epilog="\b\nExamples:\n  softbench report\n  softbench report smoke classic --out site" + legend(Exit.INPUT),
+    epilog="\b\nExamples:\n  softbench report\n  softbench report smoke classic --out site"
+    + legend(Exit.INCOMPLETE, Exit.INPUT),
 )
 def report(
     suites: Annotated[
@@ -26,5 +28,10 @@ def report(
     results: Results = Path("results"),
 ) -> None:
     """Write the HTML report from the results: an index and a page a suite. Trains nothing."""
-    for path in build(suites or [], out, results):
+    site = build(suites or [], out, results)
+    for path in site.pages:
         print(path)
+    for damaged in site.damaged:
+        print(f"softbench: {damaged.what}: damaged: {damaged.why}", file=sys.stderr)
+    if site.damaged:
+        raise typer.Exit(Exit.INCOMPLETE)

@@ -98,16 +98,23 @@ def load_ledger(suite: Suite) -> Ledger | None:
         ledger = Ledger.model_validate(read_yaml(path))
     except ValidationError as error:
         raise InputError(f"{path}: {first_problem(error)}") from error
+    for pair, tuned in ledger.tuning.items():
+        if pair not in suite.cells:
+            raise InputError(f"{path}: tuning: {pair!r} is not in suite {suite.name!r}{suggestion(pair, suite.cells)}")
+        for task in tuned:
+            if task not in suite.cells[pair]:
+                known = suggestion(task, suite.cells[pair])
+                raise InputError(f"{path}: tuning.{pair}: {task!r} has no cell of {pair}{known}")
     names = [claim.id for claim in ledger.claims]
     for number, claim in enumerate(ledger.claims):
         where = f"{path}: claims.{number} ({claim.id})"
         if names.count(claim.id) > 1:
             raise InputError(f"{where}: the id appears twice; every claim needs its own")
-        _check(suite, claim, ledger.level, where)
+        _check(suite, claim, where)
     return ledger
 
 
-def _check(suite: Suite, claim: Claim, level: float, where: str) -> None:
+def _check(suite: Suite, claim: Claim, where: str) -> None:
     """Raises InputError where a claim does not fit its suite, or its test makes no sense."""
     if claim.pair not in suite.cells:
         raise InputError(

@@ -137,6 +137,15 @@ class Suite(Strict):
             evaluation=cell.evaluation or self.evaluation,
         )
 
+    def primary(self, pair: str) -> str:
+        """The evaluation mode by which a pair is judged: that of all its cells."""
+        return next(iter({self.registered(pair, task).evaluation.primary for task in self.cells[pair]}))
+
+    def ranked_modes(self, pair: str) -> tuple[str, ...]:
+        """The evaluation modes that its results have, the one by which the pair is judged first."""
+        primary = self.primary(pair)
+        return (primary, *(mode for mode in self.modes if mode != primary))
+
     def at_budget(self, steps: int) -> Suite:
         """This suite at another budget (environment steps of a member): a suite of its own, `name@steps`.
 
@@ -181,6 +190,8 @@ def load_suite(name: str) -> Suite:
 def _check(suite: Suite, path: Path) -> None:
     """Raises InputError where the parts of a suite do not fit each other."""
     for pair, tasks in suite.cells.items():
+        if len({suite.registered(pair, task).evaluation.primary for task in tasks if task in suite.tasks}) > 1:
+            raise InputError(f"{path}: cells.{pair}: evaluation: primary must be the same in all cells of a pair")
         for task, cell in tasks.items():
             if task not in suite.tasks:
                 raise InputError(f"{path}: cells.{pair}.{task}: unknown task{suggestion(task, suite.tasks)}")

@@ -7,7 +7,8 @@ from typing import Any
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullLocator
 
-from reports.figures.picture import HARD, MARKERS, PLAIN, SOFT, Picture, picture
+from reports.figures.picture import Picture, Words, picture
+from reports.figures.style import HARD, MARKERS, PLAIN, SOFT, canvas
 from reports.statistics.coverage import DISTRIBUTIONS, SEEDS, TASKS, grouped
 from reports.statistics.intervals import LEVEL
 
@@ -27,7 +28,8 @@ def _dots(records: list[dict[str, Any]], name: str, title: str) -> Picture:
     colors = [*HARD[:1], *SOFT]
     floor = min([0.7, *(each["coverage"] - 0.02 for each in records if each["coverage"] is not None)])
 
-    def draw(figure: Figure) -> None:
+    def draw() -> Figure:
+        figure = canvas(5.6 + 0.17 * ((len(intervals) + 1) // 2))
         panels = figure.subplots(len(DISTRIBUTIONS), 1, sharex=True)
         for axes, (kind, of_kind) in zip(panels, grouped(records, "distribution").items(), strict=True):
             axes.axhline(LEVEL, color=PLAIN["ink"], linewidth=1)
@@ -56,20 +58,20 @@ def _dots(records: list[dict[str, Any]], name: str, title: str) -> Picture:
         axes.xaxis.set_minor_locator(NullLocator())
         axes.set_xticklabels([str(n) for n in SEEDS])
         axes.set_xlabel("seeds")
-        figure.legend(loc="outside lower center", ncols=2, fontsize=8)
+        figure.legend(loc="outside lower center", ncols=2)
+        return figure
 
     said = [
         f"{each['interval']}, {each['distribution']}, {each['n']} seeds: {each['coverage']:.2f}"
         for each in records
         if each["coverage"] is not None and each["tasks"] == 1
     ]
-    return picture(
+    words = Words(
         name,
         title,
         f"Share of simulated studies whose interval holds the true value; the line is what it says, {LEVEL}. Filled: one task; hollow: "
         f"{TASKS[-1]} tasks. A mark below the line is an interval that is too narrow.",
         "; ".join(said),
         COMMAND,
-        draw,
-        5.6 + 0.17 * ((len(intervals) + 1) // 2),
     )
+    return picture(words, draw)

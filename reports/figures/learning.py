@@ -1,24 +1,27 @@
-"""Learning curves: returns over steps and over wall time, and the policy's entropy, of every seed of some arms on one task."""
+"""Learning curves: returns over steps, and the policy's entropy, of every seed of some arms on one task."""
 
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
+import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from reports.figures.picture import WIDTH, Picture, look, picture, say, short
+from reports.figures.intervals import AS_GIVEN, three
+from reports.figures.picture import Picture, Words, picture
+from reports.figures.style import WIDTH, Look, say, short
 from reports.figures.svg import mark
-from reports.site.tables import Table, Value
-from reports.statistics import intervals as statistics
 from reports.statistics.intervals import Array, Estimate
-from reports.statistics.scores import Study
+from reports.table import Table, Value, number
 
-LEFT, RIGHT, BELOW, GAP, ROW = 0.6, 0.12, 0.48, 0.12, 0.17
+LEFT, RIGHT, BELOW, GAP, ROW = 0.68, 0.12, 0.48, 0.12, 0.17
 """Margins, the gap between panels that share their x axis, and a legend's row, in inches.
 
 Fixed ones, because a search for the best takes longer than all the rest.
@@ -28,156 +31,157 @@ CROWD = 50
 """Seeds in one figure from which on only the mean of the entropy is drawn: more lines would take more room than a page has."""
 
 
-def learning(study: Study, task: str, group: list[str], seconds: dict[str, float], command: str) -> Picture:
-    """A hard arm and its soft arms on one task: means, bands and every seed behind them.
+@dataclass(frozen=True)
+class Curve:
+    """One arm on one task: seeds are rows, evaluations columns. `steps [S]`, `returns [n, S]`, `entropy [n, S]` in nats."""
 
-    `seconds`: of each arm, all its seeds together, for the whole budget; {} where they are not known, and then no panel shows time.
-    """
-    mode = study.suite.evaluation.primary
-    shown = [arm for arm in group if study.curves[task, arm].seeds]
-    published = [each for each in study.suite.published if each.task == task and each.arm in group]
-    labels = [textwrap.fill(f"{short(each.arm)}, published: {each.source}", 52) for each in published]
-    means = {arm: _means(study.curves[task, arm].returns[mode]) for arm in shown}
-    entropies = [arm for arm in shown if np.isfinite(study.curves[task, arm].entropy).any()]
-    steps = {arm: study.curves[task, arm].steps.astype(np.float64) for arm in shown}
+    arm: str
+    look: Look
+    seeds: list[int]
+    steps: Array
+    returns: Array
+    entropy: Array
+    means: list[Estimate]
+    """Of the returns, with their t intervals, `[S]`."""
+    entropies: list[Estimate]
+    """Of the entropy, without intervals, `[S]`; [] where it was not recorded."""
+    diverged: list[float]
+    """Steps at which seeds diverged."""
 
-    def returns(axes: Axes) -> None:
-        for arm in shown:
-            _curves(axes, study, arm, steps[arm], study.curves[task, arm].returns[mode], study.curves[task, arm].seeds)
-            _band(axes, study, arm, steps[arm], means[arm])
-            for flags in study.curves[task, arm].diverged:
-                if flags[-1]:
-                    at, floor = steps[arm][int(flags.argmax())], study.suite.references[task].low
-                    mark(axes.plot(at, floor, "x", color=look(study, arm)[0], markersize=7, markeredgewidth=2)[0], arm)
-        for each, label in zip(published, labels, strict=True):
-            axes.axhline(each.mean, color=look(study, each.arm)[0], linestyle=(0, (5, 3)), linewidth=1.1, label=label)
-        axes.set(ylabel=f"return, {mode}", **({} if entropies else {"xlabel": "environment steps"}))
-        axes.xaxis.set_major_formatter(lambda value, _: "" if entropies else _thousands(value))
 
-    def time(axes: Axes) -> None:
-        for arm in shown:
-            scaled = steps[arm] * seconds[arm] / steps[arm][-1]
-            _curves(
-                axes,
-                study,
-                arm,
-                scaled,
-                study.curves[task, arm].returns[mode],
-                study.curves[task, arm].seeds,
-                copy=True,
-            )
-            _band(axes, study, arm, scaled, [Estimate(each.value) for each in means[arm]])
-        axes.set(
-            xlabel="seconds of computing, all seeds of an arm", ylabel="return", ylim=axes.figure.axes[0].get_ylim()
-        )
+@dataclass(frozen=True)
+class Learning:
+    """All curves of one figure. `floor`: the return at which a diverged seed is drawn; `published`: (arm, mean, source)."""
 
-    def entropy(axes: Axes) -> None:
-        for arm in entropies:
-            values = study.curves[task, arm].entropy
-            if not crowded:
-                _curves(axes, study, arm, steps[arm], values, study.curves[task, arm].seeds)
-            _band(axes, study, arm, steps[arm], [Estimate(float(each)) for each in values.mean(axis=0)])
-        axes.set(xlabel="environment steps", ylabel="entropy in nats")
-        axes.xaxis.set_major_formatter(lambda value, _: _thousands(value))
+    name: str
+    task: str
+    title: str
+    mode: str
+    floor: float
+    curves: list[Curve]
+    published: list[tuple[str, float, str]]
 
-    crowded = sum(len(study.curves[task, arm].seeds) for arm in shown) > CROWD
-    timed = set(shown) <= set(seconds)
-    panels = [returns, *([entropy] if entropies else []), *([time] if timed else [])]
-    rows = len(shown) + sum(label.count("\n") + 1 for label in labels) if published else (len(shown) + 1) // 2
-    height = rows * ROW + 0.15 + HEIGHT + (GAP + HEIGHT if entropies else 0) + (BELOW + HEIGHT if timed else 0) + BELOW
-    columns = [*shown, *(f"{arm}, entropy" for arm in entropies)]
-    finals = [(arm, means[arm][-1]) for arm in shown]
-    return picture(
-        f"{study.pair}-{task}-{group[0]}",
-        task if len(study.groups) == 1 else f"{task}: {group[0]} and its soft arms",
-        "Bold line: mean over seeds; band (of returns over steps): its 95 % t interval; thin lines: single seeds"
-        + ("; × marks where a seed diverged" if any(study.curves[task, arm].diverged.any() for arm in shown) else "")
-        + ("; dashed: published figures, for reference only" if published else "")
+    @property
+    def crowded(self) -> bool:
+        return sum(len(curve.seeds) for curve in self.curves) > CROWD
+
+
+def learning(drawn: Learning, command: str) -> Picture:
+    """A hard arm and its soft arms on one task: means, their bands, and every seed behind them."""
+    curves, with_entropy = drawn.curves, [curve for curve in drawn.curves if curve.entropies]
+    caption = (
+        "Bold line: mean over seeds; band (of returns): its 95 % t interval; thin lines: single seeds"
+        + ("; × marks where a seed diverged" if any(curve.diverged for curve in curves) else "")
+        + ("; dashed: published figures, for reference only" if drawn.published else "")
         + ". Bands that overlap throughout give no reason to prefer an arm."
-        + (" Of the entropy, the means alone." if entropies and crowded else "")
-        + (
-            " Time: steps, scaled by what all seeds of the arm together took (from a sidecar, no part of the results)."
-            if timed
-            else ""
-        ),
-        f"Final mean return on {task}: " + "; ".join(f"{arm} {say(each, 1)}" for arm, each in finals),
-        command,
-        lambda figure: _draw(figure, panels, height, rows, 1 if published else 2),
-        height,
-        Table(
-            f"{study.pair}-{task}-{group[0]}-drawn",
-            f"Curves drawn: {task}",
-            "Mean return and its 95 % t interval at every evaluation; mean entropy in nats.",
-            ["step", *columns],
-            _rows(study, task, shown, means, entropies),
-        ),
-        layout=None,
+        + (" Of the entropy, the means alone." if with_entropy and drawn.crowded else "")
     )
+    finals = "; ".join(f"{curve.arm} {say(curve.means[-1], 1)}" for curve in curves)
+    rows: list[list[Value]] = [
+        [
+            int(step),
+            *(curve.means[at] for curve in curves),
+            *(number(curve.entropies[at].value, ".3f") for curve in with_entropy),
+        ]
+        for at, step in enumerate(curves[0].steps if curves else [])
+    ]
+    data = Table(
+        f"{drawn.name}-drawn",
+        f"Curves drawn: {drawn.task}",
+        "Mean return and its 95 % t interval at every evaluation; mean entropy in nats.",
+        ["step", *(curve.arm for curve in curves), *(f"{curve.arm}, entropy" for curve in with_entropy)],
+        rows,
+    )
+    words = Words(drawn.name, drawn.title, caption, f"Final mean return on {drawn.task}: {finals}", command)
+    return picture(words, lambda: _draw(drawn, with_entropy), data)
 
 
-def _draw(figure: Figure, panels: Sequence[Callable[[Axes], None]], height: float, rows: int, columns: int) -> None:
-    width = (WIDTH - LEFT - RIGHT) / WIDTH
-    bottom = height - rows * ROW - 0.15
-    for place, panel in enumerate(panels):
-        bottom -= HEIGHT + (BELOW if place and figure.axes[-1].get_xlabel() else GAP if place else 0)
-        axes = figure.add_axes((LEFT / WIDTH, bottom / height, width, HEIGHT / height))
-        panel(axes)
-        axes.tick_params(bottom=False, left=False)  # the grid shows where
+def _draw(drawn: Learning, with_entropy: list[Curve]) -> Figure:
+    labels = [textwrap.fill(f"{short(arm)}, published: {source}", 52) for arm, _, source in drawn.published]
+    rows = len(drawn.curves) + sum(label.count("\n") + 1 for label in labels) if labels else len(drawn.curves) // 2 + 1
+    panels = 2 if with_entropy else 1
+    height = rows * ROW + 0.15 + panels * HEIGHT + (panels - 1) * GAP + BELOW
+    figure = Figure(figsize=(WIDTH, height))
+    found = []
+    for place in range(panels):
+        bottom = BELOW + (panels - 1 - place) * (HEIGHT + GAP)
+        size = (LEFT / WIDTH, bottom / height, (WIDTH - LEFT - RIGHT) / WIDTH, HEIGHT / height)
+        found.append(figure.add_axes(size))
+    returns = found[0]
+    returns.set(xlabel=" ", ylabel=f"return, {drawn.mode}")
+    found[-1].set_xlabel("environment steps")
+    for curve in drawn.curves:
+        _seeds(returns, curve, curve.returns)
+        for step in curve.diverged:
+            (cross,) = returns.plot(step, drawn.floor, "x", color=curve.look.color, markersize=7, markeredgewidth=2)
+            mark(cross, curve.arm)
+    _means(returns, drawn.curves, [curve.means for curve in drawn.curves])
+    by_arm = {curve.arm: curve.look.color for curve in drawn.curves}
+    for (arm, mean, _), label in zip(drawn.published, labels, strict=True):
+        returns.axhline(mean, color=by_arm[arm], linestyle=(0, (5, 3)), linewidth=1.1, label=label)
+    if with_entropy:
+        found[1].set_ylabel("entropy in nats")
+        for curve in [] if drawn.crowded else with_entropy:
+            _seeds(found[1], curve, curve.entropy)
+        _means(found[1], with_entropy, [curve.entropies for curve in with_entropy])
+    for axes in found:
+        last = axes is found[-1]
         axes.xaxis.set_major_locator(MaxNLocator(4))
         axes.yaxis.set_major_locator(MaxNLocator(4))
-    handles, labels = figure.axes[0].get_legend_handles_labels()
-    legend = figure.legend(handles, labels, loc="upper left", ncols=columns, fontsize=8, borderaxespad=0.1)
+        axes.xaxis.set_major_formatter((lambda value, _: _thousands(value)) if last else (lambda value, _: ""))
+    _legend(figure, returns, 1 if labels else 2)
+    return figure
+
+
+def _legend(figure: Figure, axes: Axes, columns: int) -> None:
+    """Above the panels; its entries are hidden with their arms."""
+    handles, labels = axes.get_legend_handles_labels()
+    legend = figure.legend(handles, labels, loc="upper left", ncols=columns, borderaxespad=0.1)
     for handle, text, label in zip(legend.legend_handles, legend.get_texts(), labels, strict=True):
         for artist in filter(None, (handle, text)):
             mark(artist, label)
 
 
-def _curves(axes: Axes, study: Study, arm: str, x: Array, values: Array, seeds: list[int], copy: bool = False) -> None:
-    """One thin line a seed; `copy`: those of an earlier panel on another time scale."""
+def _seeds(axes: Axes, curve: Curve, values: Array) -> None:
+    """One thin line a seed."""
     lines = LineCollection(
-        [np.column_stack([x, each]) for each in values], colors=look(study, arm)[0], linewidths=0.5, alpha=0.35
+        [np.column_stack([curve.steps, each]) for each in values], colors=curve.look.color, linewidths=0.5, alpha=0.35
     )
-    mark(lines, arm, seeds, copy)
+    mark(lines, curve.arm, curve.seeds)
     axes.add_collection(lines)
 
 
-def _band(axes: Axes, study: Study, arm: str, x: Array, points: list[Estimate]) -> None:
-    """The mean, and its interval where there is one."""
-    color, marker = look(study, arm)
-    values = [each.value for each in points]
-    if any(each.low is not None for each in points):
-        low = [each.value if each.low is None else each.low for each in points]
-        high = [each.value if each.high is None else each.high for each in points]
-        mark(axes.fill_between(x, low, high, color=color, alpha=0.13, linewidth=0), arm)
-    every = max(1, len(x) // 5)
-    mark(
-        axes.plot(
-            x, values, color=color, marker=marker, markersize=4, markevery=every, linewidth=1.6, label=short(arm)
-        )[0],
-        arm,
+def _means(axes: Axes, curves: Sequence[Curve], points: Sequence[list[Estimate]]) -> None:
+    """seaborn's bold lines and bands, one an arm."""
+    lines, bands = len(axes.lines), len(axes.collections)
+    given = [
+        (str(number), step, value)
+        for number, (curve, of_arm) in enumerate(zip(curves, points, strict=True))
+        for step, point in zip(curve.steps, of_arm, strict=True)
+        for value in three(point)
+    ]
+    names = [str(number) for number in range(len(curves))]
+    sns.lineplot(
+        pd.DataFrame(given, columns=["arm", "step", "value"]),
+        x="step",
+        y="value",
+        hue="arm",
+        hue_order=names,
+        palette={name: curve.look.color for name, curve in zip(names, curves, strict=True)},
+        legend=False,
+        linewidth=1.6,
+        markersize=4,
+        markevery=max(1, len(curves[0].steps) // 5) if curves else 1,
+        err_kws={"alpha": 0.13, "linewidth": 0},
+        ax=axes,
+        **AS_GIVEN,
     )
-
-
-def _means(returns: Array) -> list[Estimate]:
-    return [statistics.mean_interval(returns[:, segment]) for segment in range(returns.shape[1])]
-
-
-def _rows(
-    study: Study, task: str, shown: list[str], means: dict[str, list[Estimate]], entropies: list[str]
-) -> list[list[Value]]:
-    if not shown:
-        return []
-    rows: list[list[Value]] = []
-    mean_entropy = {arm: study.curves[task, arm].entropy.mean(axis=0) for arm in entropies}
-    for segment, step in enumerate(study.curves[task, shown[0]].steps):
-        rows.append(
-            [
-                int(step),
-                *(means[arm][segment] for arm in shown),
-                *(f"{mean_entropy[arm][segment]:.3f}" for arm in entropies),
-            ]
-        )
-    return rows
+    for curve, line in zip(curves, axes.lines[lines:], strict=True):
+        line.set(marker=curve.look.marker, markeredgecolor=curve.look.color, label=short(curve.arm))
+        mark(line, curve.arm)
+    for curve, of_arm, band in zip(curves, points, axes.collections[bands:], strict=True):
+        band.set_visible(any(point.low is not None for point in of_arm))
+        mark(band, curve.arm)
 
 
 def _thousands(value: float) -> str:

@@ -2,282 +2,246 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
+import seaborn as sns
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from reports.figures.picture import PLAIN, WIDTH, Picture, interval, look, picture, say, short
+from reports.figures import intervals as drawn
+from reports.figures.intervals import Row, points, reference
+from reports.figures.picture import Picture, Words, picture
+from reports.figures.style import SMALL, WIDTH, Look, say, short
 from reports.figures.svg import mark
-from reports.site.tables import Table, Value
-from reports.statistics import bootstrap
-from reports.statistics import intervals as statistics
 from reports.statistics.intervals import Array, Estimate
-from reports.statistics.scores import Study
+from reports.table import Table, Value
+
+AHEAD = "← hard better · difference of mean scores · soft better →"
 
 
-def forest(studies: Sequence[Study], evidence: Sequence[tuple[str, str, str, Estimate]], command: str) -> Picture:
-    """Differences soft - hard of all pairs with their intervals; `evidence` holds (pair, soft arm, hard arm, difference)."""
-    by_pair = {study.pair: study for study in studies}
+@dataclass(frozen=True)
+class Difference:
+    """Soft minus hard, of final scores over the complete block of their pair, in one evaluation mode."""
 
-    def draw(figure: Figure) -> None:
-        axes = figure.add_subplot()
-        for row, (pair, soft, hard, estimate) in enumerate(evidence):
-            color, marker = look(by_pair[pair], soft)
-            interval(axes, estimate, -row, color, marker)
-            axes.text(
-                0, -row + 0.24, f"{soft} − {hard}", transform=axes.get_yaxis_transform(), fontsize=8.5, in_layout=False
-            )
-        axes.axvline(0, color=PLAIN["ink"], linewidth=1)
-        axes.set(
-            ylim=(-len(evidence) + 0.4, 0.75),
-            yticks=[],
-            xlabel="← hard better · difference of mean scores · soft better →",
-        )
-        axes.margins(x=0.12)
-        axes.spines["left"].set_visible(False)
+    pair: str
+    soft: str
+    hard: str
+    mode: str
+    look: Look
+    found: Estimate
 
-    return picture(
+    @property
+    def label(self) -> str:
+        return f"{self.soft} − {self.hard}"
+
+
+@dataclass(frozen=True)
+class OnTask:
+    """Soft minus hard of the same seed on one task, `differences [n]` of `seeds`, and their mean with its t interval."""
+
+    task: str
+    soft: str
+    hard: str
+    look: Look
+    seeds: list[int]
+    differences: Array
+    found: Estimate
+
+
+@dataclass(frozen=True)
+class Profiles:
+    """Of each arm the share of runs above each of `thresholds [K]`, and the band's low and high: three arrays `[K]`."""
+
+    thresholds: Array
+    curves: dict[str, tuple[Array, Array, Array]]
+    middle: float
+    above: dict[str, float]
+    """Of each arm the share of runs above `middle`."""
+
+
+def forest(differences: Sequence[Difference], command: str) -> Picture:
+    """Differences of all pairs of a suite with their intervals."""
+
+    def draw() -> Figure:
+        figure, (axes,) = drawn.intervals([Row(each.label, each.look, [each.found]) for each in differences], [""])
+        reference(axes, 0)
+        axes.set_xlabel(AHEAD)
+        return figure
+
+    words = Words(
         "evidence",
         "Soft minus hard, all pairs",
         "Each marker is a difference of mean normalized scores and each bar its 95 % interval: a bar that crosses the line at 0 is "
         "compatible with no difference.",
-        "; ".join(f"{soft} minus {hard}: {say(estimate)}" for _, soft, hard, estimate in evidence),
+        "; ".join(f"{each.soft} minus {each.hard}: {say(each.found)}" for each in differences),
         command,
-        draw,
-        0.9 + 0.46 * len(evidence),
-        Table("evidence-drawn", "Differences drawn", "", ["pair", "soft arm", "hard arm", "difference"], evidence),
     )
+    rows: list[list[Value]] = [[each.pair, each.soft, each.hard, each.found] for each in differences]
+    columns = ["pair", "soft arm", "hard arm", "difference"]
+    return picture(words, draw, Table("evidence-drawn", "Differences drawn", "", columns, rows))
 
 
-def by_task(study: Study, command: str) -> Picture:
-    """Differences by seed, soft - hard, on each task: every seed, the mean and its t interval; one panel a comparison."""
-    mode = study.suite.evaluation.primary
-    found: dict[tuple[str, str], list[tuple[str, list[int], Array, Estimate]]] = {}
-    rows: list[list[Value]] = []
-    for soft, hard in study.comparisons:
-        for task in dict.fromkeys(task for task, _ in study.curves):
-            ours, theirs = (_final(study, task, arm, mode) for arm in (soft, hard))
-            seeds = [seed for seed in ours if seed in theirs]
-            if seeds:
-                differences = np.array([ours[seed] - theirs[seed] for seed in seeds])
-                found.setdefault((soft, hard), []).append(
-                    (task, seeds, differences, statistics.mean_interval(differences))
-                )
-                rows.append([task, soft, hard, len(seeds), found[soft, hard][-1][-1]])
+def modes(pair: str, primary: str, differences: Sequence[Difference], command: str) -> Picture:
+    """The differences in both evaluation modes, which alternate."""
+
+    def draw() -> Figure:
+        first = differences[0].mode
+        rows = [
+            Row(
+                each.label if each.mode == first else "",
+                Look(each.look.color, "o" if each.mode == first else "s"),
+                [each.found],
+            )
+            for each in differences
+        ]
+        figure, (axes,) = drawn.intervals(rows, [""])
+        reference(axes, 0)
+        axes.set_xlabel("difference of mean scores: ● sampled, ■ greedy actions")
+        return figure
+
+    words = Words(
+        f"{pair}-modes",
+        "Sampled against greedy evaluation",
+        "The same comparison with actions drawn from the policy (●) and with the policy’s best action (■): where the two bars lie on "
+        f"different sides of 0, the choice of the evaluation decides. The verdicts use {primary} actions, as registered.",
+        "; ".join(f"{each.soft} minus {each.hard}, {each.mode}: {say(each.found)}" for each in differences),
+        command,
+    )
+    rows: list[list[Value]] = [[each.soft, each.hard, each.mode, each.found] for each in differences]
+    columns = ["soft arm", "hard arm", "actions", "difference"]
+    return picture(words, draw, Table(f"{pair}-modes", "Both evaluation modes", "", columns, rows))
+
+
+def by_task(pair: str, found: Sequence[OnTask], command: str) -> Picture:
+    """Differences by seed on each task: every seed, the mean and its interval; one panel a comparison."""
+    panels: dict[tuple[str, str], list[OnTask]] = {}
+    for each in found:
+        panels.setdefault((each.soft, each.hard), []).append(each)
     row, gap = 0.24, 0.55
-    height = sum(len(each) * row + gap for each in found.values()) + 0.3
+    height = sum(len(each) * row + gap for each in panels.values()) + 0.1
 
-    def draw(figure: Figure) -> None:
+    def draw() -> Figure:
+        figure = Figure(figsize=(WIDTH, height))
         top, left = height - 0.1, 1.15
-        for (soft, hard), lines in found.items():
-            high = len(lines) * row
+        for (soft, hard), rows in panels.items():
+            high = len(rows) * row
             top -= high + 0.2
             axes = figure.add_axes((left / WIDTH, top / height, (WIDTH - left - 0.1) / WIDTH, high / height))
             top -= gap - 0.2
-            color, marker = look(study, soft)
-            for place, (_, seeds, differences, estimate) in enumerate(lines):
-                mark(
-                    axes.vlines(differences, -place - 0.24, -place + 0.24, color=color, alpha=0.8, linewidths=0.9),
-                    soft,
-                    seeds,
-                )
-                interval(axes, estimate, -place, color, marker)
-            axes.axvline(0, color=PLAIN["ink"], linewidth=1)
-            axes.set_title(f"{short(soft)} − {short(hard)}", fontsize=8.5, loc="left", pad=3)
-            axes.set_yticks(
-                [-place for place in range(len(lines))], [short(task, 16) for task, *_ in lines], fontsize=8
+            axes.set(xlabel=" ", ylabel=" ")  # seaborn would look for labels
+            sns.stripplot(
+                x=np.concatenate([each.differences for each in rows]),
+                y=[str(place) for place, each in enumerate(rows) for _ in each.seeds],
+                color=rows[0].look.color,
+                marker="|",
+                size=9,
+                alpha=0.8,
+                linewidth=0.9,
+                jitter=False,
+                ax=axes,
             )
-            axes.set_ylim(-len(lines) + 0.4, 0.6)
-            axes.tick_params(axis="y", length=0)
+            for strokes, each in zip(axes.collections, rows, strict=True):
+                mark(strokes, soft, each.seeds)
+            points(axes, [each.found for each in rows], rows[0].look)
+            reference(axes, 0)
+            axes.set(xlabel="", ylabel="")
+            axes.set_title(f"{short(soft)} − {short(hard)}", fontsize=SMALL, loc="left", pad=3)
+            axes.set_yticks(range(len(rows)), [short(each.task, 16) for each in rows], fontsize=SMALL)
+            axes.set_ylim(len(rows) - 0.4, -0.6)
             axes.xaxis.set_major_locator(MaxNLocator(5))
             axes.margins(x=0.08)
+        return figure
 
-    return picture(
-        f"{study.pair}-by-task",
+    words = Words(
+        f"{pair}-by-task",
         "Differences by seed on each task",
         "Soft minus hard score of the same seed at the final evaluation. Strokes: single seeds; marker and bar: the mean and its 95 % t "
         "interval. Right of the line at 0 the soft arm is ahead. Descriptive: not corrected for the number of rows.",
-        "; ".join(
-            f"{task}, {soft} minus {hard}: {say(estimate)}"
-            for (soft, hard), lines in found.items()
-            for task, _, _, estimate in lines
-        )
+        "; ".join(f"{each.task}, {each.soft} minus {each.hard}: {say(each.found)}" for each in found)
         or "no task has both arms of a comparison",
         command,
-        draw,
-        height,
-        Table(
-            f"{study.pair}-by-task",
-            "Differences by seed on each task",
-            "",
-            ["task", "soft arm", "hard arm", "seeds", "difference"],
-            rows,
-        ),
-        layout=None,
     )
+    rows: list[list[Value]] = [[each.task, each.soft, each.hard, len(each.seeds), each.found] for each in found]
+    columns = ["task", "soft arm", "hard arm", "seeds", "difference"]
+    return picture(words, draw, Table(f"{pair}-by-task", "Differences by seed on each task", "", columns, rows))
 
 
-def modes(study: Study, found: Sequence[tuple[str, str, str, Estimate]], command: str) -> Picture:
-    """The differences in both evaluation modes; `found` holds (soft arm, hard arm, mode, difference)."""
+def aggregates(
+    pair: str, looks: Mapping[str, Look], found: Mapping[str, Mapping[str, Estimate]], command: str
+) -> Picture:
+    """Aggregate `found[arm][name]` of every arm, one panel an aggregate."""
+    names = list(next(iter(found.values())))
 
-    both = len(study.suite.modes)
+    def draw() -> Figure:
+        return drawn.intervals([Row(arm, looks[arm], list(each.values())) for arm, each in found.items()], names)[0]
 
-    def draw(figure: Figure) -> None:
-        axes = figure.add_subplot()
-        for row, (soft, hard, _, estimate) in enumerate(found):
-            place = -1.25 * (row // both) - 0.42 * (row % both)
-            interval(axes, estimate, place, look(study, soft)[0], "os"[row % both])
-            if row % both == 0:
-                label = f"{soft} − {hard}"
-                axes.text(0, place + 0.28, label, transform=axes.get_yaxis_transform(), fontsize=8.5, in_layout=False)
-        axes.axvline(0, color=PLAIN["ink"], linewidth=1)
-        axes.set(
-            ylim=(-1.25 * len(found) / both + 0.4, 0.8),
-            yticks=[],
-            xlabel="difference of mean scores: ● sampled, ■ greedy actions",
-        )
-        axes.margins(x=0.12)
-        axes.spines["left"].set_visible(False)
-
-    return picture(
-        f"{study.pair}-modes",
-        "Sampled against greedy evaluation",
-        "The same comparison with actions drawn from the policy (●) and with the policy’s best action (■): where the two bars lie on "
-        "different sides of 0, the choice of the evaluation decides. The verdicts use "
-        f"{study.suite.evaluation.primary} actions, as registered.",
-        "; ".join(f"{soft} minus {hard}, {mode}: {say(estimate)}" for soft, hard, mode, estimate in found),
-        command,
-        draw,
-        0.9 + 0.58 * len(found) / both,
-        Table(
-            f"{study.pair}-modes", "Both evaluation modes", "", ["soft arm", "hard arm", "actions", "difference"], found
-        ),
-    )
-
-
-def _final(study: Study, task: str, arm: str, mode: str) -> dict[int, float]:
-    """seed -> score at the final evaluation."""
-    curves = study.curves[task, arm]
-    return (
-        dict(zip(curves.seeds, study.score(task, curves.returns[mode][:, -1]).tolist(), strict=True))
-        if curves.seeds
-        else {}
-    )
-
-
-def intervals(study: Study, found: dict[str, dict[str, Estimate]], command: str) -> Picture:
-    """rliable's interval plot: aggregate `found[arm][name]` of every arm, one panel an aggregate."""
-    rows: list[list[Value]] = [[arm, *found[arm].values()] for arm in study.arms]
-
-    def draw(figure: Figure) -> None:
-        panels = figure.subplots(2, 2, sharey=True)
-        for axes, name in zip(panels.flat, bootstrap.AGGREGATES, strict=True):
-            for row, arm in enumerate(study.arms):
-                interval(axes, found[arm][name], -row, *look(study, arm))
-            axes.set_title(name, fontsize=9)
-            axes.set_yticks([-row for row in range(len(study.arms))], [short(arm) for arm in study.arms], fontsize=8)
-            axes.set_ylim(-len(study.arms) + 0.4, 0.6)
-            axes.xaxis.set_major_locator(MaxNLocator(3))
-            axes.tick_params(axis="y", length=0)
-            axes.margins(x=0.15)
-
-    return picture(
-        f"{study.pair}-aggregates",
+    said = [f"{arm}: " + ", ".join(f"{name} {say(each)}" for name, each in of.items()) for arm, of in found.items()]
+    words = Words(
+        f"{pair}-aggregates",
         "Aggregate scores",
         "Each marker is an aggregate of the final scores over seeds and tasks, each bar its 95 % bootstrap interval; right is better, "
         "except in the optimality gap, where left is better.",
-        "; ".join(
-            f"{arm}: " + ", ".join(f"{name} {say(each)}" for name, each in found[arm].items()) for arm in study.arms
-        ),
+        "; ".join(said),
         command,
-        draw,
-        1.2 + 0.36 * len(study.arms),
-        Table(f"{study.pair}-aggregates-drawn", "Aggregates drawn", "", ["arm", *bootstrap.AGGREGATES], rows),
     )
+    rows: list[list[Value]] = [[arm, *each.values()] for arm, each in found.items()]
+    return picture(words, draw, Table(f"{pair}-aggregates-drawn", "Aggregates drawn", "", ["arm", *names], rows))
 
 
-def improvements(study: Study, found: dict[str, Estimate], command: str) -> Picture:
-    """Probability of improvement `found[soft arm]` over its hard arm."""
-    rows: list[list[Value]] = [[soft, hard, found[soft]] for soft, hard in study.comparisons]
+def improvements(
+    pair: str, looks: Mapping[str, Look], found: Mapping[tuple[str, str], Estimate], command: str
+) -> Picture:
+    """Probability of improvement of each (soft arm, its hard arm)."""
 
-    def draw(figure: Figure) -> None:
-        axes = figure.add_subplot()
-        for row, (soft, hard) in enumerate(study.comparisons):
-            interval(axes, found[soft], -row, *look(study, soft))
-            axes.text(
-                0,
-                -row + 0.24,
-                f"P({soft} > {hard})",
-                transform=axes.get_yaxis_transform(),
-                fontsize=8.5,
-                in_layout=False,
-            )
-        axes.axvline(0.5, color=PLAIN["ink"], linewidth=1)
-        axes.set(xlim=(-0.02, 1.02), ylim=(-len(found) + 0.4, 0.75), yticks=[], xlabel="probability of improvement")
-        axes.spines["left"].set_visible(False)
+    def draw() -> Figure:
+        rows = [Row(f"P({soft} > {hard})", looks[soft], [each]) for (soft, hard), each in found.items()]
+        figure, (axes,) = drawn.intervals(rows, [""])
+        reference(axes, 0.5)
+        axes.set(xlim=(-0.02, 1.02), xlabel="probability of improvement")
+        return figure
 
-    return picture(
-        f"{study.pair}-improvement",
+    words = Words(
+        f"{pair}-improvement",
         "Probability of improvement",
         "The chance that a random soft run scores above a random hard run of the same task, averaged over tasks; 0.5 (the line) means "
         "that neither is ahead.",
-        "; ".join(f"{soft} over {hard}: {say(found[soft])}" for soft, hard in study.comparisons),
+        "; ".join(f"{soft} over {hard}: {say(each)}" for (soft, hard), each in found.items()),
         command,
-        draw,
-        0.9 + 0.46 * len(found),
-        Table(
-            f"{study.pair}-improvement-drawn", "Probabilities drawn", "", ["soft arm", "hard arm", "probability"], rows
-        ),
     )
+    rows: list[list[Value]] = [[soft, hard, each] for (soft, hard), each in found.items()]
+    columns = ["soft arm", "hard arm", "probability"]
+    return picture(words, draw, Table(f"{pair}-improvement-drawn", "Probabilities drawn", "", columns, rows))
 
 
-def profiles(study: Study, matrices: dict[str, Array], command: str) -> Picture:
+def profiles(pair: str, looks: Mapping[str, Look], found: Profiles, command: str) -> Picture:
     """Performance profiles: the share of runs above each score, with pointwise bands."""
-    lowest = min(0.0, *(float(scores.min()) for scores in matrices.values()))
-    highest = max(1.0, *(float(scores.max()) for scores in matrices.values()))
-    thresholds = np.linspace(lowest, highest, 101)
-    curves = {arm: bootstrap.profile(scores, thresholds) for arm, scores in matrices.items()}
-    shares_drawn = {
-        arm: [Estimate(float(at), float(low), float(high)) for at, low, high in zip(*curve, strict=True)]
-        for arm, curve in curves.items()
-    }
-
-    def draw(figure: Figure) -> None:
-        axes = figure.add_subplot()
-        for arm, (share, low, high) in curves.items():
-            color, marker = look(study, arm)
-            axes.fill_between(thresholds, low, high, color=color, alpha=0.13, linewidth=0)
-            axes.plot(
-                thresholds,
-                share,
-                color=color,
-                marker=marker,
-                markevery=20,
-                markersize=4,
-                linewidth=1.4,
-                label=short(arm),
-            )
-        axes.set(xlabel="normalized score τ", ylabel="share of runs above τ", ylim=(-0.02, 1.02))
-        figure.legend(loc="outside lower center", ncols=2, fontsize=8)
-
-    middle = (lowest + highest) / 2
-    shares = ", ".join(f"{arm} {float((scores > middle).mean()):.2f}" for arm, scores in matrices.items())
-    return picture(
-        f"{study.pair}-profiles",
+    height = 3.1 + 0.17 * ((len(found.curves) + 1) // 2)
+    words = Words(
+        f"{pair}-profiles",
         "Performance profiles",
         "Read up from a score to the share of all runs that did better, with a pointwise 95 % band: the higher curve is the better arm, "
         "and curves that cross have no overall winner.",
-        f"Share of runs with a score above {middle:.2f}: {shares}",
+        f"Share of runs with a score above {found.middle:.2f}: "
+        + ", ".join(f"{arm} {share:.2f}" for arm, share in found.above.items()),
         command,
-        draw,
-        3.1 + 0.17 * ((len(matrices) + 1) // 2),
-        Table(
-            f"{study.pair}-profiles-drawn",
-            "Profiles drawn",
-            "Share of runs above the score, with its band; every fifth of the points drawn.",
-            ["score above", *matrices],
-            [[f"{thresholds[at]:.2f}", *(shares_drawn[arm][at] for arm in matrices)] for at in range(0, 101, 5)],
-        ),
     )
+    rows: list[list[Value]] = [
+        [
+            float(score),
+            *(
+                Estimate(float(share[at]), float(low[at]), float(high[at]))
+                for share, low, high in found.curves.values()
+            ),
+        ]
+        for at, score in list(enumerate(found.thresholds))[::5]
+    ]
+    data = Table(
+        f"{pair}-profiles-drawn",
+        "Profiles drawn",
+        "Share of runs above the score, with its band; every fifth of the points drawn.",
+        ["score above", *found.curves],
+        rows,
+    )
+    return picture(words, lambda: drawn.profiles(found.thresholds, found.curves, looks, height), data)

@@ -21,13 +21,10 @@ TEXT = {"font-family": "'DejaVu Sans', sans-serif", "font-size": "9px"}
 ElementTree.register_namespace("", SPACE[1:-1])
 
 
-def mark(artist: Artist, arm: str, seeds: list[int] | None = None, copy: bool = False) -> None:
-    """Name what an artist shows: `data-arm`, and of a collection the seed of each child, in order, as `data-seeds`.
-
-    `copy`: the arm's lines are those of a collection marked before, on another scale of x and moved down; they are drawn by reference.
-    """
+def mark(artist: Artist, arm: str, seeds: list[int] | None = None) -> None:
+    """Name what an artist shows: `data-arm`, and of a collection the seed of each child, in order, as `data-seeds`."""
     names = {"data-arm": arm, **({} if seeds is None else {"data-seeds": " ".join(map(str, seeds))})}
-    artist.set_gid(json.dumps({**names, **({"copy": True} if copy else {})}))
+    artist.set_gid(json.dumps(names))
 
 
 def compact(text: str, alt: str) -> str:
@@ -38,7 +35,7 @@ def compact(text: str, alt: str) -> str:
             if child.tag.endswith("metadata") or child.tag == f"{SPACE}style" or _invisible(child):
                 parent.remove(child)
     used = set(re.findall(r"#(\w+)", text))
-    _by_reference(root, used)
+    _coarsen(root)
     for element in root.iter():
         _attributes(element, used)
         if element.tag == f"{SPACE}text":
@@ -63,9 +60,7 @@ def _attributes(element: ElementTree.Element, used: set[str]) -> None:
     if own not in used:
         attributes.pop("id", None)
     if own.startswith("{"):
-        names = json.loads(own)
-        names.pop("copy", None)
-        attributes.update(names)
+        attributes.update(json.loads(own))
     for each in filter(None, attributes.pop("style", "").split(";")):
         name, value = each.split(":")
         attributes[name.strip()] = value.strip()
@@ -122,39 +117,12 @@ def _shrink(element: ElementTree.Element) -> None:
                 del child.attrib[name]
 
 
-def _by_reference(root: ElementTree.Element, used: set[str]) -> None:
-    """Replace each collection marked as a copy by a reference to the one it copies, and let lines of seeds share whole x."""
-    first: dict[str, ElementTree.Element] = {}
-    lines: list[ElementTree.Element] = []
-    for group in root.iter(f"{SPACE}g"):
-        own = group.get("id", "")
-        names = json.loads(own) if own.startswith("{") else {}
-        if "data-seeds" not in names or not len(group) or any(child.tag != f"{SPACE}path" for child in group):
-            continue
-        if not names.pop("copy", False):
-            first.setdefault(names["data-arm"], group)
-            lines += [path for path in group if path.attrib["d"].count("L") > 2]
-            continue
-        source = first[names["data-arm"]]
-        (x, y), *_, (end, _) = _points(source[0])
-        (new_x, new_y), *_, (new_end, _) = _points(group[0])
-        scale = (new_end - new_x) / (end - x) if end != x else 1.0
-        clip = group[0].attrib["clip-path"]
-        name = f"{clip[5:-1]}-{list(first).index(names['data-arm'])}"
-        source.set("id", json.dumps({**json.loads(source.attrib["id"]), "id": name}))
-        used.add(name)
-        for child in list(group):
-            group.remove(child)
-        group.set("clip-path", clip)
-        matrix = f"matrix({scale:.5f} 0 0 1 {new_x - scale * x:.1f} {new_y - y:.1f})"
-        ElementTree.SubElement(group, f"{SPACE}use", {"href": f"#{name}", "transform": matrix})
+def _coarsen(root: ElementTree.Element) -> None:
+    """Thin lines of seeds share whole x, and where they are many, y is whole as well."""
+    groups = [group for group in root.iter(f"{SPACE}g") if "data-seeds" in group.get("id", "")]
+    lines = [path for group in groups for path in group.iter(f"{SPACE}path") if path.get("d", "").count("L") > 2]
     for line in lines:
         line.set("digits", "01" if len(lines) < DENSE else "00")
-
-
-def _points(path: ElementTree.Element) -> list[tuple[float, float]]:
-    numbers = [float(each) for each in re.findall(r"-?[\d.]+", path.attrib["d"])]
-    return list(zip(numbers[::2], numbers[1::2], strict=True))
 
 
 def relative(path: str, digits_x: int, digits_y: int) -> str:

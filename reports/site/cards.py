@@ -7,29 +7,19 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 
-import numpy as np
-from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
-
 from harness.schema.suite import Suite
-from reports.figures.picture import PLAIN, Picture, interval, picture, say, short
-from reports.figures.studio import Studio
-from reports.figures.svg import mark
-from reports.site.tables import NONE, Link, Table, Value
+from reports.figures import claims as figures
+from reports.figures.picture import Picture, Studio
 from reports.statistics.forms.form import Outcome
 from reports.statistics.intervals import Estimate
 from reports.statistics.metrics import METRICS
 from reports.statistics.verdicts import INCONCLUSIVE, INVALID, NOT_MEASURED, SUPPORTED, VERDICTS, WORDS, Verdict, bar
+from reports.table import NONE, Link, Said, Table, Value, exact, number
 
 COMPARISON = {
     "superiority": "is better than",
     "non-inferiority": "is no worse than",
     "equivalence": "is as good as",
-}
-METHODS = {
-    "welch": "Welch’s t interval, stratified by task",
-    "paired": "t interval of the differences by seed, stratified by task",
-    "sign-flip": "interval of the exact sign-flip test of the differences by seed",
 }
 
 
@@ -99,11 +89,11 @@ def claims(cards: Sequence[tuple[Suite, Card]], name: str, pages: Sequence[str] 
             [
                 *([Link(suite.title, page) if linked else suite.title] if pages is not None else []),
                 Link(claim.id, f"{page}#claim-{claim.id}") if linked else claim.id,
-                claim.statement,
+                verdict.statement,
                 verdict.verdict,
                 _estimate(verdict.outcome) or NONE,
                 bar(claim),
-                f"{_p(verdict.p_holm)} / {_p(verdict.p_against_holm)}",
+                _both(verdict.p_holm, verdict.p_against_holm),
                 _evidence(verdict),
                 ": ".join(filter(None, (card.advice, card.command))) or "decided",
             ]
@@ -131,13 +121,13 @@ def claims(cards: Sequence[tuple[Suite, Card]], name: str, pages: Sequence[str] 
 
 def _card(suite: Suite, verdict: Verdict, family: int, command: str, studio: Studio) -> Card:
     advice, next_step = _advice(suite, verdict)
-    judged = verdict.data is not None and verdict.outcome is not None
+    judged, claim = verdict.data is not None and verdict.outcome is not None, verdict.claim
     return Card(
         verdict=verdict,
         reading=_reading(verdict, family),
         advice=advice,
         command=next_step,
-        picture=studio.order(_picture, verdict, command) if judged else None,
+        picture=studio.order(figures.claim, verdict, METRICS[claim.metric].unit, command) if judged else None,
         numbers=_numbers(verdict),
         tasks=_tasks(verdict),
         values=_values(verdict),
@@ -164,7 +154,7 @@ def _advice(suite: Suite, verdict: Verdict) -> tuple[str, str]:
     if needed > verdict.seeds:
         decide = shlex.join(["softbench", "decide", f"{suite.name}/{claim.id}", "--max-seeds", str(needed)])
         return (
-            f"not enough seeds: you need {needed} an arm, there are {verdict.seeds}",
+            f"not enough seeds: there are {verdict.seeds} an arm, you need {verdict.needed}",
             decide if make == "train" and needed <= 1000 else "",
         )
     return f"{verdict.seeds} seeds would usually show a difference of {claim.assumed:g}: expect a smaller one", ""
@@ -204,25 +194,26 @@ def _reading(verdict: Verdict, family: int) -> str:
 
 def _numbers(verdict: Verdict) -> Table:
     """The facts of a claim; the same as in verdicts.json."""
-    claim, found = verdict.claim, verdict.outcome
-    rows: list[list[Value]] = [["difference", f"{found.estimate:.3f}" if found else NONE]]
-    ends = None if found is None or found.low is None or found.high is None else f"{found.low:.3f} to {found.high:.3f}"
-    rows += [
-        [f"{1 - 2 * verdict.level:.0%} interval", ends or (found.why if found else NONE)],
+    claim, found, needed = verdict.claim, verdict.outcome, verdict.seeds_needed
+    estimate, p, p_against = (found.estimate, found.p, found.p_against) if found else (None, None, None)
+    rows: list[list[Value]] = [
+        ["difference", number(estimate, ".3f")],
+        [f"{1 - 2 * verdict.level:.0%} interval", _interval(found)],
         ["must be", bar(claim)],
-        ["p, raw", _p(found.p) if found else NONE],
-        ["p, Holm", _p(verdict.p_holm)],
-        ["p against, raw", _p(found.p_against) if found else NONE],
-        ["p against, Holm", _p(verdict.p_against_holm)],
-        ["level (one-sided)", f"{verdict.level:g}"],
+        ["p, raw", number(p, ".2g")],
+        ["p, Holm", number(verdict.p_holm, ".2g")],
+        ["p against, raw", number(p_against, ".2g")],
+        ["p against, Holm", number(verdict.p_against_holm, ".2g")],
+        *([f"p, {word}, Holm", number(p_word, ".2g")] for word, p_word in (verdict.words or {}).items()),
+        ["level (one-sided)", number(verdict.level, "g")],
         ["seeds", f"{verdict.seeds} of {verdict.registered}"],
-        ["seeds needed", NONE if verdict.seeds_needed is None else str(verdict.seeds_needed)],
-        ["detectable difference", NONE if verdict.detectable is None else f"{verdict.detectable:.3f}"],
+        ["seeds needed", Said(verdict.needed or NONE, NONE if needed is None else str(needed))],
+        ["detectable difference", number(verdict.detectable, ".3f")],
     ]
     rows += [[f"{mode} actions", decided] for mode, decided in (verdict.modes or {}).items()]
     rows += [[f"if lost seeds ended {case}", decided] for case, decided in (verdict.sensitivity or {}).items()]
     caption = (
-        "Seeds needed: an arm, for 80 % power at the effect registered as worth finding, at the level that Holm’s correction now "
+        "Seeds needed: an arm, if the effect is the one registered as worth finding, at the level that Holm’s correction now "
         "leaves this claim. Detectable: what the present seeds find with 80 % power."
     )
     return Table(f"claim-{claim.id}", f"Numbers of claim {claim.id}", caption, ["quantity", "value"], rows)
@@ -238,7 +229,7 @@ def _tasks(verdict: Verdict) -> Table | None:
             float(verdict.data.arm[:, at].mean()),
             float(verdict.data.against[:, at].mean()),
             _estimate(found) or NONE,
-            _p(found.p),
+            number(found.p, ".2g"),
         ]
         for at, (task, found) in enumerate(verdict.by_task.items())
     ]
@@ -277,87 +268,6 @@ def _values(verdict: Verdict) -> Table | None:
     )
 
 
-def _picture(verdict: Verdict, command: str) -> Picture:
-    """Above: the mean over tasks of every seed of both arms; below: the difference's interval against what the claim needs."""
-    claim, data, found = verdict.claim, verdict.data, verdict.outcome
-    if data is None or found is None:
-        raise ValueError("only a measured claim has a figure")
-    estimate = Estimate(found.estimate, found.low, found.high, found.why)
-    sides = [
-        (claim.arm, data.arm.mean(axis=1), PLAIN["soft1"], "o"),
-        (claim.against, data.against.mean(axis=1), PLAIN["ink"], "s"),
-    ]
-
-    def draw(figure: Figure) -> None:
-        above, below = figure.subplots(2, 1, height_ratios=[1.25, 1])
-        for row, (arm, values, color, marker) in enumerate(sides):
-            spread = _beeswarm(values)
-            mark(
-                above.scatter(values, -row + spread, s=16, color=color, marker=marker, alpha=0.65, linewidths=0),
-                arm,
-                data.seeds,
-            )
-            above.plot([values.mean()] * 2, [-row - 0.38, -row + 0.38], color=color, linewidth=2)
-        above.set_yticks([0, -1], [short(claim.arm, 18), short(claim.against, 18)])
-        above.set(ylim=(-1.55, 0.55), xlabel=f"{METRICS[claim.metric].unit} of each seed")
-        ends = [each for each in (found.low, found.high, found.estimate, 0.0) if each is not None]
-        low, high = min(*ends, -1.3 * claim.margin), max(*ends, 1.3 * claim.margin)
-        room = 0.12 * (high - low) or 0.1
-        low, high = low - room, high + room
-        first = {"superiority": claim.margin, "non-inferiority": -claim.margin, "equivalence": -claim.margin}[
-            claim.test
-        ]
-        last = claim.margin if claim.test == "equivalence" else high
-        below.axvspan(first, last, color=PLAIN["soft3"], alpha=0.16, linewidth=0)
-        for end in {first, last} - {high}:
-            below.axvline(end, color=PLAIN["soft3"], linewidth=1.4, linestyle=(0, (4, 2)))
-        below.axvline(0, color=PLAIN["ink"], linewidth=1)
-        interval(below, estimate, 0, PLAIN["ink"], "D")
-        below.set(xlim=(low, high), ylim=(-0.6, 0.6), yticks=[], xlabel="difference; shaded: the claim holds")
-        below.spines["left"].set_visible(False)
-        for axes in (above, below):
-            axes.xaxis.set_major_locator(MaxNLocator(4))
-            axes.tick_params(axis="y", length=0)
-            axes.grid(visible=False, axis="y")
-
-    rows: list[list[Value]] = [
-        [seed, *values] for seed, *values in zip(data.seeds, *(map(float, side[1]) for side in sides), strict=True)
-    ]
-    return picture(
-        f"claim-{claim.id}",
-        f"Claim {claim.id}: every seed, and the interval against the bar",
-        f"Above: one mark a seed, its mean over tasks ({short(claim.arm)} ●, {short(claim.against)} ■), and a line at the mean. "
-        f"Below: the difference with its {1 - 2 * verdict.level:.0%} {METHODS[claim.method]}.",
-        f"Difference {say(estimate)}; the claim holds where it is {bar(claim)}. Mean of {claim.arm}: {data.arm.mean():.3f}, of "
-        f"{claim.against}: {data.against.mean():.3f}; {verdict.seeds} seeds each.",
-        command,
-        draw,
-        2.7,
-        Table(
-            f"claim-{claim.id}-drawn",
-            "Seeds drawn",
-            "Mean over tasks of every seed.",
-            ["seed", claim.arm, claim.against],
-            rows,
-        ),
-    )
-
-
-def _beeswarm(values: np.ndarray) -> np.ndarray:
-    """Vertical places for dots that would lie on each other: by rank among their near neighbours."""
-    places = np.zeros(len(values))
-    width = max(float(np.ptp(values)), 1e-9) / 25
-    order = np.argsort(values, kind="stable")
-    stack: list[int] = []
-    for at in order:
-        stack = [other for other in stack if values[at] - values[other] < width]
-        taken = {round(float(places[other]), 3) for other in stack}
-        steps = (round(sign * step * 0.09, 3) for step in range(len(values)) for sign in (1, -1))
-        places[at] = np.clip(next((step for step in steps if step not in taken), 0.0), -0.36, 0.36)
-        stack.append(int(at))
-    return places
-
-
 def _estimate(found: Outcome | None) -> Estimate | None:
     return None if found is None else Estimate(found.estimate, found.low, found.high, found.why)
 
@@ -369,6 +279,18 @@ def _evidence(verdict: Verdict) -> str:
     seeds = f"{verdict.seeds}" if verdict.seeds == verdict.registered else f"{verdict.seeds} of {verdict.registered}"
     late = "; claim fixed after the runs began" if verdict.changed else ""
     return f"{seeds} seeds × {tasks} task{'s' * (tasks != 1)}{late}"
+
+
+def _interval(found: Outcome | None) -> Value:
+    if found is None or found.low is None or found.high is None:
+        return found.why if found else NONE
+    return Said(f"{found.low:.3f} to {found.high:.3f}", f"{exact(found.low)} to {exact(found.high)}")
+
+
+def _both(first: float | None, second: float | None) -> Value:
+    """Two p values in one cell."""
+    ends = (first, second)
+    return Said(" / ".join(map(_p, ends)), " / ".join(NONE if each is None else exact(each) for each in ends))
 
 
 def _p(value: float | None) -> str:

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 from reports.figures.coverage import COMMAND, pictures
-from reports.site.tables import NONE, Table, Value
 from reports.statistics.coverage import DISTRIBUTIONS, LOOKS, ONE_SIDED, false_share, grouped
 from reports.statistics.forms.form import WORDS
 from reports.statistics.intervals import LEVEL
+from reports.table import NONE, Said, Table, Value, exact
 
 __all__ = ["COMMAND", "findings", "pictures", "tables"]
 
@@ -117,7 +117,7 @@ def tables(record: dict[str, Any]) -> list[Table]:
             f"{margin:g}",
             method,
             float(truth),
-            *cells(records, lambda each: f"{_right(each):.3f}, {false_share(each):.3f}, {each['seeds']:.0f}"),
+            *cells(records, _shares),
         ]
         for (test, margin, method, truth), records in grouped(
             record["sequential"], "test", "margin", "method", "truth"
@@ -157,6 +157,12 @@ def tables(record: dict[str, Any]) -> list[Table]:
             looks,
         ),
     ]
+
+
+def _shares(rate: dict[str, Any]) -> Value:
+    """Right, false, and the mean number of seeds, in one cell."""
+    right, false, seeds = _right(rate), false_share(rate), float(rate["seeds"])
+    return Said(f"{right:.3f}, {false:.3f}, {seeds:.0f}", ", ".join(map(exact, (right, false, seeds))))
 
 
 def _right(rate: dict[str, Any]) -> float:

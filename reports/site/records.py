@@ -5,18 +5,18 @@ from __future__ import annotations
 import json
 
 from harness.schema.suite import Suite
-from reports.site.tables import NONE, Table, Value
 from reports.statistics.scores import Study
+from reports.table import NONE, Said, Table, Value, exact, number
 
 
 def members(study: Study) -> Table:
     """Every registered member: status, final returns, score, and the last hash of its chain."""
-    mode = study.suite.evaluation.primary
+    mode = study.primary
     rows: list[list[Value]] = []
     for task, cell in study.cells.items():
         for arm in study.arms:
             curves = study.curves[task, arm]
-            for seed in study.suite.seeds:
+            for seed in study.registered(task):
                 if seed not in curves.seeds:
                     rows.append([task, arm, seed, "missing", *([NONE] * (2 + len(study.suite.modes)))])
                     continue
@@ -26,8 +26,8 @@ def members(study: Study) -> Table:
                     if curves.diverged[row, -1]
                     else "finished"
                 )
-                finals = [f"{curves.returns[each][row, -1]:.2f}" for each in study.suite.modes]
-                score = f"{float(study.score(task, curves.returns[mode][row, -1])):.4f}"
+                finals = [number(curves.returns[each][row, -1], ".2f") for each in study.suite.modes]
+                score = number(float(study.score(task, curves.returns[mode][row, -1])), ".4f")
                 chain = cell.manifest.members[arm][str(seed)].chain
                 rows.append([task, arm, seed, fate, *finals, score, chain[-1] if chain else NONE])
     return Table(
@@ -93,8 +93,8 @@ def provenance(study: Study) -> Table:
         timing, cpu = study.cells[task].timing, manifest.cpu
         parts = [timing.get("cpu", NONE), f"{timing.get('cores', NONE)} cores", f"GPU {timing.get('gpu') or 'none'}"]
         hardware = ", ".join(parts) if timing else "not recorded"
-        wall = f"{timing['wall_seconds']:.0f} s" if "wall_seconds" in timing else NONE
-        speed = f"{timing['steps_per_second']:,.0f}" if "steps_per_second" in timing else NONE
+        taken = {arm: facts["seconds"] for arm, facts in timing.get("arms", {}).items() if facts.get("seconds")}
+        seconds = ", ".join(f"{arm} {each:.0f}" for arm, each in sorted(taken.items())) or NONE
         versions = [manifest.versions.get(name, NONE) for name in libraries]
         processor = f"{manifest.device}, {cpu.get('architecture', NONE)} {cpu.get('capability', '')}"
         code = manifest.code.hash[:16] if manifest.code else NONE
@@ -105,7 +105,7 @@ def provenance(study: Study) -> Table:
         rows.append(
             [
                 task,
-                f"{manifest.steps:,}",
+                number(manifest.steps, ",d"),
                 manifest.segments,
                 environment,
                 processor,
@@ -113,8 +113,9 @@ def provenance(study: Study) -> Table:
                 code,
                 changed,
                 hardware,
-                wall,
-                speed,
+                Said(seconds, ", ".join(f"{arm} {exact(each)}" for arm, each in sorted(taken.items())) or NONE),
+                number(timing.get("wall_seconds"), ".0f"),
+                number(timing.get("steps_per_second"), ",.0f"),
             ]
         )
     columns = [
@@ -127,7 +128,8 @@ def provenance(study: Study) -> Table:
         "code hash",
         "changed since",
         "hardware",
-        "wall time",
+        "seconds by arm",
+        "seconds in all",
         "steps/s",
     ]
     caption = (
@@ -209,10 +211,12 @@ def audits(study: Study) -> Table:
 def references(suite: Suite) -> Table:
     """The declared scale of every task that the suite's cells use."""
     rows: list[list[Value]] = []
-    for task, its in suite.tasks.items():
+    for task in suite.tasks:
         if any(task in tasks for tasks in suite.cells.values()):
             scale = suite.references[task]
-            rows.append([task, f"{its.steps:,}", f"{scale.low:g}", f"{scale.high:g}", scale.source])
+            steps = {suite.registered(pair, task).steps for pair, tasks in suite.cells.items() if task in tasks}
+            taken = " or ".join(f"{each:,}" for each in sorted(steps))
+            rows.append([task, taken, number(scale.low, "g"), number(scale.high, "g"), scale.source])
     caption = "Score = (return − low) / (high − low), declared beforehand; not clipped. A diverged seed counts at low, a score of 0."
     return Table(
         "references", "How returns become scores", caption, ["task", "steps a seed", "low", "high", "source"], rows

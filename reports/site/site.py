@@ -7,10 +7,12 @@ import hashlib
 import json
 import re
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
+from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import jinja2
 from markupsafe import Markup
@@ -18,44 +20,75 @@ from markupsafe import Markup
 from harness.errors import InputError
 from harness.schema.claims import load_ledger, untestable
 from harness.schema.suite import Suite, load_suite, suite_names
-from reports.figures.picture import Picture
-from reports.figures.studio import Studio
+from reports.figures.picture import Picture, Studio
 from reports.site import cards, coverage
-from reports.site.mathml import mathml
 from reports.site.suite import Page, count, gather, remake
-from reports.site.tables import Table
-from reports.site.theory import read_theory
+from reports.site.theory import mathml, read_theory
 from reports.statistics.metrics import METRICS
 from reports.statistics.verdicts import VERDICTS, verdicts
+from reports.table import Table
 
+ROOT = Path(__file__).parents[2]
+"""Where the code is: a checkout, or where it was installed."""
 CODE = ["algorithms", "harness", "suites", "reports", "pyproject.toml"]
 COVERAGE = Path("coverage/coverage.json")
 TEMPLATES = Path(__file__).parent / "templates"
+Read = TypeVar("Read")
 MOST_ROWS = 200
 """Rows of a table that a page shows; longer ones are in their CSV file alone."""
 
 
-def build(suites: list[str], out: Path, results: Path = Path("results")) -> list[Path]:
-    """Write `out/index.html` and, per suite, `out/<suite>.html` and its downloads; return the pages' paths.
+@dataclass(frozen=True)
+class Damaged:
+    """A suite or a file that could not be read, and why, in one line."""
+
+    what: str
+    why: str
+
+
+@dataclass(frozen=True)
+class Site:
+    """What was written, and what is shown as damaged because it could not be read."""
+
+    pages: list[Path]
+    damaged: list[Damaged]
+
+
+def build(suites: list[str], out: Path, results: Path = Path("results")) -> Site:
+    """Write `out/index.html` and, per suite, `out/<suite>.html` and its downloads.
 
     Where `results/theory/theory.json` is, also the page of the exact statements, `out/theory.html`; where
     `results/coverage/coverage.json` is, the page of the simulation that the intervals were tested by, `out/coverage.html`.
 
     `suites`: names; [] stands for every suite that has results. The index lists the suites of this call, and with [] also the claims
-    of suites that wait for results.
-    Raises InputError (one line) for an unknown suite, a suite without results, damaged results, or a folder that cannot be written.
+    of suites that wait for results. What cannot be read stops nothing else: the index shows it as damaged, with the reason.
+    Raises InputError (one line) for an unknown suite, a suite without results, or a folder that cannot be written.
     """
-    wanted = suites or [name for name in suite_names() if any((results / name).glob("*/*/manifest.json"))]
-    if not wanted:
+    there = [name for name in suite_names() if any((results / name).glob("*/*/manifest.json"))]
+    for name in suites:
+        if name not in there:
+            _page(name, results, Studio())  # says what is missing
+    if not suites and not there:
         raise InputError(f"no results for any suite in {results}; train one first, for example: softbench train smoke")
-    studio = Studio()
-    pages = [gather(load_suite(name), results, studio) for name in dict.fromkeys(wanted)]
+    damaged: list[Damaged] = []
+
+    def reading(what: str, read: Callable[..., Read], *arguments: object) -> Read | None:
+        try:
+            return read(*arguments)
+        except InputError as error:
+            damaged.append(Damaged(what, str(error)))
+            return None
+
+    studio, waiting = Studio(), [] if suites else [name for name in suite_names() if name not in there]
+    found = [reading(name, _page, name, results, studio) for name in dict.fromkeys(suites or there)]
+    pages = [page for page in found if page]
     judged = [(page.suite, card) for page in pages if page.ledger for card in page.ledger.cards]
-    for name in [] if suites else [name for name in suite_names() if name not in wanted]:
-        judged += _waiting(load_suite(name), studio)
+    for name in waiting:
+        judged += reading(name, _waiting, name, studio) or []
+    theory = reading("exact statements", read_theory, results)
+    simulated = reading("simulation", _simulated, results / COVERAGE)
+    missing = reading("claims not yet testable", untestable) or []
     studio.draw()
-    theory = read_theory(results)
-    simulated = _simulated(results / COVERAGE)
     environment = _environment()
     claims = cards.claims(judged, "claims", [page.suite.name for page in pages]) if judged else None
     shared = {
@@ -65,7 +98,8 @@ def build(suites: list[str], out: Path, results: Path = Path("results")) -> list
         "claims": claims,
         "groups": cards.groups([(card.verdict, _place(suite, card, pages)) for suite, card in judged]),
         "undecided": [(page.suite, card) for page in pages if page.ledger for card in page.ledger.undecided],
-        "untestable": untestable(),
+        "untestable": missing,
+        "damaged": damaged,
         "findings": coverage.findings(simulated) if simulated else [],
     }
     files: dict[str, str | bytes] = {"index.html": environment.get_template("index.html").render(shared)}
@@ -81,7 +115,8 @@ def build(suites: list[str], out: Path, results: Path = Path("results")) -> list
             )
     if theory:
         files["theory.html"] = environment.get_template("theory.html").render(shared)
-        files |= _downloads("theory", [theory.misprints], [theory.overview, *theory.pictures])
+        drawn = [theory.overview, *theory.pictures]
+        files |= _downloads("theory", [theory.misprints, *(each.data for each in drawn if each.data)], drawn)
     if simulated:
         tables, pictures = coverage.tables(simulated), coverage.pictures(simulated)
         files["coverage.html"] = environment.get_template("coverage.html").render(
@@ -90,7 +125,7 @@ def build(suites: list[str], out: Path, results: Path = Path("results")) -> list
         files |= _downloads("coverage", tables, pictures)
     _write(out, files)
     extra = [out / f"{name}.html" for name, there in (("coverage", simulated), ("theory", theory)) if there]
-    return [out / "index.html", *(out / f"{page.suite.name}.html" for page in pages), *extra]
+    return Site([out / "index.html", *(out / f"{page.suite.name}.html" for page in pages), *extra], damaged)
 
 
 def _place(suite: Suite, card: cards.Card, pages: Sequence[Page]) -> str:
@@ -112,8 +147,13 @@ def _simulated(path: Path) -> dict[str, Any] | None:
     return dict(record)
 
 
-def _waiting(suite: Suite, studio: Studio) -> list[tuple[Suite, cards.Card]]:
+def _page(name: str, results: Path, studio: Studio) -> Page:
+    return gather(load_suite(name), results, studio)
+
+
+def _waiting(name: str, studio: Studio) -> list[tuple[Suite, cards.Card]]:
     """The claims of a suite that has no results yet."""
+    suite = load_suite(name)
     registered = load_ledger(suite)
     found = cards.ledger(suite, verdicts(registered, suite, []), partial(remake, suite), studio) if registered else None
     return [(suite, card) for card in found.cards] if found else []
@@ -180,23 +220,23 @@ def _file(name: str) -> str:
 def _source(place: str) -> str:
     """Link to `path:line` in the repository, at the commit of the code where there is one."""
     path, line = place.rsplit(":", 1)
-    try:
-        remote, commit = _git("remote", "get-url", "origin"), _git("log", "-1", "--format=%H", "--", *CODE)
-    except (OSError, subprocess.CalledProcessError):
-        remote = commit = ""
+    commit, remote = _git("log", "-1", "--format=%H", "--", *CODE), _git("remote", "get-url", "origin")
     found = re.fullmatch(r"(?:https://|git@)(github\.com|gitlab\.com)[:/](.+?)(?:\.git)?", remote)
     return f"https://{found[1]}/{found[2]}/blob/{commit}/{path}#L{line}" if found and commit else f"../{path}"
 
 
 def _commit() -> str:
     """The last commit that changed the code, and whether the code differs from it. Commits of results alone do not count."""
-    try:
-        commit = _git("log", "-1", "--format=%H", "--", *CODE)
-        changed = _git("status", "--porcelain", "--", *CODE)
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown: not in a git checkout"
-    return (commit or "no commit yet") + (", with uncommitted changes" if changed else "")
+    if not _git("ls-files", "--", *CODE):
+        return f"softbench {version('softbench')}, not from a git checkout"
+    commit = _git("log", "-1", "--format=%H", "--", *CODE) or "no commit yet"
+    return commit + (", with uncommitted changes" if _git("status", "--porcelain", "--", *CODE) else "")
 
 
 def _git(*arguments: str) -> str:
-    return subprocess.run(["git", *arguments], capture_output=True, text=True, check=True, timeout=30).stdout.strip()
+    """What git says about the folder of the code; "" where it is no checkout."""
+    try:
+        done = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=True, timeout=30)
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return done.stdout.strip()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from concurrent.futures import Future
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -13,16 +13,16 @@ from harness.schema.baseline import baseline_path, read_baseline
 from harness.schema.claims import load_ledger
 from harness.schema.manifest import Difference
 from harness.schema.suite import Suite
-from reports.figures import learning as curves
 from reports.figures import scores as plots
-from reports.figures.picture import Picture
-from reports.figures.studio import Studio
+from reports.figures.learning import learning
+from reports.figures.picture import Picture, Studio
 from reports.site import cards, records, tables
-from reports.site.tables import Table, Value
-from reports.statistics import baseline, bootstrap
-from reports.statistics.intervals import Estimate
+from reports.site.evidence import Evidence
+from reports.site.evidence import gather as numbers
+from reports.statistics import baseline
 from reports.statistics.scores import Study, read_studies
-from reports.statistics.verdicts import Verdict, verdicts
+from reports.statistics.verdicts import Verdict, read_looks, verdicts
+from reports.table import NONE, Table, Value, number
 
 Promise = Future[Picture]
 
@@ -90,16 +90,18 @@ class Page:
         """On how much all of it rests, in one sentence."""
         runs = sum(len(each.seeds) for study in self.studies for each in study.curves.values())
         steps = sum(
-            len(each.seeds) * self.suite.tasks[task].steps
+            len(each.seeds) * self.suite.registered(study.pair, task).steps
             for study in self.studies
             for (task, _), each in study.curves.items()
         )
         tasks = {task for study in self.studies for task in study.cells}
         arms = sum(len(study.arms) for study in self.studies)
+        seeds = sorted({len(study.registered(task)) for study in self.studies for task in study.cells})
+        each = count(seeds[-1], "seed") if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]} seeds"
         taken = f"{steps / 1e6:,.1f} million" if steps >= 1e6 else f"{steps:,}"
         return (
             f"{runs:,} training runs, {taken} environment steps: {arms} arms of {count(len(self.studies), 'pair')} on "
-            f"{count(len(tasks), 'task')}, {count(len(self.suite.seeds), 'seed')} each."
+            f"{count(len(tasks), 'task')}, {each} each."
         )
 
 
@@ -110,30 +112,32 @@ def count(number: int, what: str) -> str:
 
 def gather(suite: Suite, results: Path, studio: Studio) -> Page:
     """Everything that a suite's page says. Raises InputError where the suite has no results, or damaged ones."""
-    studies = read_studies(suite, results)
+    studies, damaged = read_studies(suite, results)
+    if damaged and not studies:
+        raise InputError(str(damaged[0]))
     if not studies:
         raise InputError(
             f"no results for suite {suite.name!r} in {results / suite.name}; make them first: {making(suite)}"
         )
     ledger = load_ledger(suite)
-    judged = verdicts(ledger, suite, studies) if ledger else []
-    absent = [f"{pair}: no results yet" for pair in suite.cells if pair not in {study.pair for study in studies}]
+    looks = read_looks(ledger, suite, results) if ledger else {}
+    judged = verdicts(ledger, suite, studies, damaged, looks) if ledger else []
+    known = {study.pair for study in studies}
+    absent = [str(each) for each in damaged if each.pair not in known]
+    known |= {each.pair for each in damaged}
+    absent += [f"{pair}: no results yet" for pair in suite.cells if pair not in known]
     command = remake(suite)
-    evidence = tables.evidence(studies)
-    shown = [
-        (str(pair), str(soft), str(hard), found)
-        for soft, hard, _, found, *_, pair in evidence.rows
-        if isinstance(found, Estimate)
-    ]
+    found = [numbers(study) for study in studies]
+    differences = [each for of_pair in found for each in of_pair.primary.values()]
     return Page(
         suite=suite,
         studies=studies,
         verdicts=judged,
         ledger=cards.ledger(suite, judged, partial(remake, suite), studio),
-        evidence=evidence,
-        forest=studio.order(plots.forest, [light(study) for study in studies], shown, command) if shown else None,
+        evidence=tables.evidence(found),
+        forest=studio.order(plots.forest, differences, command) if differences else None,
         references=records.references(suite),
-        sections=[_section(study, studio) for study in studies],
+        sections=[_section(each, studio) for each in found],
         holes=absent + [line for study in studies for line in study.holes],
         diverged=[line for study in studies for line in study.diverged],
         altered=[
@@ -156,18 +160,18 @@ def _since(suite: Suite, studies: list[Study], judged: list[Verdict]) -> Table |
     rows: list[list[Value]] = []
     now = {verdict.claim.id: verdict.verdict for verdict in judged}
     for claim in [*now, *(name for name in before.verdicts if name not in now)]:
-        old, new = before.verdicts.get(claim, tables.NONE), now.get(claim, tables.NONE)
+        old, new = before.verdicts.get(claim, NONE), now.get(claim, NONE)
         if not baseline.same_verdict(old, new):
-            rows.append([f"claim {claim}", old, new, tables.NONE, "verdict changed"])
+            rows.append([f"claim {claim}", old, new, NONE, "verdict changed"])
     found = baseline.compare(before, suite, studies)
     for change in found:
         if change.status != baseline.SAME:
-            means = [tables.NONE if mean is None else f"{mean:.3f}" for mean in (change.then, change.now)]
+            means = [number(mean, ".3f") for mean in (change.then, change.now)]
             rows.append(
                 [
                     f"{change.arm} on {change.task} ({change.pair})",
                     *means,
-                    change.difference or tables.NONE,
+                    change.difference or NONE,
                     change.status,
                 ]
             )
@@ -183,35 +187,25 @@ def _since(suite: Suite, studies: list[Study], judged: list[Verdict]) -> Table |
     )
 
 
-def light(study: Study, *tasks: str) -> Study:
-    """The study without its cells' tables, and with the curves of `tasks` alone: little to send to another process."""
-    return replace(study, cells={}, curves={place: each for place, each in study.curves.items() if place[0] in tasks})
-
-
-def _section(study: Study, studio: Studio) -> Section:
-    suite, pair, bare = study.suite, study.pair, light(study)
+def _section(found: Evidence, studio: Studio) -> Section:
+    study = found.study
+    suite, pair = study.suite, study.pair
     command = remake(suite, pair)
     main: list[Promise] = []
     shown: list[Table] = []
-    if study.seeds:
-        matrices = {arm: study.matrix(arm) for arm in study.arms}
-        found = {arm: bootstrap.aggregates(scores) for arm, scores in matrices.items()}
-        better = {soft: bootstrap.improvement(matrices[soft], matrices[hard]) for soft, hard in study.comparisons}
+    if found.profiles:
         main += [
-            studio.order(plots.intervals, bare, found, command),
-            studio.order(plots.profiles, bare, matrices, command),
+            studio.order(plots.aggregates, pair, found.looks, found.aggregates, command),
+            studio.order(plots.profiles, pair, found.looks, found.profiles, command),
         ]
-        if better:
-            main += [studio.order(plots.improvements, bare, better, command)]
-            main += [studio.order(plots.by_task, light(study, *study.cells), command)]
-            main += [studio.order(plots.modes, bare, tables.modes(study), command)] if len(suite.modes) > 1 else []
-        shown += [tables.aggregates(study, found), tables.improvements(study, better)]
-    shown += [tables.differences(study), tables.returns(study), tables.published(study)]
-    learning = [
-        studio.order(curves.learning, light(study, task), task, group, _seconds(study, task), remake(suite, pair, task))
-        for task in study.cells
-        for group in study.groups
-    ]
+        if found.improvements:
+            main += [studio.order(plots.improvements, pair, found.looks, found.improvements, command)]
+            main += [studio.order(plots.by_task, pair, found.on_tasks, command)]
+        if found.improvements and len(suite.modes) > 1:
+            main += [studio.order(plots.modes, pair, study.primary, found.differences, command)]
+        shown += [tables.aggregates(found), tables.improvements(found)]
+    shown += [tables.differences(found), tables.returns(found), tables.published(found)]
+    curves = [studio.order(learning, each, remake(suite, pair, each.task)) for each in found.learning]
     manifests = [cell.manifest for cell in study.cells.values()]
     lines = [manifest.difference for manifest in manifests]
     if suite.imported is None:
@@ -221,18 +215,12 @@ def _section(study: Study, studio: Studio) -> Section:
     return Section(
         study=study,
         main=main,
-        curves=learning,
+        curves=curves,
         tables=[table for table in shown if table.rows],
         details=[records.arms(study), *origins, records.members(study)],
         sources=list(dict.fromkeys(manifest.source for manifest in manifests)),
         differences=[each for at, each in enumerate(lines) if each and each not in lines[:at]],
     )
-
-
-def _seconds(study: Study, task: str) -> dict[str, float]:
-    """arm -> seconds that all its seeds took on the task; {} where the sidecar does not say."""
-    arms = study.cells[task].timing.get("arms", {})
-    return {arm: float(facts["seconds"]) for arm, facts in arms.items() if facts.get("seconds")}
 
 
 def making(suite: Suite, pair: str | None = None, task: str | None = None) -> str:

@@ -5,24 +5,53 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from functools import cached_property
+from html import unescape
 from pathlib import Path
-from typing import Any
+from typing import Annotated
+from xml.etree import ElementTree
 
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, NullFormatter
-from pydantic import BaseModel, ConfigDict, ValidationError
+from latex2mathml.converter import convert_to_element
+from markupsafe import Markup
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
 from harness.errors import InputError
 from harness.schema.documents import first_problem
-from reports.figures import picture as figures
-from reports.figures.picture import MARKERS, PLAIN, SOFT, Picture
-from reports.site.tables import Table, Value
+from reports.figures import theory as figures
+from reports.figures.picture import Picture
+from reports.figures.theory import MOST, Errors, Plot
+from reports.table import Table, Value, number
 
 FILE = Path("theory") / "theory.json"
 COMMAND = "softbench theory --out results/theory && softbench report"
-LEAST, MOST = 1e-17, 1e9
-"""Errors below (0 among them) and above are drawn at these."""
+ATTRIBUTES = {"display", "stretchy", "fence", "form", "accent", "mathvariant", "width"}
+"""Of MathML's attributes those that a formula may have: the page's policy allows no style, and a formula leads nowhere."""
+PARTS = {"mfrac": 2, "msub": 2, "msup": 2, "munder": 2, "mover": 2, "msubsup": 3, "munderover": 3}
+
+
+def mathml(formula: str) -> Markup:
+    """A formula in LaTeX as MathML, which browsers draw without scripts or network. Raises ValueError where it is none."""
+    wrong = ValueError(f"formula: no LaTeX: {formula!r}")
+    try:
+        root = convert_to_element(formula, display="block")
+    except Exception as error:  # latex2mathml's errors have no common class
+        raise wrong from error
+    if formula.count("{") != formula.count("}"):
+        raise wrong
+    for element in root.iter():
+        text = element.text = unescape(element.text) if element.text else None
+        if len(element) != PARTS.get(element.tag, len(element)) or (text or "").startswith("\\"):
+            raise wrong
+        for name in set(element.attrib) - ATTRIBUTES:
+            del element.attrib[name]
+        if element.tag == "mi" and text and len(text) > 1 and text.isascii():
+            element.tag = "mo"  # log, exp: an operator, with room at its sides
+            element.attrib.update(lspace="0.1em", rspace="0.15em")
+    return Markup(ElementTree.tostring(root, encoding="unicode"))
+
+
+def _formula(text: str) -> str:
+    mathml(text)
+    return text
 
 
 class Planted(BaseModel):
@@ -42,7 +71,7 @@ class Statement(BaseModel):
     statement: int
     name: str
     title: str
-    formula: str
+    formula: Annotated[str, AfterValidator(_formula)]
     source: str
     computed: str
     cases: int
@@ -56,7 +85,7 @@ class Statement(BaseModel):
     mutants_caught: int
     planted: list[Planted]
     code: str
-    figure: dict[str, Any] | None
+    figure: Plot | None
 
     @property
     def command(self) -> str:
@@ -64,7 +93,7 @@ class Statement(BaseModel):
 
     def errors(self) -> Table:
         rows: list[list[Value]] = [
-            [name, f"{error:.1e}", "holds" if error <= self.tolerance else "fails"]
+            [name, number(error, ".1e"), "holds" if error <= self.tolerance else "fails"]
             for name, error in self.parts.items()
         ]
         return Table(
@@ -85,7 +114,9 @@ class Statement(BaseModel):
 
     @cached_property
     def picture(self) -> Picture | None:
-        return None if self.figure is None else _plot(f"statement-{self.statement}", self.figure, self.command)
+        if self.figure is None:
+            return None
+        return figures.statement(f"statement-{self.statement}", self.figure, self.command)
 
 
 @dataclass(frozen=True)
@@ -125,101 +156,22 @@ def read_theory(results: Path) -> Theory | None:
     if not statements:
         raise InputError(f"{path}: holds no statement; write it anew: softbench theory --out {path.parent}")
     pictures = [picture for each in statements if (picture := each.picture)]
-    return Theory(statements, _overview(statements), _misprints(statements), pictures)
-
-
-def _overview(statements: list[Statement]) -> Picture:
-    """Worst error and tolerance of each statement, and what the planted errors made of it."""
-
-    def draw(figure: Figure) -> None:
-        axes = figure.add_subplot()
-        for row, each in enumerate(statements):
-            axes.barh(-row, each.tolerance, height=0.62, color=PLAIN["grid"], linewidth=0)
-            shown = [min(max(mutant.worst_error, LEAST), MOST) for mutant in each.planted]
-            axes.plot(
-                shown,
-                [-row] * len(shown),
-                "x",
-                color=PLAIN["soft2"],
-                markersize=5,
-                label="with a planted error" if row == 0 else None,
-            )
-            label = "worst error" if row == 0 else None
-            axes.plot(max(each.worst_error, LEAST), -row, "o", color=PLAIN["soft1"], markersize=5, label=label)
-        _logarithmic(axes, "x")
-        axes.set(
-            xlim=(LEAST, 4 * MOST),
-            ylim=(-len(statements) + 0.4, 0.6),
-            xlabel="error (0 drawn at 1e-17; 1e9: larger, or no result)",
-        )
-        axes.set_yticks(
-            [-row for row in range(len(statements))], [f"{each.statement}" for each in statements], fontsize=8
-        )
-        axes.set_ylabel("statement")
-        axes.tick_params(axis="y", length=0)
-        figure.legend(loc="outside lower center", ncols=2, fontsize=8)
-
-    alt = "; ".join(
-        f"statement {each.statement}: error {each.worst_error:.1e}, tolerance {each.tolerance:.1e}"
+    errors = [
+        Errors(each.statement, each.name, each.worst_error, each.tolerance, [it.worst_error for it in each.planted])
         for each in statements
-    )
-    caption = (
-        "A dot inside its grey bar: the statement holds to its tolerance. A cross outside: the planted error is caught."
-    )
-    rows: list[list[Value]] = [
-        [each.statement, each.name, f"{each.worst_error:.1e}", f"{each.tolerance:.1e}"] for each in statements
     ]
-    data = Table(
-        "theory-errors-data", "Errors and tolerances", "", ["statement", "name", "worst error", "tolerance"], rows
-    )
-    return figures.picture(
-        "theory-errors", "Errors against tolerances", caption, alt, COMMAND, draw, 1.2 + 0.2 * len(statements), data
-    )
-
-
-def _plot(name: str, plot: dict[str, Any], command: str) -> Picture:
-    """A statement's own figure: lines and points as the record gives them."""
-
-    def draw(figure: Figure) -> None:
-        axes = figure.add_subplot()
-        for index, series in enumerate(plot["series"]):
-            look: dict[str, Any] = {"color": [*SOFT, PLAIN["ink"]][index % 7], "label": series["label"]}
-            if series["line"]:
-                marks: dict[str, Any] = (
-                    {} if len(series["x"]) > 40 else {"marker": MARKERS[index % len(MARKERS)], "markersize": 4}
-                )
-                axes.plot(series["x"], series["y"], linewidth=1.4, **look, **marks)
-            else:
-                axes.plot(series["x"], series["y"], MARKERS[index % len(MARKERS)], markersize=3.5, alpha=0.6, **look)
-        for name in ("x", "y"):
-            if plot[f"log_{name}"]:
-                _logarithmic(axes, name)
-        axes.set(xlabel=plot["x"], ylabel=plot["y"])
-        figure.legend(loc="outside lower center", ncols=2, fontsize=8)
-
-    rows = [
-        [series["label"], f"{x:.4g}", f"{y:.4g}"]
-        for series in plot["series"]
-        for x, y in zip(series["x"], series["y"], strict=True)
-    ]
-    data = Table(f"{name}-data", plot["title"], "", ["series", plot["x"], plot["y"]], rows)
-    return figures.picture(
-        name, plot["title"], plot["caption"], f"{plot['title']}. {plot['caption']}", command, draw, 3.0, data
-    )
-
-
-def _logarithmic(axes: Axes, name: str) -> None:
-    """A logarithmic axis, its ticks in plain text."""
-    (axes.set_xscale if name == "x" else axes.set_yscale)("log")
-    axis = axes.xaxis if name == "x" else axes.yaxis
-    axis.set_major_locator(LogLocator(numticks=7))
-    axis.set_major_formatter(lambda value, _: f"{value:.0e}")
-    axis.set_minor_formatter(NullFormatter())
+    return Theory(statements, figures.overview(errors, COMMAND), _misprints(statements), pictures)
 
 
 def _misprints(statements: list[Statement]) -> Table:
     rows: list[list[Value]] = [
-        [planted.printed, planted.corrected, _size(planted.worst_error), f"{each.worst_error:.1e}", str(each.statement)]
+        [
+            planted.printed,
+            planted.corrected,
+            _size(planted.worst_error),
+            number(each.worst_error, ".1e"),
+            each.statement,
+        ]
         for each in statements
         for planted in each.planted
         if planted.printed
@@ -229,5 +181,5 @@ def _misprints(statements: list[Statement]) -> Table:
     return Table("misprints", "Misprints found in the sources", caption, columns, rows)
 
 
-def _size(error: float) -> str:
-    return "no result, or above 1e9" if error >= MOST else f"{error:.1e}"
+def _size(error: float) -> Value:
+    return "no result, or above 1e9" if error >= MOST else number(error, ".1e")

@@ -96,7 +96,7 @@ def _scores(suite: Suite, studies: Sequence[Study]) -> Iterator[tuple[str, str, 
     """Pair, task, arm, and the final scores by seed."""
     for study in studies:
         for (task, arm), curves in study.curves.items():
-            final = study.score(task, curves.returns[suite.evaluation.primary][:, -1]) if curves.seeds else np.zeros(0)
+            final = study.score(task, curves.returns[study.primary][:, -1]) if curves.seeds else np.zeros(0)
             yield study.pair, task, arm, dict(zip(curves.seeds, final.tolist(), strict=True))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -13,7 +14,7 @@ from reports.statistics.forms import form
 from reports.statistics.forms.form import INVALID, NOT_MEASURED, Outcome
 from reports.statistics.intervals import NO_VARIANCE, Array, mean_interval
 from reports.statistics.metrics import METRICS
-from reports.statistics.scores import Study
+from reports.statistics.scores import Damaged, Study
 
 
 @dataclass(frozen=True)
@@ -53,15 +54,22 @@ class Measured:
     because: str = ""
 
 
-def measure(claim: Claim, ledger: Ledger, suite: Suite, study: Study | None, mode: str) -> Measured:
+def measure(
+    claim: Claim, ledger: Ledger, suite: Suite, study: Study | None, mode: str, damaged: Sequence[Damaged] = ()
+) -> Measured:
     """The claim on the results of its pair in an evaluation mode, by the rules of its ledger.
+
+    One of the `damaged` cells is among its tasks: `invalid`.
 
     Raises InputError where the claim is about an arm that these results do not have.
     """
-    tasks = tasks_of(claim, suite)
-    registered = [suite.registered(claim.pair, task).seeds for task in tasks]
-    wanted = [seed for seed in registered[0] if all(seed in seeds for seeds in registered)]
+    tasks, wanted = tasks_of(claim, suite), common_seeds(claim, suite)
     found = Measured(claim=claim, level=ledger.level, tasks=tuple(tasks), registered=len(wanted))
+    broken = [each for each in damaged if each.pair == claim.pair and each.task in tasks]
+    if broken:
+        return replace(
+            found, absent=INVALID, because=f"The results on {broken[0].task} cannot be used: {broken[0].why}."
+        )
     absent = [task for task in tasks if study is None or task not in study.cells]
     if study is None or absent:
         return replace(found, absent=NOT_MEASURED, because=f"There are no results yet for {', '.join(absent)}.")
@@ -100,6 +108,12 @@ def measure(claim: Claim, ledger: Ledger, suite: Suite, study: Study | None, mod
         outcome=test.outcome(arm, against, ledger.level),
         by_task={task: test.outcome(arm[:, [at]], against[:, [at]], ledger.level) for at, task in enumerate(tasks)},
     )
+
+
+def common_seeds(claim: Claim, suite: Suite) -> list[int]:
+    """The seeds that the suite registers on every task of the claim."""
+    registered = [suite.registered(claim.pair, task).seeds for task in tasks_of(claim, suite)]
+    return [seed for seed in registered[0] if all(seed in seeds for seeds in registered)]
 
 
 def _informative(claim: Claim, study: Study, task: str, mode: str) -> bool:
@@ -153,6 +167,7 @@ def as_if_lost_had_ended(measured: Measured, suite: Suite, study: Study, mode: s
     claim, data, bounds = measured.claim, measured.data, METRICS[measured.claim.metric].bounds
     if not measured.lost or data is None or bounds is None:
         return {}
+    seeds = common_seeds(claim, suite)
     low = min(bounds[0], data.arm.min(), data.against.min())
     high = max(bounds[1], data.arm.max(), data.against.max())
     found = {}
@@ -163,9 +178,9 @@ def as_if_lost_had_ended(measured: Measured, suite: Suite, study: Study, mode: s
             for task in data.tasks:
                 known, curves = values(claim, study, task, name, mode), study.curves[task, name]
                 gone = {seed for seed, flags in zip(curves.seeds, curves.diverged, strict=True) if flags[-1]}
-                columns.append([end if seed in gone else known.get(seed, end) for seed in suite.seeds])
+                columns.append([end if seed in gone else known.get(seed, end) for seed in seeds])
             sides.append(np.array(columns).T)
         arm, against = sides
         outcome = form(claim.test, claim.method, claim.margin).outcome(arm, against, measured.level)
-        found[case] = replace(measured, data=Data(data.tasks, suite.seeds, arm, against), outcome=outcome)
+        found[case] = replace(measured, data=Data(data.tasks, seeds, arm, against), outcome=outcome)
     return found

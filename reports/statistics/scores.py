@@ -9,7 +9,7 @@ Two rules live here and nowhere else:
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from harness.errors import InputError, ResultsError
-from harness.schema.results import Cell, damages, read_suite
+from harness.errors import ResultsError
+from harness.schema.results import Cell, damages, folder_name, read_cell
 from harness.schema.suite import Suite
 from reports.statistics.intervals import Array
 
@@ -41,6 +41,18 @@ class Curves:
 
 
 @dataclass(frozen=True)
+class Damaged:
+    """A cell that is there and cannot be used: which, and why, in one line."""
+
+    pair: str
+    task: str
+    why: str
+
+    def __str__(self) -> str:
+        return f"{self.pair} on {self.task}: {self.why}"
+
+
+@dataclass(frozen=True)
 class Study:
     """One pair of one suite: what was registered, what was found, and the complete block that comparisons use."""
 
@@ -53,7 +65,9 @@ class Study:
     curves: dict[tuple[str, str], Curves]
     """(task, arm) -> evaluations of the registered seeds that were found."""
     misfits: list[str]
-    """Results that are there and not used, or not of one version: one line each."""
+    """Results that are not of one version: one line each."""
+    damaged: list[Damaged] = field(default_factory=list)
+    """The pair's cells that cannot be used."""
 
     @property
     def arms(self) -> list[str]:
@@ -84,10 +98,26 @@ class Study:
         return [seed for seed in found[0] if all(seed in seeds for seeds in found)] if found else []
 
     @property
+    def primary(self) -> str:
+        """The evaluation mode that comparisons use."""
+        return self.suite.primary(self.pair)
+
+    def registered(self, task: str) -> list[int]:
+        """The seeds that the suite registers for the pair on a task."""
+        return self.suite.registered(self.pair, task).seeds
+
+    @property
+    def most_seeds(self) -> int:
+        """Seeds that the suite registers on every task of `cells`."""
+        return len(set.intersection(*(set(self.registered(task)) for task in self.cells)))
+
+    @property
     def holes(self) -> list[str]:
         """What is registered and missing, one line each; [] where the grid is complete."""
-        lines = list(self.misfits)
+        lines = [*self.misfits, *map(str, self.damaged)]
         for task in self.suite.cells[self.pair]:
+            if task in {each.task for each in self.damaged}:
+                continue
             if task not in self.cells:
                 lines.append(f"{self.pair} on {task}: no results yet")
                 continue
@@ -129,70 +159,82 @@ class Study:
         for task in self.tasks:
             curves = self.curves[task, arm]
             rows = [curves.seeds.index(seed) for seed in self.seeds]
-            columns.append(self.score(task, curves.returns[mode or self.suite.evaluation.primary][rows, -1]))
+            columns.append(self.score(task, curves.returns[mode or self.primary][rows, -1]))
         return np.stack(columns, axis=1)
 
 
-def read_studies(suite: Suite, results: Path) -> list[Study]:
-    """The suite's pairs that have results, in the suite's order; cells the suite does not register are left out.
+def read_studies(suite: Suite, results: Path) -> tuple[list[Study], list[Damaged]]:
+    """The suite's pairs that have usable results, in the suite's order, and the cells that cannot be used.
 
-    Raises InputError where a file is damaged or does not fit the suite.
+    One damaged cell stops no other. Cells that the suite does not register are not read.
     """
-    try:
-        cells = {(cell.pair, cell.task): cell for cell in read_suite(results / suite.name)}
-        found = [
-            (pair, {task: cells[pair, task] for task in tasks if (pair, task) in cells})
-            for pair, tasks in suite.cells.items()
-        ]
-        return [_study(suite, pair, of_pair) for pair, of_pair in found if of_pair]
-    except ResultsError as error:
-        raise InputError(str(error)) from error
+    studies: list[Study] = []
+    damaged: list[Damaged] = []
+    for pair, tasks in suite.cells.items():
+        cells: dict[str, Cell] = {}
+        curves: dict[tuple[str, str], Curves] = {}
+        broken: list[Damaged] = []
+        for task in tasks:
+            folder = results / suite.name / folder_name(pair) / folder_name(task)
+            if not (folder / "manifest.json").exists():
+                continue
+            try:
+                cell = read_cell(folder)
+                _check(suite, pair, task, cell)
+                curves |= {(task, arm): _curves(suite, cell, arm) for arm in cell.manifest.arms}
+            except ResultsError as error:
+                broken.append(Damaged(pair, task, str(error)))
+            else:
+                cells[task] = cell
+        damaged += broken
+        if cells:
+            studies.append(_study(suite, pair, cells, curves, broken))
+    return studies, damaged
 
 
-def _misfit(suite: Suite, cell: Cell) -> str | None:
-    """In what the cell differs from what the suite registers, or None."""
-    manifest, task = cell.manifest, suite.tasks[cell.task]
-    ours = suite.registered(cell.pair, cell.task)
+def _check(suite: Suite, pair: str, task: str, cell: Cell) -> None:
+    """Raises ResultsError where a cell is not the one that the suite registers."""
+    manifest = cell.manifest
+    if (manifest.pair, manifest.task) != (pair, task):
+        raise ResultsError(f"{cell.path}: holds results of {manifest.pair} on {manifest.task}")
+    ours = suite.registered(pair, task)
     registered = {"steps": ours.steps, "segments": suite.segments, "evaluation": ours.evaluation.model_dump()}
     found = {name: manifest.content()[name] for name in registered}
     if manifest.environment is not None:
-        registered["time_limit"], found["time_limit"] = task.time_limit, manifest.environment.time_limit
+        registered["time_limit"], found["time_limit"] = suite.tasks[task].time_limit, manifest.environment.time_limit
     for name, value in ours.settings.items():
         registered[name] = value
         found[name] = next(iter(manifest.arms.values())).settings.get(name)
-    differing = [name for name, value in registered.items() if found[name] != value]
-    return (
-        f"{differing[0]} is {found[differing[0]]} there, {registered[differing[0]]} in the suite" if differing else None
-    )
+    for name, value in registered.items():
+        if found[name] != value:
+            differs = f"{name} is {found[name]} there, {value} in the suite"
+            raise ResultsError(f"results of another protocol are not used ({differs})")
+    for arm, facts in manifest.arms.items():
+        hard = facts.hard or manifest.hard
+        if facts.soft and (hard not in manifest.arms or manifest.arms[hard].soft):
+            raise ResultsError(f"{cell.path}: arm {arm!r} names {hard!r}, which is no hard arm of these results")
 
 
-def _study(suite: Suite, pair: str, cells: dict[str, Cell]) -> Study:
-    misfits = []
-    for task, cell in list(cells.items()):
-        problem = _misfit(suite, cell)
-        if problem is not None:
-            misfits.append(f"{pair} on {task}: results of another protocol are not used ({problem})")
-            del cells[task]
-    if not cells:
-        raise ResultsError(misfits[0])
-    if len({cell.manifest.code and cell.manifest.code.hash for cell in cells.values()}) > 1:
-        misfits.append(f"{pair}: its tasks were not all run with the same code")
+def _study(
+    suite: Suite, pair: str, cells: dict[str, Cell], curves: dict[tuple[str, str], Curves], broken: list[Damaged]
+) -> Study:
+    several = len({cell.manifest.code and cell.manifest.code.hash for cell in cells.values()}) > 1
     hard_of: dict[str, str | None] = {}
     for cell in cells.values():
         for arm, facts in cell.manifest.arms.items():
             hard_of.setdefault(arm, (facts.hard or cell.manifest.hard) if facts.soft else None)
-    for arm, hard in hard_of.items():
-        if hard is not None and hard_of.get(hard, "absent") is not None:
-            raise ResultsError(
-                f"{next(iter(cells.values())).path}: arm {arm!r} names {hard!r}, which is no hard arm of these results"
-            )
     default = next(iter(cells.values())).manifest.hard
     ordered: dict[str, str | None] = {}
     for hard in sorted((arm for arm, its in hard_of.items() if its is None), key=lambda arm: (arm != default, arm)):
         ordered[hard] = None
         ordered.update((arm, hard) for arm in sorted(hard_of) if hard_of[arm] == hard)
-    curves = {(task, arm): _curves(suite, cell, arm) for task, cell in cells.items() for arm in ordered}
-    return Study(suite, pair, cells, ordered, curves, misfits)
+    every = {
+        (task, arm): curves[task, arm] if (task, arm) in curves else _curves(suite, cell, arm)
+        for task, cell in cells.items()
+        for arm in ordered
+    }
+    misfits = [f"{pair}: its tasks were not all run with the same code"] if several else []
+    return Study(suite, pair, cells, ordered, every, misfits, broken)
 
 
 def _curves(suite: Suite, cell: Cell, arm: str) -> Curves:

@@ -9,13 +9,15 @@ missing for a task of the claim. docs/verdicts.md has which word can be said of 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from harness.errors import InputError
 from harness.schema.claims import Claim, Ledger, load_ledger
+from harness.schema.decision import Decision, decision_path, read_decision
 from harness.schema.suite import Suite
 from reports.statistics.forms import form
 from reports.statistics.forms.form import (
@@ -29,14 +31,13 @@ from reports.statistics.forms.form import (
     WORDS,
     Outcome,
 )
+from reports.statistics.ledger import entries, notes
 from reports.statistics.measuring import Data, Measured, as_if_lost_had_ended, measure
 from reports.statistics.metrics import METRICS
 from reports.statistics.multiplicity import holm, sharing
-from reports.statistics.scores import Study, read_studies
+from reports.statistics.scores import Damaged, Study, read_studies
 
 VERDICTS = (*WORDS, INCONCLUSIVE, INVALID, NOT_MEASURED)
-SEQUENCE = ("non-inferiority", "superiority")
-"""Tests of one comparison that are one entry of Holm's correction, in this order."""
 FEW = 4
 """Seeds an arm below which the formula for their number fails (power 0.59 instead of 0.8 at 2): said as at least 4."""
 
@@ -51,8 +52,8 @@ __all__ = [
     "VERDICTS",
     "WORDS",
     "Data",
-    "Decision",
     "Measured",
+    "Ruling",
     "Verdict",
     "bar",
     "decide",
@@ -63,7 +64,7 @@ __all__ = [
 
 
 @dataclass(frozen=True)
-class Decision:
+class Ruling:
     """What follows from the p values of a whole ledger for one claim; the numbers are None where its test gave none."""
 
     verdict: str
@@ -98,6 +99,11 @@ class Verdict(Measured):
     """evaluation mode -> verdict."""
     sensitivity: dict[str, str] | None = None
     """`best`, `worst` -> verdict if lost (missing or diverged) seeds had ended best or worst for the claim; None: none lost."""
+
+    notes: tuple[str, ...] = ()
+    """What is to be known of the claim's design, or of its looks, one line each."""
+    decision: Decision | None = None
+    """What `softbench decide` fixed and found, by looks of its own."""
 
     @property
     def flips(self) -> bool:
@@ -145,6 +151,13 @@ class Verdict(Measured):
             "lost": list(self.lost),
             "changed": list(self.changed),
             "uninformative": list(self.uninformative),
+            "notes": list(self.notes),
+            "decision": self.decision
+            and {
+                "verdict": self.decision.verdict,
+                "looks": len(self.decision.looks),
+                "seeds": self.decision.looks[-1].seeds if self.decision.looks else 0,
+            },
             **self.claim.model_dump(
                 include={"statement", "source", "pair", "arm", "against", "metric", "test", "method"}
             ),
@@ -154,88 +167,104 @@ class Verdict(Measured):
 def judge(suite: Suite, results: Path) -> list[Verdict]:
     """The verdicts on all claims of a suite, in the ledger's order; [] where it has no ledger.
 
-    Raises InputError where the ledger or a result cannot be read.
+    Raises InputError where the ledger cannot be read, or names an arm that the results do not have.
     """
     ledger = load_ledger(suite)
-    return verdicts(ledger, suite, read_studies(suite, results)) if ledger else []
+    if ledger is None:
+        return []
+    studies, damaged = read_studies(suite, results)
+    return verdicts(ledger, suite, studies, damaged, read_looks(ledger, suite, results))
 
 
-def verdicts(ledger: Ledger, suite: Suite, studies: Sequence[Study]) -> list[Verdict]:
-    """The verdicts of a ledger on what was read."""
+def read_looks(ledger: Ledger, suite: Suite, results: Path) -> dict[str, Decision | str]:
+    """claim -> what `softbench decide` found, or in one line why that cannot be used."""
+    found: dict[str, Decision | str] = {}
+    for claim in ledger.claims:
+        path = decision_path(results, suite.name, claim.id)
+        try:
+            decision = read_decision(path)
+        except InputError as error:
+            found[claim.id] = str(error)
+            continue
+        if decision is not None:
+            same = decision.claim == claim
+            found[claim.id] = decision if same else f"{path}: is about an earlier form of this claim"
+    return found
+
+
+def verdicts(
+    ledger: Ledger,
+    suite: Suite,
+    studies: Sequence[Study],
+    damaged: Sequence[Damaged] = (),
+    looks: Mapping[str, Decision | str] | None = None,
+) -> list[Verdict]:
+    """The verdicts of a ledger on what was read: cells, those that are damaged, and the outcomes of `softbench decide`."""
     by_pair = {study.pair: study for study in studies}
-    primary = suite.evaluation.primary
-    found = {
-        mode: [measure(claim, ledger, suite, by_pair.get(claim.pair), mode) for claim in ledger.claims]
-        for mode in suite.modes
-    }
-    decided = {mode: decide(measured, ledger.level) for mode, measured in found.items()}
+    # Each claim in the mode that its pair is judged by, and all of them in the other mode.
+    ranked = [suite.ranked_modes(claim.pair) for claim in ledger.claims]
+    found = [
+        [
+            measure(claim, ledger, suite, by_pair.get(claim.pair), mode, damaged)
+            for claim, mode in zip(ledger.claims, modes, strict=True)
+        ]
+        for modes in zip(*ranked, strict=True)
+    ]
+    decided = [decide(measured, ledger.level) for measured in found]
     judged = []
-    for number, measured in enumerate(found[primary]):
-        verdict = explain(measured, decided[primary][number])
+    for number, (measured, known) in enumerate(zip(found[0], notes(ledger, suite), strict=True)):
+        verdict = explain(measured, decided[0][number])
         if measured.outcome is not None:
-            modes = {mode: each[number].verdict for mode, each in decided.items()}
-            cases = as_if_lost_had_ended(measured, suite, by_pair[measured.claim.pair], primary)
+            its_modes = ranked[number]
+            ruled = dict(zip(its_modes, (each[number].verdict for each in decided), strict=True))
+            modes = {mode: ruled[mode] for mode in suite.modes}
+            cases = as_if_lost_had_ended(measured, suite, by_pair[measured.claim.pair], its_modes[0])
             sensitivity = {
-                case: decide([*found[primary][:number], other, *found[primary][number + 1 :]], ledger.level)[number]
+                case: decide([*found[0][:number], other, *found[0][number + 1 :]], ledger.level)[number]
                 for case, other in cases.items()
             }
-            ends = {case: decision.verdict for case, decision in sensitivity.items()}
+            ends = {case: ruling.verdict for case, ruling in sensitivity.items()}
             verdict = _withheld(replace(verdict, modes=modes, sensitivity=ends or None))
-        judged.append(verdict)
+        its = (looks or {}).get(measured.claim.id)
+        told = (*known, its) if isinstance(its, str) else known
+        judged.append(replace(verdict, notes=told, decision=its if isinstance(its, Decision) else None))
     return judged
 
 
-def decide(measured: Sequence[Measured], level: float) -> list[Decision]:
+def decide(measured: Sequence[Measured], level: float) -> list[Ruling]:
     """Words for all claims of a ledger together: Holm's correction over its entries, for each word by itself.
 
     A claim that is not measured, or of which a word cannot be said, keeps its place in the correction.
     """
-    outcomes, entries = [each.outcome for each in measured], sequences(measured)
+    outcomes = [each.outcome for each in measured]
+    family = entries([(each.claim, each.tasks) for each in measured])
     p, p_against = (
         [getattr(each, name) if each is not None and getattr(each, name) is not None else 1.0 for each in outcomes]
         for name in ("p", "p_against")
     )
     against = holm(
-        p_against, [entry[::-1] for entry in entries]
+        p_against, [entry[::-1] for entry in family]
     )  # what is not better is shown more easily than what is worse
-    words = {word: _corrected(word, outcomes, entries) for word in WORDS}
-    shared, before = sharing(p, entries), {second: first for entry in entries for first, second in pairwise(entry)}
-    decisions = []
+    words = {word: _corrected(word, outcomes, family) for word in WORDS}
+    shared, before = sharing(p, family), {second: first for entry in family for first, second in pairwise(entry)}
+    rulings = []
     for number, each in enumerate(measured):
         after = measured[before[number]].claim.id if number in before else None
         if each.outcome is None or each.outcome.p is None:
-            decisions.append(Decision(each.absent or INCONCLUSIVE, after=after))
+            rulings.append(Ruling(each.absent or INCONCLUSIVE, after=after))
             continue
         corrected = {word: words[word][number] for word in each.outcome.words}
         shown = next((word for word, its in corrected.items() if its <= level), INCONCLUSIVE)
         left = level / shared[number]
-        decisions.append(Decision(shown, after, corrected[SUPPORTED], against[number], corrected, left))
-    return decisions
+        rulings.append(Ruling(shown, after, corrected[SUPPORTED], against[number], corrected, left))
+    return rulings
 
 
-def sequences(measured: Sequence[Measured]) -> list[list[int]]:
-    """The ledger's entries: `not worse` and then `better` of one comparison are one, every other claim is one by itself."""
-    groups: dict[object, list[int]] = {}
-    for number, each in enumerate(measured):
-        claim = each.claim
-        comparison = (claim.pair, claim.arm, claim.against, claim.metric, tuple(sorted(each.tasks)))
-        groups.setdefault(comparison, []).append(number)
-    entries = []
-    for group in groups.values():
-        by_test = {test: [at for at in group if measured[at].claim.test == test] for test in SEQUENCE}
-        sequence = [at for found in by_test.values() for at in found]
-        if [len(found) for found in by_test.values()] == [1, 1]:
-            entries += [sequence, *([at] for at in group if at not in sequence)]
-        else:
-            entries += [[at] for at in group]
-    return sorted(entries)
-
-
-def _corrected(word: str, outcomes: Sequence[Outcome | None], entries: Sequence[Sequence[int]]) -> list[float]:
+def _corrected(word: str, outcomes: Sequence[Outcome | None], family: Sequence[Sequence[int]]) -> list[float]:
     """The corrected p values of one word; a claim of which it cannot be said stands in no other's way within its entry."""
     p = [1.0 if each is None else each.words.get(word, 1.0) for each in outcomes]
-    said = [[at for at in entry if word in getattr(outcomes[at], "words", {})] for entry in entries]
-    chosen = [its or entry for its, entry in zip(said, entries, strict=True)]
+    said = [[at for at in entry if word in getattr(outcomes[at], "words", {})] for entry in family]
+    chosen = [its or entry for its, entry in zip(said, family, strict=True)]
     places = [at for entry in chosen for at in entry]
     numbered = {place: number for number, place in enumerate(places)}
     found = holm([p[place] for place in places], [[numbered[place] for place in entry] for entry in chosen])
@@ -245,29 +274,29 @@ def _corrected(word: str, outcomes: Sequence[Outcome | None], entries: Sequence[
     return corrected
 
 
-def explain(measured: Measured, decision: Decision) -> Verdict:
+def explain(measured: Measured, ruling: Ruling) -> Verdict:
     """The verdict in words and numbers."""
     verdict = Verdict(
         **vars(measured),
-        verdict=decision.verdict,
+        verdict=ruling.verdict,
         why=measured.because,
-        after=decision.after,
-        p_holm=decision.p_holm,
-        p_against_holm=decision.p_against_holm,
-        words=decision.words,
+        after=ruling.after,
+        p_holm=ruling.p_holm,
+        p_against_holm=ruling.p_against_holm,
+        words=ruling.words,
     )
     outcome, data, claim = measured.outcome, measured.data, measured.claim
     if outcome is None or data is None:
         return verdict
-    if decision.left is None:
+    if ruling.left is None:
         what = outcome.why.removeprefix("undefined: ")
         return replace(verdict, why=f"No test: {what} among {measured.seeds} seeds of each arm.")
     test = form(claim.test, claim.method, claim.margin)
-    needed = test.seeds_needed(data.arm, data.against, claim.assumed, decision.left)
+    needed = test.seeds_needed(data.arm, data.against, claim.assumed, ruling.left)
     verdict = replace(
         verdict,
         seeds_needed=None if needed is None else max(needed, FEW),
-        detectable=test.detectable(data.arm, data.against, decision.left),
+        detectable=test.detectable(data.arm, data.against, ruling.left),
     )
     return replace(verdict, why=_why(verdict))
 

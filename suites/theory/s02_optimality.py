@@ -46,7 +46,10 @@ STATEMENT = Statement(
     number=2,
     name="optimal soft value and policy",
     title="The optimal soft value is the soft maximum of Q*, equal for every action to Q* − λ log π*; no policy beats it; it is unique.",
-    formula="V_λ^* (s) = λ log ‖ exp( Q_λ^* (s,·) / λ ) ‖_1 = Q_λ^* (s,a) − λ log π_λ^* (a|s)",
+    formula=(
+        r"V_\lambda^*(s) = \lambda \log \lVert \exp( Q_\lambda^*(s, \cdot) / \lambda ) \rVert_1"
+        r" = Q_\lambda^*(s, a) - \lambda \log \pi_\lambda^*(a|s)"
+    ),
     source="Wei, Theorem 2; with a reference policy: Schulman et al. 2017, Eq. 28-31",
     computed=(
         "Q* by soft policy iteration; its policy's value by a linear solve; eight rival policies each, from random to nearly optimal."

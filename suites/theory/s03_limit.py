@@ -72,7 +72,10 @@ STATEMENT = Statement(
     number=3,
     name="soft maximum and its limit",
     title="The soft maximum exceeds the maximum by at most λ log|A|, and λ → 0 recovers the hard optimum.",
-    formula="max_a Q ≤ λ log ‖ exp( Q / λ ) ‖_1 ≤ max_a Q + λ log |A|",
+    formula=(
+        r"\max\limits_a Q \le \lambda \log \lVert \exp( Q / \lambda ) \rVert_1 \le \max\limits_a Q + \lambda \log"
+        r" \left| \mathcal{A} \right|"
+    ),
     source="Wei, remark after Theorem 2",
     computed="Both bounds at five temperatures, equality at ties, and soft and hard optima of the same processes at all temperatures.",
     tolerance=1e-11,

@@ -100,7 +100,8 @@ STATEMENT = Statement(
     name="soft policy gradient theorem",
     title="Soft policy gradient theorem: Eq. 19 = Eq. 20 = the gradient of the entropy-regularized return, under discounted visits.",
     formula=(
-        "∇ J = sum_{s} η (s) ( sum_{a} q_π (s,a) ∇ π (a|s) + α ∇ H (s) ) = sum_{s} η (s) sum_{a} [ q_π (s,a) − α log π (a|s) ] ∇ π (a|s)"
+        r"\nabla J = \sum_s \eta(s) \left( \sum_a q_\pi(s, a) \nabla \pi(a|s) + \alpha \nabla H(s) \right)"
+        r" = \sum_s \eta(s) \sum_a [ q_\pi(s, a) - \alpha \log \pi(a|s) ] \nabla \pi(a|s)"
     ),
     source="Liu, Gu, Liu 2020, Eq. 19-20; the code's Eq. 35-41",
     computed="All two-step paths weighted by discounted visits; advantages and loss of PPO's arms at the old policy; autodiff of J.",

@@ -121,7 +121,10 @@ STATEMENT = Statement(
     title=(
         "Naive and proper share the loss and differ in the value backup; only the proper gradient is that of the entropy-augmented return."
     ),
-    formula="g_{proper} = ∇ J ; ∇ J − g_{naive} = − τ sum_{s} η (s) sum_{a} ∇ π (a|s) E [ sum_{d≥1} γ^d KL_d ]",
+    formula=(
+        r"g_\mathrm{proper} = \nabla J, \quad \nabla J - g_\mathrm{naive} = -\tau \sum_s \eta(s) \sum_a \nabla \pi(a|s) "
+        r"\mathbb{E}\left[ \sum_{d \ge 1} \gamma^d \mathrm{KL}_d \right]"
+    ),
     source="Schulman et al. 2017, Eq. 48-50, 79-80; Liu, Gu, Liu 2020, after Eq. 20",
     computed="All two-step paths weighted by discounted visits; returns and loss of A2C's arms with exact V; autodiff of J.",
     tolerance=1e-10,

@@ -80,7 +80,10 @@ STATEMENT = Statement(
     number=7,
     name="bandit: squared error gradient",
     title="In a bandit the gradient of the squared error of q is −τ times the policy gradient plus the gradient of the value error.",
-    formula="∇ L = − τ ∇ E [ r − τ KL ] + ∇ E [ frac{1}{2} ( v_θ − ( r − τ KL ) )^2 ]",
+    formula=(
+        r"\nabla L = -\tau \nabla \mathbb{E}[ r - \tau \mathrm{KL} ]"
+        r" + \nabla \mathbb{E}\left[ \frac{1}{2} \left( v_\theta - ( r - \tau \mathrm{KL} ) \right)^2 \right]"
+    ),
     source="Schulman et al. 2017, Eq. 6, 13, 23",
     computed=(
         "Expectations over all actions and rewards; the gradient of DQN's own loss; autodiff of the right-hand side; uniform and other π̄."

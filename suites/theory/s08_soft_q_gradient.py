@@ -135,7 +135,10 @@ STATEMENT = Statement(
     number=8,
     name="soft Q-learning = policy gradient",
     title="The gradient of the n-step soft Q-learning loss is −τ times the policy gradient plus the gradient of the value error.",
-    formula="∇ E [ frac{1}{2} ( Q_θ − y_t )^2 ] = E [ − τ ∇ log π_θ Δ_t + τ^2 ∇ KL + ∇ frac{1}{2} ( V_θ − V̂_t )^2 ]",
+    formula=(
+        r"\nabla \mathbb{E}\left[ \frac{1}{2} ( Q_\theta - y_t )^2 \right] = \mathbb{E}\left[ -\tau \nabla \log \pi_\theta \Delta_t "
+        r"+ \tau^2 \nabla \mathrm{KL} + \nabla \frac{1}{2} ( V_\theta - \hat{V}_t )^2 \right]"
+    ),
     source="Schulman et al. 2017, Eq. 44-47, 57-65, section 6.3",
     computed=(
         "All paths of 1 to 3 steps, with terminations and time limits; gradients of DQN's loss (KL, entropy form, any "

@@ -100,7 +100,9 @@ STATEMENT = Statement(
     name="damped soft Q = natural gradient",
     title="A damped soft Q-learning step ε is a natural gradient step ε/τ on the entropy-regularized return.",
     formula=(
-        "Q_θ − Q̂^ε = τ ( log π_θ − log π_{old} ) − ε ( Δ − τ [ log frac{π_{old}}{π̄} − KL ] ) ; log π^+ = log π + frac{ε}{τ} F^† g + c_s"
+        r"Q_\theta - \hat{Q}^\varepsilon = \tau ( \log \pi_\theta - \log \pi_\mathrm{old} ) - \varepsilon \left( \Delta - \tau \left[ "
+        r"\log \frac{\pi_\mathrm{old}}{\bar{\pi}} - \mathrm{KL} \right] \right), \quad "
+        r"\log \pi^+ = \log \pi + \frac{\varepsilon}{\tau} F^\dagger g + c_s"
     ),
     source="Schulman et al. 2017, Eq. 66-78 (Eq. 78 corrected)",
     computed=(

@@ -55,7 +55,10 @@ STATEMENT = Statement(
     number=10,
     name="natural policy gradient",
     title="The natural gradient is the best fit of the advantage by scores; for a softmax it multiplies π by exp(ηA/(1−γ)).",
-    formula="F^† ∇ V = frac{ω^*}{1−γ} ; π^+ (a|s) ∝ π (a|s) exp( frac{η}{1−γ} A^π (s,a) )",
+    formula=(
+        r"F^\dagger \nabla V = \frac{\omega^*}{1 - \gamma}, \quad "
+        r"\pi^+(a|s) \propto \pi(a|s) \exp\left( \frac{\eta}{1 - \gamma} A^\pi(s, a) \right)"
+    ),
     source="Wei, natural policy gradient (after Agarwal et al. 2021)",
     computed=(
         "Gradient by autodiff through the linear solve, exact visits and Fisher matrix, least squares; softmax tables and random features."

@@ -76,7 +76,10 @@ STATEMENT = Statement(
     title=(
         "A policy's value is the old one's plus its advantages under its own visits; TRPO's surrogate matches to first order and bounds it."
     ),
-    formula="V^{π_θ} ≥ V_t (θ) − frac{2 γ ε_t}{(1−γ)^2} max_s KL ( π_t ‖ π_θ )",
+    formula=(
+        r"V^{\pi_\theta} \ge V_t(\theta) - \frac{2 \gamma \varepsilon_t}{(1 - \gamma)^2}"
+        r" \max\limits_s \mathrm{KL}( \pi_t \parallel \pi_\theta )"
+    ),
     source="Wei, trust region policy optimization (after Schulman et al. 2015; the lecture prints 2017)",
     computed="Random pairs of policies, from nearly equal to far apart; exact values, visits and advantages; gradients by autodiff.",
     tolerance=1e-11,

@@ -85,7 +85,7 @@ STATEMENT = Statement(
     number=12,
     name="PPO's clipped objective",
     title="The minimum makes PPO's clipped objective a lower bound of the unclipped one; where the clip acts its gradient is exactly 0.",
-    formula="min ( r_θ A , clip ( r_θ , 1−ε , 1+ε ) A ) ≤ r_θ A",
+    formula=r"\min( r_\theta A, \operatorname{clip}( r_\theta, 1 - \varepsilon, 1 + \varepsilon ) A ) \le r_\theta A",
     source="Wei, proximal policy optimization; Liu, Gu, Liu 2020, Eq. 33, 38-41",
     computed=(
         "All state-action pairs of random policies, near and far; objectives and gradients of PPO's four arms; its clipped value loss."

@@ -33,7 +33,10 @@ STATEMENT = Statement(
     number=13,
     name="deterministic policy gradient",
     title="Deterministic policy gradient theorem: the gradient of V is the visit-weighted slope of Q times that of the policy.",
-    formula="∇_θ V (μ) = frac{1}{1−γ} E_{s∼d} [ ∇_θ π_θ (s) ∇_a Q (s,a) |_{a=π_θ(s)} ]",
+    formula=(
+        r"\nabla_\theta V(\mu) = \frac{1}{1 - \gamma} \mathbb{E}_{s \thicksim d}"
+        r"[ \nabla_\theta \pi_\theta(s) \nabla_a Q(s, a) |_{a = \pi_\theta(s)} ]"
+    ),
     source="Wei, Theorem 1; Liu, Gu, Liu 2020, Eq. 27",
     computed=(
         "Linear-quadratic tasks s' = as + bu + noise, u = −θs; the gradient of ddpg's loss under exact visits against dV/dθ by hand."

@@ -112,7 +112,10 @@ STATEMENT = Statement(
     number=14,
     name="SDDPG = SAC1",
     title="The reparametrized gradient is the gradient of J, and the policy gradients of SDDPG and SAC1 are equal element by element.",
-    formula="∇ J ∝ sum_{s} ρ (s) E_{ε∼N(0,1)} [ ∇_θ ( q_π (s, ã_θ^ε ) − α log π_θ ( ã_θ^ε |s) ) ]",
+    formula=(
+        r"\nabla J \propto \sum_s \rho(s) \mathbb{E}_{\varepsilon \thicksim \mathcal{N}(0, 1)}[ \nabla_\theta ( "
+        r"q_\pi(s, \tilde{a}_\theta^\varepsilon) - \alpha \log \pi_\theta(\tilde{a}_\theta^\varepsilon|s) ) ]"
+    ),
     source="Liu, Gu, Liu 2020, Eq. 26-32, Fig. 1 line 14; Fragkiadaki, CMU 10-703, KL form of the policy update",
     computed="Linear-quadratic tasks under exact visits against autodiff of J; cubic Q by Gauss-Hermite quadrature, exact for it.",
     tolerance=1e-11,

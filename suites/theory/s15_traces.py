@@ -157,7 +157,10 @@ STATEMENT = Statement(
     number=15,
     name="TD(λ) and V-trace",
     title="The TD(λ) backup is V + τKL plus the (γλ)-discounted sum of soft Bellman errors; V-trace with ratios 1 is the n-step return.",
-    formula="[ 𝒯_λ Q ] (s,a) = V_Q (s) + τ KL (s) + E [ sum_{t≥0} (γ λ)^t δ_t ]",
+    formula=(
+        r"[ \mathcal{T}_\lambda Q ](s, a) = V_Q(s) + \tau \mathrm{KL}(s)"
+        r" + \mathbb{E}\left[ \sum_{t \ge 0} (\gamma \lambda)^t \delta_t \right]"
+    ),
     source="Schulman et al. 2017, Eq. 33-43 (Eq. 43 corrected); Espeholt et al. 2018, Eq. 1 (named by Liu et al. 2020)",
     computed=(
         "Both sides as linear systems over all state-action pairs; the code's targets over all three-step paths; random flags and ratios."

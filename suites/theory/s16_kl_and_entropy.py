@@ -99,7 +99,7 @@ STATEMENT = Statement(
     number=16,
     name="KL form and entropy form",
     title="KL and entropy form share the optimal policy unless episodes can end; then entropy pays for staying alive.",
-    formula="V_{entropy} − V_{KL} = frac{τ log |A|}{1−γ}",
+    formula=r"V_\mathrm{entropy} - V_\mathrm{KL} = \frac{\tau \log \left| \mathcal{A} \right|}{1 - \gamma}",
     source="Schulman et al. 2017, section 6.2, Eq. 82-83 (corrected)",
     computed=(
         "Both optima, held to the backup of DQN's arms; values by linear solves; a task of one state in which the forms choose differently."

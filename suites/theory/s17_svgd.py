@@ -109,7 +109,7 @@ STATEMENT = Statement(
     number=17,
     name="SVGD reaches Boltzmann",
     title="Particles moved by SVGD reach the Boltzmann density of a bimodal Q.",
-    formula="Δ f = frac{1}{n} sum_{i} [ κ ( a_i , f ) ∇_a Q (s,a) |_{a_i} + α ∇_a κ (a,f) |_{a_i} ]",
+    formula=r"\Delta f = \frac{1}{n} \sum_i [ \kappa(a_i, f) \nabla_a Q(s, a) |_{a_i} + \alpha \nabla_a \kappa(a, f) |_{a_i} ]",
     source="Fragkiadaki, CMU 10-703 (SVGD soft Q-learning), after Haarnoja et al. 2017",
     computed=(
         "30 particles after 150 steps from an even grid; Wasserstein-1 distance to the exact quantiles in standard "

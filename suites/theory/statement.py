@@ -77,7 +77,7 @@ class Plot:
 class Statement:
     """One statement of the sources.
 
-    `title` says it in one sentence and `formula` in the notation of reports/site/mathml.py; `computed` says what was done about it.
+    `title` says it in one sentence and `formula` in LaTeX; `computed` says what was done about it.
     `check(cases, seed)` gives errors of exactly `cases` random problems.
     """
 

@@ -391,7 +391,7 @@ def test_html_in_every_name_is_inert_in_the_report(tmp_path, monkeypatch, fault)
     assert softbench(Path("results")) == 0
     cell = read_cell(Path("results") / CELL)
     claim_about("dqn", "plain")
-    plain = [Tags(path.read_text()) for path in build(["small"], tmp_path / "plain", tmp_path / "results")]
+    plain = [Tags(path.read_text()) for path in build(["small"], tmp_path / "plain", tmp_path / "results").pages]
     suite = yaml.safe_load(Path("suites/small/suite.yaml").read_text())
     suite["title"] = HOSTILE
     suite["references"]["CartPole-v1"]["source"] = HOSTILE
@@ -437,7 +437,7 @@ def test_html_in_every_name_is_inert_in_the_report(tmp_path, monkeypatch, fault)
     }
     certificate |= {"verdict": HOSTILE, "problems": [HOSTILE], "differences": [HOSTILE]}
     (Path("results") / CELL / "audit.json").write_text(json.dumps(certificate))
-    pages = [Tags(path.read_text()) for path in build(["small"], tmp_path / "site", tmp_path / "results")]
+    pages = [Tags(path.read_text()) for path in build(["small"], tmp_path / "site", tmp_path / "results").pages]
     for page in pages:
         assert page.tags <= set.union(*(known.tags for known in plain)) | {"ul", "li"}
         assert "img" not in page.tags and not {name for name in page.attributes if name.startswith("on")}

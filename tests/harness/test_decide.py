@@ -95,8 +95,9 @@ def test_the_plan_is_written_before_the_first_look_and_no_other_is_taken(decide,
         )
         _, path, _, _ = decide()
     assert [each["seeds"] for each in json.loads(path.read_text())["plan"]] == [5, 10]
-    with pytest.raises(InputError, match=r"begun otherwise.*plan: was .*, is now "):
+    with pytest.raises(InputError, match=r"looks of this decision were fixed when it began, after 5, 10 seeds") as told:
         decide(most=15)
+    assert "softbench decide small/C4 --max-seeds 10 --block 5 " in str(told.value) and "\n" not in str(told.value)
     with pytest.raises(InputError, match=r"begun otherwise.*claim.margin: was 0.9, is now 0.5"):
         decide(margin=0.5)
     assert decide()[0] == "supported"
@@ -115,6 +116,10 @@ def test_a_claim_of_several_suites_must_be_named_in_full(decide, tmp_path):
     with pytest.raises(InputError, match="in several ledgers; say which: other/C4, small/C4"):
         deciding.find_claim("C4")
     assert deciding.find_claim("small/C4")[0].name == "small"
+    (tmp_path / "suites/other/claims.yaml").write_text("claims: 3")
+    assert deciding.find_claim("C4")[0].name == "small", "a broken ledger stops no other"
+    with pytest.raises(InputError, match=r"'C5' is in no ledger.* \(not read: suites/other/claims.yaml: claims: "):
+        deciding.find_claim("C5")
 
 
 def test_a_failed_cohort_decides_nothing(decide, monkeypatch):

@@ -254,7 +254,7 @@ def test_curves_are_interpolated_within_a_runs_range_and_never_beyond():
     assert late.why == "begins at step 1, after the grid's first, 0"
     importer.write(config, runs_of(path), path, Path("results"))
     assert sorted(read_cell(CELL).manifest.members["ppo"]) == ["0"]
-    (study,) = read_studies(load_suite("cartpole"), Path("results"))
+    (study,), _ = read_studies(load_suite("cartpole"), Path("results"))
     assert study.holes == [
         "cartpole on CartPole-v1, arm ppo: seeds 1-2 missing",
         "cartpole on CartPole-v1, arm a2c: seeds 1-2 missing",
@@ -272,7 +272,7 @@ def test_a_run_is_diverged_from_its_first_value_that_is_no_finite_number(lost):
     assert diverged.tolist() == [False, True, True] and returns[0] == 5 and np.isnan(returns[1:]).all()
     importer.write(config, runs_of(path), path, Path("results"))
     assert read_cell(CELL).manifest.members["ppo"]["0"].diverged_at == 10
-    (study,) = read_studies(load_suite("cartpole"), Path("results"))
+    (study,), _ = read_studies(load_suite("cartpole"), Path("results"))
     assert study.diverged == ["cartpole on CartPole-v1, arm ppo, seed 0"] and study.matrix("ppo").tolist() == [[0.0]]
 
 
@@ -375,7 +375,7 @@ def test_greedy_imports_have_no_sampled_returns(softbench):
     write_import(Path(), grid={"first": 0, "last": 20, "points": 3}, actions="greedy")
     assert softbench("import", "import.yaml")[0] == 0
     assert read_cell(CELL).curves["return_sampled"].isna().all()
-    (study,) = read_studies(load_suite("cartpole"), Path("results"))
+    (study,), _ = read_studies(load_suite("cartpole"), Path("results"))
     assert list(study.curves["CartPole-v1", "a2c"].returns) == ["greedy"] and study.matrix("a2c").tolist() == [[0.106]]
     assert (CELL / "learning.csv").read_text().splitlines()[-1] == "20,53.0,3.0"
 
@@ -389,7 +389,7 @@ def test_a_task_whose_runs_are_all_short_has_no_results_any_more(softbench):
     table([row for row in logs if row[1] == "A" or row[3] < 20])
     write_import(Path(), grid={"first": 0, "last": 20, "points": 3}, tasks=two)
     assert softbench("import", "import.yaml")[0] == 0
-    (study,) = read_studies(load_suite("cartpole"), Path("results"))
+    (study,), _ = read_studies(load_suite("cartpole"), Path("results"))
     assert study.tasks == ["A"] and study.holes == ["cartpole on B: no results yet"]
 
 
@@ -435,8 +435,8 @@ def test_real_training_imported_and_reported():
     ]:
         path = write_import(Path(), name=name, runs=[entry], grid={"first": 128, "last": 384, "points": 3}, **fields)
         importer.write(load_import(path), runs_of(path), path, Path("results"))
-        (study,) = read_studies(load_suite(name), Path("results"))
+        (study,), _ = read_studies(load_suite(name), Path("results"))
         assert study.holes == [] and study.seeds == [0, 1, 2] and study.matrix("a2c").shape == (3, 1)
         assert 0 < study.matrix("ppo").mean() < 1
-    index, *pages = build([], Path("site"))
+    index, *pages = build([], Path("site")).pages
     assert "evaluations.html" in index.read_text() and len(pages) == 2

@@ -290,7 +290,7 @@ def theory_record(number: int = 8, **changes: object) -> dict[str, object]:
         "statement": number,
         "name": "soft Q <b>",
         "title": "One sentence.",
-        "formula": "V_λ^* ≤ frac{a}{b}",
+        "formula": r"V_\lambda^* \le \frac{a}{b}",
         "source": "Some paper",
         "computed": "Something.",
         "cases": 120,

@@ -30,7 +30,10 @@ def test_claims_table_says_the_evidence_and_what_to_do(judged: Path) -> None:
     assert by_id["better"]["verdict"] == "supported" and by_id["better"]["what to do"] == "decided"
     assert by_id["better"]["evidence"] == "10 seeds × 2 tasks"
     assert by_id["same"]["verdict"] == "inconclusive" and by_id["same"]["evidence"] == "9 of 10 seeds × 1 task"
-    assert re.search(r"not enough seeds: you need \d+ an arm, there are 9", by_id["same"]["what to do"])
+    assert re.search(
+        r"not enough seeds: there are 9 an arm, you need \d+ for 80 % power if the effect is 0",
+        by_id["same"]["what to do"],
+    )
     assert by_id["worse"]["evidence"].endswith("; claim fixed after the runs began")
     assert by_id["waits"]["verdict"] == "not measured" and "train" in by_id["waits"]["what to do"]
     every = Parts((judged / "index.html").read_text()).tables["index/claims.csv"][1:]
@@ -61,11 +64,21 @@ def test_every_number_on_a_card_is_that_of_the_json(judged: Path) -> None:
         assert facts["95% interval"] == ("—" if each["low"] is None else f"{each['low']:.3f} to {each['high']:.3f}")
         names = {"p, raw": "p", "p, Holm": "p_holm", "p against, raw": "p_against", "p against, Holm": "p_against_holm"}
         assert {name: facts[name] for name in names} == {name: shown(each[key], ".2g") for name, key in names.items()}
-        assert facts["seeds needed"] == shown(each["seeds_needed"], "d")
+        words = each["p_words"] or {}
+        assert {word: facts[f"p, {word}, Holm"] for word in words} == {
+            word: shown(p, ".2g") for word, p in words.items()
+        }
+        needed = each["seeds_needed"]
+        assert (
+            facts["seeds needed"] == "—"
+            if needed is None
+            else re.match(rf"(at least )?{needed} for 80 %", facts["seeds needed"])
+        )
         assert facts["detectable difference"] == shown(each["detectable"], ".3f")
         assert {mode: facts[f"{mode} actions"] for mode in each["modes"] or {}} == (each["modes"] or {})
         card = unescape(article(judged, each["claim"]))
-        assert each["why"] in card and each["statement"] in card and each["source"] in card
+        assert each["why"] in card and each["source"] in card
+        assert f"{each['statement'].removesuffix('.')} (difference {each['bar']})." in card
         assert f">{each['verdict']}</strong>" in card
 
 

@@ -165,4 +165,4 @@ def test_tables_and_pictures_show_the_numbers(record: dict[str, Any]) -> None:
     assert first.name == "coverage-test" and second.name == "coverage-bootstrap"
     # In the groups of an SVG, every marker drawn is one `use`: three panels of IQM, ... on 1 and 3 tasks and 4 numbers of seeds.
     assert len(re.findall("<use", second.svg)) >= 3 * 5 * 2 * 4
-    assert f"Mean, normal, 5 seeds: {share(record, 'Mean', 5, 'normal'):.2f}" in second.alt
+    assert f"Mean, normal, 5 seeds: {share(record, 'Mean', 5, 'normal'):.2f}" in second.words.alt

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+import yaml
 from invented_results import Workspace
 from test_verdicts import CLAIM, TASKS, around, ledger, scored
 
@@ -125,3 +126,25 @@ def test_gate_compares_with_what_it_wrote(judged: Workspace, softbench: Command)
     )
     code, out, _ = softbench("gate", "classic")
     assert code == 4 and "loss: a2c-proper on CartPole-v1: 0.700 then, 0.300 now" in out
+
+
+def test_a_broken_suite_or_ledger_is_a_line_and_stops_no_other(judged: Workspace, softbench: Command) -> None:
+    judged.suite("broken", {"a2c": TASKS[:1]})
+    (judged.root / "suites/broken/claims.yaml").write_text("claims: 3\n")
+    judged.suite("odd", {"a2c": TASKS[:1]})
+    (judged.root / "suites/odd/claims.yaml").write_text(yaml.safe_dump({"claims": [CLAIM]}))
+    (judged.root / "suites/odd/suite.yaml").write_text("name: odd\n")
+    code, out, err = softbench("judge", "--fail-on", "none")
+    assert code == 6 and out.startswith("classic: 1 supported") and err.count("\n") == 2
+    assert "softbench: suites/broken/claims.yaml: claims: " in err and "softbench: suites/odd/suite.yaml: " in err
+    code, out, _ = softbench("judge", "classic", "broken", "--json")
+    assert code == 6 and {each["suite"] for each in json.loads(out)} == {"classic"}
+    assert softbench("judge", "broken")[0] == 2, "a suite alone is wrong input"
+
+
+def test_damaged_results_are_told_and_change_the_code(judged: Workspace, softbench: Command) -> None:
+    (judged.results / "classic" / "a2c" / TASKS[0] / "curves.parquet").write_bytes(b"nothing")
+    code, out, _ = softbench("judge")
+    assert code == 6 and "classic: 3 invalid, 1 not measured" in out and "cannot be read" in out
+    code, _, err = softbench("gate", "classic", "--write")
+    assert code == 2 and "a baseline needs sound results" in err

@@ -5,21 +5,28 @@ from __future__ import annotations
 import base64
 import contextlib
 import csv
+import glob
 import hashlib
 import os
 import re
 import time
+import tomllib
+from decimal import Decimal
+from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
 from xml.etree import ElementTree
 
+import numpy as np
+import pandas as pd
 import pytest
 from invented_results import ARMS, CLAIMS, TASKS, Workspace
 
 from harness.errors import InputError
 from reports.site.site import build
-from reports.site.tables import Table, reading
+from reports.site.tables import reading
 from reports.statistics.intervals import Estimate
+from reports.table import NONE, Table, number
 
 HOSTILE = '<script>alert(1)</script>"&<img src=x onerror=a>$x$'
 
@@ -69,22 +76,69 @@ def test_files_and_links(site: Path) -> None:
         ElementTree.parse(svg)
 
 
-def test_numbers_in_the_page_are_those_of_the_csv(site: Path) -> None:
-    found = Parts((site / "classic.html").read_text()).tables
-    assert len(found) > 10
-    for link, (header, *rows) in found.items():
-        with (site / link).open(newline="") as file:
-            names, *lines = csv.reader(file)
-        assert len(rows) == len(lines) > 0
-        for row, line in zip(rows, lines, strict=True):
-            cells = dict(zip(header, row, strict=True))
-            values = dict(zip(names, line, strict=True))
-            for name, cell in cells.items():
-                low = values.get(f"{name} low", "")
-                whole = values[name]
-                if low:
-                    whole += f" ({low})" if low.startswith("undefined") else f" [{low}, {values[f'{name} high']}]"
-                assert cell == whole, (link, name)
+NUMBER = re.compile(r"[+-]?\d[\d,]*(?:\.\d+)?(?:e[+-]?\d+)?%?")
+
+
+def rounds(shown: str, exact: str) -> bool:
+    """Whether a number of the page is one of the CSV, rounded to the digits shown."""
+    text = shown.replace(",", "")
+    number = Decimal(text.rstrip("%"))
+    unit = Decimal(1).scaleb(int(number.as_tuple().exponent))
+    return abs(Decimal(exact) * (100 if text.endswith("%") else 1) - number) <= unit * Decimal("0.5000001")
+
+
+def test_numbers_in_the_page_are_those_of_the_csv_rounded(judged: Path, site: Path) -> None:
+    shorter = 0
+    for root in (judged, site):
+        found = Parts((root / "classic.html").read_text()).tables
+        assert len(found) > 10
+        for link, (header, *rows) in found.items():
+            with (root / link).open(newline="") as file:
+                names, *lines = csv.reader(file)
+            assert len(rows) == len(lines) > 0
+            for row, line in zip(rows, lines, strict=True):
+                values = dict(zip(names, line, strict=True))
+                for name, cell in zip(header, row, strict=True):
+                    whole = " ".join(
+                        filter(None, (values[name], values.get(f"{name} low"), values.get(f"{name} high")))
+                    )
+                    if cell == whole or cell == values[name]:
+                        continue
+                    shown, exact = NUMBER.findall(cell), NUMBER.findall(whole)
+                    assert len(shown) == len(exact) > 0 or "undefined" in cell, (link, name, cell, whole)
+                    assert all(map(rounds, shown, exact)), (link, name, cell, whole)
+                    shorter += sum(len(each) > len(it) + 5 for it, each in zip(shown, exact, strict=False))
+    assert shorter > 500, "the CSV has digits that the page leaves out"
+
+
+def test_numbers_of_the_csv_are_exact(site: Path, demo: Workspace) -> None:
+    curves = pd.read_parquet(demo.results / "classic" / "ppo" / "CartPole-v1" / "curves.parquet")
+    last = curves[curves["segment"] == curves["segment"].max()].set_index(["arm", "seed"])["return_sampled"]
+    with (site / "classic/ppo-returns.csv").open(newline="") as file:
+        found = {(row["task"], row["arm"]): row["sampled actions"] for row in csv.DictReader(file)}
+    for arm in ARMS["ppo"]:
+        assert found["CartPole-v1", arm] == repr(float(last[arm].to_numpy().mean()))
+    with (site / "classic/ppo-members.csv").open(newline="") as file:
+        for row in csv.DictReader(file):
+            if row["task"] == "CartPole-v1":
+                assert row["sampled return"] == repr(float(last[row["arm"], int(row["seed"])]))
+
+
+def test_a_figure_draws_the_numbers_of_its_table(site: Path) -> None:
+    def column(name: str, *columns: str) -> list[tuple[str, ...]]:
+        with (site / "classic" / name).open(newline="") as file:
+            return [tuple(row[each] for each in columns) for row in csv.DictReader(file)]
+
+    ends = ("soft arm", "difference", "difference low", "difference high")
+    assert column("evidence.csv", *ends) == column("evidence-drawn.csv", *ends)
+    aggregates = ("arm", "IQM", "IQM low", "Mean high")
+    assert column("ppo-aggregates.csv", *aggregates) == column("ppo-aggregates-drawn.csv", *aggregates)
+
+
+def test_latex_has_the_digits_of_the_page(site: Path) -> None:
+    rows = Parts((site / "classic.html").read_text()).tables["classic/ppo-aggregates.csv"]
+    latex = (site / "classic/ppo-aggregates.tex").read_text()
+    assert all(cell in latex for row in rows for cell in row)
 
 
 def test_first_screen_says_what_the_evidence_is(site: Path) -> None:
@@ -205,7 +259,7 @@ def test_strings_of_the_results_are_inert(workspace: Workspace) -> None:
         return curves
 
     workspace.cell("classic", "a2c", "CartPole-v1", arms=arms, seeds=3, edit=edit)
-    pages = build(["classic"], workspace.root / "site")
+    pages = build(["classic"], workspace.root / "site").pages
     for page in pages:
         parts = Parts(page.read_text())
         assert not [tag for tag, attrs in parts.tags if tag == "img" or any(name.startswith("on") for name in attrs)]
@@ -254,7 +308,7 @@ def test_nothing_in_common_is_said(workspace: Workspace) -> None:
         return curves[curves["arm"] == "a2c-naive"]
 
     workspace.cell("classic", "a2c", "CartPole-v1", edit=edit)
-    page = build(["classic"], workspace.root / "site")[1].read_text()
+    page = build(["classic"], workspace.root / "site").pages[1].read_text()
     assert "nothing to compare yet" in page
     assert "No aggregates" in page
 
@@ -273,6 +327,40 @@ def test_bad_input_is_one_line(workspace: Workspace) -> None:
         build(["classic"], Path("file"))
 
 
+def test_what_cannot_be_read_is_shown_as_damaged_and_stops_nothing_else(workspace: Workspace) -> None:
+    for name in ("classic", "torn", "broken"):
+        workspace.suite(name, {"a2c": ["CartPole-v1"]})
+        workspace.cell(name, "a2c", "CartPole-v1", seeds=3)
+    (workspace.root / "suites" / "broken" / "suite.yaml").write_text("name: [")
+    (workspace.results / "torn" / "a2c" / "CartPole-v1" / "manifest.json").write_text("{")
+    for folder, file in (("theory", "theory.json"), ("coverage", "coverage.json")):
+        (workspace.results / folder).mkdir()
+        (workspace.results / folder / file).write_text("[")
+    made = build([], workspace.root / "site")
+    assert [page.name for page in made.pages] == ["index.html", "classic.html"]
+    assert {each.what for each in made.damaged} == {"broken", "torn", "exact statements", "simulation"}
+    index = unescape((workspace.root / "site" / "index.html").read_text())
+    for each in made.damaged:
+        assert "\n" not in each.why and f"<b>{each.what}</b>: {each.why}" in index
+    assert 'href="classic.html"' in index and "torn.html" not in index and "theory.html" not in index
+    named = build(["torn", "classic"], workspace.root / "other")
+    assert [page.name for page in named.pages] == ["index.html", "classic.html"]
+    assert "torn" in [each.what for each in named.damaged]
+    alone = build(["torn"], workspace.root / "alone")
+    assert [page.name for page in alone.pages] == ["index.html"]
+
+
+def test_every_template_is_package_data() -> None:
+    root = Path(__file__).parents[2]
+    patterns = tomllib.loads((root / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"][
+        "reports.site"
+    ]
+    package = root / "reports" / "site"
+    matched = {path for pattern in patterns for path in glob.glob(pattern, root_dir=package, recursive=True)}
+    there = [path.relative_to(package) for path in (package / "templates").rglob("*") if path.is_file()]
+    assert len(there) > 10 and {str(path) for path in there} <= matched
+
+
 def test_reading_goes_by_the_interval() -> None:
     assert reading(Estimate(0.1, 0.01, 0.2), 10) == "better"
     assert reading(Estimate(-0.1, -0.2, -0.01), 10) == "worse"
@@ -285,7 +373,11 @@ def test_reading_goes_by_the_interval() -> None:
 def test_estimates_in_tables() -> None:
     table = Table("t", "t", "t", ["a", "b"], [["x", Estimate(-0.0001, -0.2, 0.3)], ["y", "none"]])
     assert table.text(Estimate(-0.0001, -0.2, 0.3)) == "0.000 [-0.200, 0.300]"
-    assert table.csv() == "a,b,b low,b high\nx,0.000,-0.200,0.300\ny,none,,\n"
+    assert table.csv() == "a,b,b low,b high\nx,-0.0001,-0.2,0.3\ny,none,,\n"
+    value = 0.1 + 0.2
+    exact = Table("t", "t", "t", ["a", "b", "c"], [[value, number(value, ".1g"), np.float64(value)], [1, NONE, "x"]])
+    assert exact.csv() == f"a,b,c\n{value!r},{value!r},{value!r}\n1,{NONE},x\n"
+    assert [exact.text(cell) for cell in exact.rows[0]] == ["0.300", "0.3", "0.300"]
 
 
 @pytest.mark.slow
@@ -301,7 +393,7 @@ def test_a_large_suite_renders_within_half_a_minute(workspace: Workspace, monkey
             workspace.cell("classic", pair, task, seeds=20)
     start = sum(os.times()[:4])
     wall = time.perf_counter()
-    page = build([], workspace.root / "site")[1]
+    page = build([], workspace.root / "site").pages[1]
     spent, wall, size = sum(os.times()[:4]) - start, time.perf_counter() - wall, page.stat().st_size
     print(f"{spent:.1f} s of processor time, {wall:.1f} s of wall time, {size:,} bytes")
     assert spent < 60

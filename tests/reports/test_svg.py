@@ -12,8 +12,8 @@ import pytest
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
-from reports.figures.picture import STYLE
-from reports.figures.svg import SPACE, compact, mark, relative
+from reports.figures.style import theme
+from reports.figures.svg import DENSE, SPACE, compact, mark, relative
 
 HOSTILE = '<script>alert(1)</script>"&'
 
@@ -37,42 +37,38 @@ def test_curves_and_closed_paths_stay_what_they_are() -> None:
     assert relative("M 1 2 C 1.5 2.5 0.5 3 3 2 z M 10 10 L 9.9 10", 1, 1) == "M1 2c.5 .5-.5 1 2 0zM10 10l-.1 0"
 
 
-def drawn(arm: str) -> tuple[ElementTree.Element, np.ndarray]:
-    """Lines of two seeds on one scale and by reference on another, and where matplotlib itself draws the latter, `[2, 5, 2]`."""
-    steps, values = np.arange(5.0), np.array([[1.0, 4, 2, 3, 5], [2.0, 1, 5, 4, 3]])
-    with mpl.rc_context(STYLE):
+def drawn(arm: str, lines: int = 2) -> tuple[ElementTree.Element, np.ndarray]:
+    """Lines of some seeds, and where matplotlib itself draws them, `[lines, 5, 2]`."""
+    steps, values = np.arange(5.0), np.random.default_rng(0).uniform(0, 6, (lines, 5))
+    with mpl.rc_context(theme()):
         figure = Figure(figsize=(4, 4))
-        for place, (scale, copy) in enumerate([(1.0, False), (7.0, True)]):
-            axes = figure.add_axes((0.1, 0.55 - 0.5 * place, 0.8, 0.4))
-            lines = LineCollection([np.column_stack([scale * steps, each]) for each in values])
-            mark(lines, arm, [3, 8], copy)
-            axes.add_collection(lines)
-            axes.set(xlim=(-1, 30), ylim=(0, 6))
+        axes = figure.add_axes((0.1, 0.1, 0.8, 0.8))
+        seeds = LineCollection([np.column_stack([steps, each]) for each in values])
+        mark(seeds, arm, list(range(3, 3 + lines)))
+        axes.add_collection(seeds)
+        axes.set(xlim=(-1, 5), ylim=(0, 6))
         file = io.StringIO()
         figure.savefig(file, format="svg", metadata={"Date": None})
-        corners = axes.transData.transform(
-            np.stack([np.column_stack([7 * steps, each]) for each in values]).reshape(-1, 2)
-        )
+        corners = axes.transData.transform(np.stack([np.column_stack([steps, each]) for each in values]).reshape(-1, 2))
     corners = corners * 72 / figure.dpi
     corners[:, 1] = 4 * 72 - corners[:, 1]
-    return ElementTree.fromstring(compact(file.getvalue(), "two lines")), corners.reshape(2, 5, 2)
+    return ElementTree.fromstring(compact(file.getvalue(), "lines")), corners.reshape(lines, 5, 2)
 
 
-def test_a_copy_is_drawn_by_reference_at_its_own_place() -> None:
-    root, expected = drawn("some arm")
-    source, copy = (group for group in root.iter(f"{SPACE}g") if "data-seeds" in group.attrib)
-    assert source.attrib["data-seeds"] == copy.attrib["data-seeds"] == "3 8" and copy.attrib["data-arm"] == "some arm"
-    (use,) = copy
-    assert use.attrib["href"] == f"#{source.attrib['id']}"
-    a, _, _, d, e, f = map(float, re.findall(r"-?[\d.]+", use.attrib["transform"]))
-    for path, corners in zip(source, expected, strict=True):
-        found = points(path.attrib["d"]) * [a, d] + [e, f]
-        assert np.abs(found - corners).max() < 0.5 * a + 0.1  # lines of seeds have whole x in the first panel
+@pytest.mark.parametrize(("lines", "error"), [(2, 0.051), (DENSE, 0.51)])
+def test_lines_of_seeds_are_named_and_at_their_place(lines: int, error: float) -> None:
+    root, expected = drawn("some arm", lines)
+    (group,) = (group for group in root.iter(f"{SPACE}g") if "data-seeds" in group.attrib)
+    assert group.attrib["data-seeds"].split() == [str(seed) for seed in range(3, 3 + lines)]
+    assert group.attrib["data-arm"] == "some arm" and len(group) == lines
+    for path, corners in zip(group, expected, strict=True):
+        off = np.abs(points(path.attrib["d"]) - corners).max(axis=0)
+        assert off[0] < 0.51 and off[1] < error
 
 
 def test_names_are_inert_and_no_style_attribute_is_left() -> None:
     root, _ = drawn(HOSTILE)
-    assert [group.attrib["data-arm"] for group in root.iter(f"{SPACE}g") if "data-arm" in group.attrib] == [HOSTILE] * 2
+    assert [group.attrib["data-arm"] for group in root.iter(f"{SPACE}g") if "data-arm" in group.attrib] == [HOSTILE]
     assert not [
         element
         for element in root.iter()

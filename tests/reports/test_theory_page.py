@@ -12,9 +12,8 @@ import pytest
 from invented_results import Workspace, theory_record
 
 from harness.errors import InputError
-from reports.site.mathml import mathml
 from reports.site.site import build
-from reports.site.theory import read_theory
+from reports.site.theory import mathml, read_theory
 
 
 def write(workspace: Workspace, records: object) -> Path:
@@ -29,7 +28,7 @@ def pages(workspace: Workspace, records: object) -> tuple[str, str]:
     workspace.suite("classic", {"a2c": ["CartPole-v1"]})
     workspace.cell("classic", "a2c", "CartPole-v1", seeds=3)
     write(workspace, records)
-    written = build(["classic"], workspace.root / "site")
+    written = build(["classic"], workspace.root / "site").pages
     assert written[-1] == workspace.root / "site" / "theory.html"
     return written[-1].read_text(), written[0].read_text()
 
@@ -69,6 +68,9 @@ def test_without_results_there_is_no_page(workspace: Workspace) -> None:
         '[{"statement": 1}]',
         json.dumps([theory_record(tolerance="x")]),
         json.dumps([theory_record(planted=[{}])]),
+        json.dumps([theory_record(formula="\\frac{a}{")]),
+        json.dumps([theory_record(formula="\\unknown x")]),
+        json.dumps([theory_record(figure={"title": "no series"})]),
     ],
 )
 def test_damaged_results_are_one_line(workspace: Workspace, content: str) -> None:
@@ -86,18 +88,37 @@ def test_formulas_by_hand() -> None:
         return str(mathml(formula)).removeprefix('<math display="block"><mrow>').removesuffix("</mrow></math>")
 
     assert body("a + 2") == "<mi>a</mi><mo>+</mo><mn>2</mn>"
-    assert body("V_λ^*") == "<msubsup><mi>V</mi><mi>λ</mi><mo>∗</mo></msubsup>"
-    assert body("KL^{2}") == "<msup><mi>KL</mi><mrow><mn>2</mn></mrow></msup>"
-    assert body("sum_{s} x'") == "<munder><mo>∑</mo><mrow><mi>s</mi></mrow></munder><mi>x</mi><mo>′</mo>"
-    assert body("frac{1}{n}") == "<mfrac><mrow><mn>1</mn></mrow><mrow><mi>n</mi></mrow></mfrac>"
-    assert body("π̄ < &") == "<mi>π̄</mi><mo>&lt;</mo><mo>&amp;</mo>"
-    for wrong in ("{a", "a}", "a_", "frac{a}"):
-        with pytest.raises(ValueError, match=r"brace|ends"):
-            mathml(wrong)
+    assert body(r"V_\lambda^*") == "<msubsup><mi>V</mi><mi>λ</mi><mo>*</mo></msubsup>"
+    assert body(r"\frac{1}{n}") == "<mfrac><mrow><mn>1</mn></mrow><mrow><mi>n</mi></mrow></mfrac>"
+    assert body(r"\log a").startswith("<mo ") and ">log</mo><mi>a</mi>" in body(r"\log a")
+
+
+@pytest.mark.parametrize(
+    "formula",
+    [
+        r"\text{<script>alert(1)</script>}",
+        r"\href{javascript:alert(1)}{x}",
+        r"\style{color:red}{x}",
+        r"\class{warn}{x}",
+        r"\color{red}{x}",
+        "a < b & c > d",
+    ],
+)
+def test_a_formula_is_inert_and_has_no_style(formula: str) -> None:
+    root = ElementTree.fromstring(str(mathml(formula)))
+    assert {each.tag for each in root.iter()} <= {"math", "mrow", "mi", "mo", "mn", "mtext", "mstyle"}
+    assert not {name for each in root.iter() for name in each.attrib} & {"style", "href", "class", "id", "mathcolor"}
+
+
+@pytest.mark.parametrize("wrong", ["{a", r"\frac{a}", r"a_", r"\nothing"])
+def test_a_wrong_formula_is_refused(wrong: str) -> None:
+    with pytest.raises(ValueError, match="formula: no LaTeX"):
+        mathml(wrong)
 
 
 def test_every_formula_of_the_statements_is_well_formed() -> None:
     from suites.theory import STATEMENTS
 
     for statement in STATEMENTS.values():
-        ElementTree.fromstring(str(mathml(statement.formula)))
+        root = ElementTree.fromstring(str(mathml(statement.formula)))
+        assert len(list(root.iter())) > 8 and "\\" not in "".join(root.itertext())

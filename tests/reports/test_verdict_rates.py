@@ -61,7 +61,7 @@ def study(draw: np.random.Generator, shifts: dict[str, float]) -> Study:
         noise = draw.gamma(2.0, 1.0, (SEEDS, TASKS)) - 2.0  # mean 0, deviation sqrt(2), skewed
         scores = MEANS + shifts.get(arm, 0.0) + SPREADS * noise / 2**0.5
         found |= {(f"task-{task}", arm): curves(scores[:, task]) for task in range(TASKS)}
-    cells: Any = {f"task-{task}": SimpleNamespace(manifest={}) for task in range(TASKS)}
+    cells: Any = {f"task-{task}": SimpleNamespace(manifest=SimpleNamespace(claims={})) for task in range(TASKS)}
     made = Study(SUITE, "atari", cells, {arm: None if arm == "hard" else "hard" for arm in ARMS}, found, [])
     made.__dict__["altered"] = {task: [] for task in cells}  # nothing was written that could be
     return made

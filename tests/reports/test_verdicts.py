@@ -378,6 +378,63 @@ def test_altered_results_make_a_claim_invalid(workspace: Workspace) -> None:
     assert verdict.verdict == "invalid" and "altered" in verdict.why and verdict.outcome is None
 
 
+def test_a_damaged_cell_makes_its_claims_invalid_and_no_others(workspace: Workspace) -> None:
+    workspace.suite("classic", {"a2c": TASKS, "ppo": TASKS[:1]})
+    other = {**CLAIM, "id": "C1", "pair": "ppo", "arm": "sppo-38", "against": "ppo"}
+    ledger(workspace, CLAIM, {**CLAIM, "id": "C5", "tasks": TASKS[:1]}, other)
+    give = {"a2c-proper": around(0.7, 0.1), "a2c-naive": around(0.5, 0.1, seed=1)}
+    for task in TASKS:
+        workspace.cell("classic", "a2c", task, edit=scored(give))
+    workspace.cell("classic", "ppo", TASKS[0])
+    for place in (f"a2c/{TASKS[1]}", f"ppo/{TASKS[0]}"):
+        (workspace.results / "classic" / place / "curves.parquet").write_bytes(b"nothing")
+    both, one, lost = judge(load_suite("classic"), workspace.results)
+    assert both.verdict == lost.verdict == "invalid" and both.outcome is None
+    assert both.why.startswith(f"The results on {TASKS[1]} cannot be used: ") and "cannot be read" in both.why
+    assert one.verdict == "supported"
+
+
+DECISION = {
+    "suite": "classic",
+    "claim": CLAIM,
+    "level": 0.025,
+    "plan": [{"seeds": 5, "nominal": 0.001}, {"seeds": 10, "nominal": 0.025}],
+    "looks": [{"seeds": 5, "nominal": 0.001, "estimate": 0.2, "p": 0.0001, "p_against": 1.0, "verdict": "supported"}],
+    "verdict": "supported",
+}
+
+
+@pytest.mark.parametrize(
+    ("changes", "outcome", "told"),
+    [
+        ({}, {"verdict": "supported", "looks": 1, "seeds": 5}, "supported after 1 of 2 looks, 5 seeds an arm"),
+        ({"looks": [], "verdict": None}, {"verdict": None, "looks": 0, "seeds": 0}, "begun, none of 2 looks is done"),
+        (
+            {"verdict": "inconclusive"},
+            {"verdict": "inconclusive", "looks": 1, "seeds": 5},
+            "open after 1 of 2 looks, 5 seeds an arm",
+        ),
+        ({"claim": {**CLAIM, "margin": 0.05}}, None, "is about an earlier form of this claim"),
+        ({"plan": "none"}, None, "cannot be read: plan: "),
+    ],
+)
+def test_the_outcome_of_decide_is_part_of_the_verdict(
+    prepared: Callable[..., Verdict],
+    workspace: Workspace,
+    changes: dict[str, Any],
+    outcome: dict[str, Any] | None,
+    told: str,
+) -> None:
+    assert prepared(around(0.7, 0.1), around(0.5, 0.1, seed=1)).to_json()["decision"] is None
+    path = workspace.results / "sequential" / "classic" / "decision-C4.json"
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps({**DECISION, **changes}))
+    (verdict,) = judge(load_suite("classic"), workspace.results)
+    assert verdict.verdict == "supported" and verdict.to_json()["decision"] == outcome
+    lines = [line for line in judging.lines("classic", [verdict]) if told in line]
+    assert lines and lines[0].startswith("    By looks of its own (softbench decide): " if outcome else "    Note: ")
+
+
 def test_scores_that_do_not_vary_decide_nothing(prepared: Callable[..., Verdict]) -> None:
     verdict = prepared([1.0] * 10, [1.0] * 10)
     assert verdict.verdict == "inconclusive" and "no variance" in verdict.why and verdict.p_holm is None

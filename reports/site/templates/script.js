@@ -21,11 +21,6 @@ const remembered = (key, name) => query.getAll(key).filter(each => each.startsWi
 
 // Seeds: the nearest line or dot is named, and drawn bold in every panel of its figure.
 const near = 14;
-const parts = group => {
-  const use = group.querySelector(":scope > use[transform]"); // the lines of another panel, drawn by reference
-  const from = use ? document.querySelector(use.getAttribute("href")) : group;
-  return { place: use ?? group, items: $$("path, use", from).filter(each => !each.closest("defs")) };
-};
 const points = item => {
   if (item.tagName === "use") return [[+item.getAttribute("x"), +item.getAttribute("y")]];
   let x = 0, y = 0;
@@ -38,9 +33,9 @@ for (const figure of $$("figure")) {
   if (!groups.length) continue;
   const svg = figure.querySelector("svg");
   const seeds = groups.flatMap((group, g) => {
-    const { place, items } = parts(group);
     const names = group.dataset.seeds.split(" ");
-    return items.map((item, at) => ({ g, group, place, item, arm: group.dataset.arm, seed: names[at], points: points(item) }));
+    const items = $$("path, use", group).filter(each => !each.closest("defs"));
+    return items.map((item, at) => ({ g, group, item, arm: group.dataset.arm, seed: names[at], points: points(item) }));
   });
   const named = make("p", { className: "named" });
   named.setAttribute("aria-live", "polite");
@@ -60,11 +55,11 @@ for (const figure of $$("figure")) {
     const places = new Map();
     for (const seed of seeds) {
       if (hidden(seed)) continue;
-      if (!places.has(seed.place)) {
-        const matrix = seed.place.getScreenCTM();
-        places.set(seed.place, [new DOMPoint(event.clientX, event.clientY).matrixTransform(matrix.inverse()), matrix]);
+      if (!places.has(seed.group)) {
+        const matrix = seed.group.getScreenCTM();
+        places.set(seed.group, [new DOMPoint(event.clientX, event.clientY).matrixTransform(matrix.inverse()), matrix]);
       }
-      const [at, matrix] = places.get(seed.place);
+      const [at, matrix] = places.get(seed.group);
       const found = seed.points;
       let distance = Infinity;
       if (found.length === 1) distance = Math.hypot((found[0][0] - at.x) * matrix.a, (found[0][1] - at.y) * matrix.d);

@@ -1,0 +1,108 @@
+"""A table: rows once, printed rounded in the page and in LaTeX, and exact in the CSV."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import chain
+
+import pandas as pd
+
+from reports.statistics.intervals import Estimate
+
+NONE = "—"
+
+
+@dataclass(frozen=True)
+class Link:
+    """A cell that leads elsewhere on the site."""
+
+    text: str
+    href: str
+
+
+@dataclass(frozen=True)
+class Said:
+    """A cell whose page text rounds or words what the CSV gives exactly."""
+
+    text: str
+    exact: str
+
+
+Value = str | int | float | Estimate | Link | Said
+
+
+def number(value: float | None, form: str) -> Value:
+    """A number that the page prints in a form of its own, for example `.2g`; a dash for None."""
+    return NONE if value is None else Said(format(value, form), exact(value))
+
+
+def exact(value: float) -> str:
+    """Every digit: a float64 that reads back bit for bit, or a whole number."""
+    return str(value) if isinstance(value, int) else repr(float(value))
+
+
+@dataclass(frozen=True)
+class Table:
+    """A titled table. An `Estimate` is one cell `0.5 [0.4, 0.6]` in the page and three columns (value, low, high) in the CSV.
+
+    Numbers are rounded in the page and in LaTeX; the CSV has every digit of the float64 that was computed.
+    """
+
+    name: str
+    title: str
+    caption: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[Value]]
+
+    @cached_property
+    def digits(self) -> int:
+        """Decimals of all numbers of the page's table: 3 for scores, 1 for returns."""
+        cells = [cell for row in self.rows for cell in row if isinstance(cell, float | Estimate)]
+        return 3 if all(abs(cell if isinstance(cell, float) else cell.value) < 10 for cell in cells) else 1
+
+    def text(self, cell: Value) -> str:
+        """A cell as the page prints it."""
+        if isinstance(cell, Estimate):
+            value = self._rounded(cell.value)
+            if cell.low is None or cell.high is None:
+                return f"{value} ({cell.why})"
+            return f"{value} [{self._rounded(cell.low)}, {self._rounded(cell.high)}]"
+        if isinstance(cell, Link | Said):
+            return cell.text
+        return self._rounded(cell) if isinstance(cell, float) else str(cell)
+
+    def csv(self) -> str:
+        """The table as CSV with a header line; numbers as Python reads them back, bit for bit."""
+        out = io.StringIO()
+        writer = csv.writer(out, lineterminator="\n")
+        wide = [any(isinstance(row[column], Estimate) for row in self.rows) for column in range(len(self.columns))]
+        header = [
+            [name, f"{name} low", f"{name} high"] if is_wide else [name]
+            for name, is_wide in zip(self.columns, wide, strict=True)
+        ]
+        writer.writerow(chain.from_iterable(header))
+        for row in self.rows:
+            cells = [[*_columns(cell), "", ""][: 3 if is_wide else 1] for cell, is_wide in zip(row, wide, strict=True)]
+            writer.writerow(chain.from_iterable(cells))
+        return out.getvalue()
+
+    def latex(self) -> str:
+        """The table as a LaTeX `tabular` for the package booktabs, with the page's digits."""
+        cells = [[self.text(cell) for cell in row] for row in self.rows]
+        frame = pd.DataFrame(cells, columns=list(self.columns))
+        return frame.to_latex(index=False, escape=True)
+
+    def _rounded(self, value: float) -> str:
+        return f"{round(value, self.digits) + 0.0:.{self.digits}f}"  # + 0.0 turns -0.0 into 0.0
+
+
+def _columns(cell: Value) -> list[str]:
+    if isinstance(cell, Estimate):
+        return [exact(cell.value), *(cell.why if end is None else exact(end) for end in (cell.low, cell.high))]
+    if isinstance(cell, Said):
+        return [cell.exact]
+    return [exact(cell) if isinstance(cell, float) else cell.text if isinstance(cell, Link) else str(cell)]

@@ -1,0 +1,184 @@
+"""The figures: made through rliable and seaborn, of the very numbers that the tables print, leaving nothing behind."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+import seaborn as sns
+from invented_results import Workspace, theory_record
+from matplotlib import pyplot
+from matplotlib.figure import Figure
+from rliable import plot_utils
+
+from harness.schema.suite import load_suite
+from reports.figures import claims, intervals, learning, scores, theory
+from reports.figures.picture import Picture, Words, picture
+from reports.figures.style import HARD, PLAIN, SOFT, Look, canvas, looks
+from reports.site.evidence import Evidence, gather
+from reports.statistics.intervals import Estimate
+from reports.statistics.scores import read_studies
+from reports.statistics.verdicts import Verdict, judge
+
+ROWS = [
+    intervals.Row("a", Look(PLAIN["ink"], "o"), [Estimate(0.5, 0.4, 0.7), Estimate(1.0, 0.9, 1.2)]),
+    intervals.Row("b", Look(PLAIN["soft1"], "s"), [Estimate(0.2, 0.1, 0.3), Estimate(0.0, why="undefined: n < 2")]),
+]
+
+
+@pytest.fixture(scope="module")
+def found(demo: Workspace) -> Evidence:
+    with contextlib.chdir(demo.root):
+        (_, ppo) = read_studies(load_suite("classic"), demo.results)
+    return gather(ppo)
+
+
+@pytest.fixture(scope="module")
+def verdict(judged: Path) -> Verdict:
+    with contextlib.chdir(judged.parent):
+        return judge(load_suite("classic"), judged.parent / "results")[0]
+
+
+@pytest.fixture
+def figures(found: Evidence, verdict: Verdict) -> dict[str, Callable[[], Picture]]:
+    plot = theory.Plot.model_validate(theory_record()["figure"])
+    errors = [theory.Errors(1, "a", 1e-14, 1e-11, [0.1, 1e9])]
+    return {
+        "forest": lambda: scores.forest(list(found.primary.values()), "c"),
+        "modes": lambda: scores.modes("ppo", "sampled", found.differences, "c"),
+        "aggregates": lambda: scores.aggregates("ppo", found.looks, found.aggregates, "c"),
+        "improvements": lambda: scores.improvements("ppo", found.looks, found.improvements, "c"),
+        "profiles": lambda: scores.profiles("ppo", found.looks, found.profiles, "c") if found.profiles else None,
+        "by_task": lambda: scores.by_task("ppo", found.on_tasks, "c"),
+        "learning": lambda: learning.learning(found.learning[1], "c"),
+        "claim": lambda: claims.claim(verdict, "score", "c"),
+        "statement": lambda: theory.statement("s", plot, "c"),
+        "overview": lambda: theory.overview(errors, "c"),
+    }  # type: ignore[dict-item]
+
+
+class Gone(Exception):
+    pass
+
+
+def gone(*_: Any, **__: Any) -> None:
+    raise Gone
+
+
+@pytest.mark.parametrize(
+    ("library", "function", "names"),
+    [
+        (plot_utils, "plot_interval_estimates", ["forest", "modes", "aggregates", "improvements"]),
+        (plot_utils, "plot_performance_profiles", ["profiles"]),
+        (sns, "lineplot", ["learning", "statement"]),
+        (sns, "scatterplot", ["overview", "statement"]),
+        (sns, "stripplot", ["by_task"]),
+        (sns, "pointplot", ["by_task", "claim"]),
+        (sns, "swarmplot", ["claim"]),
+    ],
+)
+def test_without_its_library_there_is_no_figure(
+    figures: dict[str, Callable[[], Picture]],
+    monkeypatch: pytest.MonkeyPatch,
+    library: object,
+    function: str,
+    names: list[str],
+) -> None:
+    for name in names:
+        assert figures[name]().svg.startswith("<svg")
+    monkeypatch.setattr(library, function, gone)
+    for name in names:
+        with pytest.raises(Gone):
+            figures[name]()
+
+
+def test_the_theme_is_seaborns(figures: dict[str, Callable[[], Picture]], monkeypatch: pytest.MonkeyPatch) -> None:
+    usual, white = figures["learning"]().svg, sns.axes_style
+    monkeypatch.setattr(sns, "axes_style", lambda style, rc: white("ticks", rc))
+    assert figures["learning"]().svg != usual
+
+
+def test_nothing_is_left_behind_and_equal_numbers_give_equal_bytes(figures: dict[str, Callable[[], Picture]]) -> None:
+    chosen = mpl.get_backend()
+    pyplot.switch_backend("svg")
+    try:
+        settings = dict(mpl.rcParams)
+        first = {name: make() for name, make in figures.items()}
+        again = {name: figures[name]() for name in reversed(figures)}
+        assert dict(mpl.rcParams) == settings and mpl.get_backend() == "svg" and pyplot.get_fignums() == []
+    finally:
+        pyplot.switch_backend(chosen)
+    assert len({each.svg for each in first.values()}) == len(figures)
+    for name, each in first.items():
+        assert (each.svg, each.pdf) == (again[name].svg, again[name].pdf)
+
+
+def test_a_figure_that_fails_is_closed() -> None:
+    def draw() -> Figure:
+        figure, _ = intervals.intervals(ROWS, ["x", "y"])
+        figure.savefig = gone  # type: ignore[method-assign]
+        return figure
+
+    with pytest.raises(Gone):
+        picture(Words("n", "t", "c", "a", "c"), draw)
+    assert pyplot.get_fignums() == []
+
+
+def test_intervals_are_drawn_as_they_were_computed() -> None:
+    figure, panels = intervals.intervals(ROWS, ["x", "y"])
+    for panel, axes in enumerate(panels):
+        assert axes.get_title() == "xy"[panel]
+        bars = [(bar.get_x(), bar.get_x() + bar.get_width()) for bar in axes.patches]
+        for number, row in enumerate(ROWS):
+            estimate, point = row.estimates[panel], axes.lines[number]
+            ends = (estimate.value, estimate.value) if estimate.low is None else (estimate.low, estimate.high)
+            assert bars[number] == pytest.approx(ends)
+            assert (point.get_xdata(), point.get_ydata()) == ([estimate.value], [number])
+            assert point.get_fillstyle() == ("none" if estimate.low is None else "full")
+            assert (point.get_marker(), point.get_color()) == (row.look.marker, row.look.color)
+        assert axes.get_ylim()[0] > axes.get_ylim()[1], "the first row is on top"
+    pyplot.close(figure)
+
+
+def test_points_are_drawn_as_they_were_computed() -> None:
+    axes = canvas(2).add_subplot()
+    intervals.points(axes, [row.estimates[1] for row in ROWS], ROWS[0].look)
+    drawn = [line.get_xydata() for line in axes.lines]
+    assert any(np.allclose(each, [[0.9, 0], [1.2, 0]]) for each in drawn), "the interval"
+    marks = {
+        float(x): line.get_fillstyle() for line in axes.lines for x, y in line.get_xydata() if line.get_marker() == "o"
+    }
+    assert marks[1.0] == "full" and marks[0.0] == "none"
+
+
+def test_curves_are_drawn_as_they_were_computed(found: Evidence) -> None:
+    axes = canvas(2).add_subplot()
+    curves = found.learning[0].curves
+    learning._means(axes, curves, [curve.means for curve in curves])
+    assert len(axes.lines) == len(axes.collections) == len(curves) == 4
+    for curve, line, band in zip(curves, axes.lines, axes.collections, strict=True):
+        assert line.get_ydata().tolist() == [each.value for each in curve.means]
+        assert (line.get_color(), line.get_marker()) == (curve.look.color, curve.look.marker)
+        corners = band.get_paths()[0].vertices
+        for step, each in zip(curve.steps, curve.means, strict=True):
+            at = corners[corners[:, 0] == step, 1]
+            assert each.low is not None and {each.low, each.high} <= set(at.tolist())
+
+
+def test_hard_arms_are_ink_and_soft_arms_have_colours(found: Evidence) -> None:
+    seen = looks(found.study)
+    for arm, hard in found.study.hard_of.items():
+        assert seen[arm].color in (HARD if hard is None else SOFT)
+    assert len(set(seen.values())) == len(seen) == 4
+
+
+def test_every_arm_and_seed_is_named_in_the_learning_curves(figures: dict[str, Callable[[], Picture]]) -> None:
+    svg = figures["learning"]().svg
+    assert svg.count('data-seeds="0 1 2 3 4 5 6 7 8 9"') == 2 * 4
+    assert svg.count('data-arm="sppo-40"') >= 7, "lines and bands twice, seeds twice, legend, and a cross"
+    assert 'data-arm="a2c' not in svg
