@@ -15,11 +15,13 @@ from harness import training
 from harness.commands.shared import CORES, INCOMPLETE, Workers, new_app
 from harness.errors import Incomplete, InputError
 from harness.exits import Exit, legend
-from harness.plan.cells import choose_device, make_plans
+from harness.plan.cells import Plan, choose_device, make_plans
 from harness.pool.local import TIMEOUT, Pool
 from harness.progress import Display
+from harness.schema.claims import load_ledger
 from harness.schema.fields import parse_seeds, parse_steps
-from harness.schema.suite import load_suite
+from harness.schema.suite import Suite, load_suite
+from reports.statistics.ledger import problems
 
 app = new_app()
 
@@ -83,12 +85,22 @@ def train(
         require_ray()
         engine = partial(RayEngine, timeout=timeout, address=ray)
     plans = make_plans(loaded, out, choose_device(device), pair, task, chosen_arms, chosen_seeds)
+    _check_ledger(loaded, plans)
     with Display(Console()) as display:
         complete = training.run(plans, workers, display, engine)
     if chosen_steps is not None:
         print(f"another budget is another suite; its report: softbench report {loaded.name}")
     if not complete:
         raise Incomplete(INCOMPLETE)
+
+
+def _check_ledger(suite: Suite, plans: list[Plan]) -> None:
+    """Raises InputError where a run would register claims whose design cannot say anything. What has begun goes on."""
+    ledger = load_ledger(suite)
+    begun = all((plan.folder / "manifest.json").exists() or any(plan.runs.glob("claims-*.json")) for plan in plans)
+    found = problems(ledger, suite) if ledger and not begun else []
+    if found:
+        raise InputError(found[0])
 
 
 def _parsed(flag: str, parse: Callable[[str], Value], text: str | None) -> Value | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -90,3 +91,23 @@ def test_a_file_that_is_no_ledger_is_refused_before_training(folder: Path, conte
     with pytest.raises(InputError, match=r"small/claims\.yaml"):
         train_here(OUT)
     assert not (folder / "results" / CELL).exists() or not any((folder / "results" / CELL).iterdir())
+
+
+@pytest.mark.parametrize(
+    ("change", "tuning", "message"),
+    [
+        ({"method": "sign-flip"}, {}, r"\(C4\): method: sign-flip with 2 seeds on 1 task cannot reach level 0\.025"),
+        (
+            {"margin": 0.3},
+            {"a2c": {"CartPole-v1": 400}},
+            r"\(C4\): margin: 0\.3 exceeds the room above the hard arm, 0\.2",
+        ),
+    ],
+)
+def test_a_design_that_cannot_say_anything_is_refused_before_training(
+    folder, softbench, change, tuning, message
+) -> None:
+    write_claims(folder, {"tuning": tuning, "claims": [{**CLAIM, **change}]})
+    code, _, errors = softbench("train", "small")
+    assert code == 2 and re.search(rf"suites/small/claims\.yaml: claims\.0 {message}", errors), errors
+    assert not OUT.exists()

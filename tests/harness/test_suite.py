@@ -132,7 +132,7 @@ WRONG = {
     ),
     "misspelt field of a reference": (
         nested("references", "CartPole-v1", value={"low": 0, "hihg": 500, "source": ""}),
-        ": references.CartPole-v1: unknown field 'hihg'; did you mean 'high'? Known: high, low, source",
+        ": references.CartPole-v1: unknown field 'hihg'; did you mean 'high'? Known: floor, high, low, optimum, source",
     ),
     "misspelt field of a published figure": (
         nested("published", value=[{"task": "CartPole-v1", "arm": "a2c", "maen": 3, "source": ""}]),
