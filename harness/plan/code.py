@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,15 +33,15 @@ def code_files(pair: str, backend: str, task: str = "") -> list[str]:
     return reached([*(ROOT / f"{name.replace('.', '/')}.py" for name in starts), *_paths(own)])
 
 
-def reached(starts: Iterable[Path]) -> list[str]:
-    """The given files and all of ours that they import, directly or not, relative to the root."""
+def reached(starts: Iterable[Path], ours: Sequence[str] = OURS) -> list[str]:
+    """The given files and all of our packages `ours` that they import, directly or not, relative to the root."""
     waiting = list(starts)
     found: set[Path] = set()
     while waiting:
         path = waiting.pop()
         if path not in found:
             found.add(path)
-            waiting += _paths(name for name in _imported(path) if name.split(".")[0] in OURS)
+            waiting += _paths(name for name in _imported(path) if name.split(".")[0] in ours)
     return sorted(str(path.relative_to(ROOT)) for path in found)
 
 
