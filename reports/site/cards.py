@@ -194,7 +194,7 @@ def _reading(verdict: Verdict, family: int) -> str:
 
 def _numbers(verdict: Verdict) -> Table:
     """The facts of a claim; the same as in verdicts.json."""
-    claim, found, needed = verdict.claim, verdict.outcome, verdict.seeds_needed
+    claim, found = verdict.claim, verdict.outcome
     estimate, p, p_against = (found.estimate, found.p, found.p_against) if found else (None, None, None)
     rows: list[list[Value]] = [
         ["difference", number(estimate, ".3f")],
@@ -207,7 +207,7 @@ def _numbers(verdict: Verdict) -> Table:
         *([f"p, {word}, Holm", number(p_word, ".2g")] for word, p_word in (verdict.words or {}).items()),
         ["level (one-sided)", number(verdict.level, "g")],
         ["seeds", f"{verdict.seeds} of {verdict.registered}"],
-        ["seeds needed", Said(verdict.needed or NONE, NONE if needed is None else str(needed))],
+        ["seeds needed", verdict.needed or NONE],
         ["detectable difference", number(verdict.detectable, ".3f")],
     ]
     rows += [[f"{mode} actions", decided] for mode, decided in (verdict.modes or {}).items()]

@@ -39,8 +39,8 @@ MOST_ROWS = 200
 
 
 @dataclass(frozen=True)
-class Damaged:
-    """A suite or a file that could not be read, and why, in one line."""
+class Unreadable:
+    """A suite, a cell or a file that could not be used, and why, in one line."""
 
     what: str
     why: str
@@ -51,7 +51,7 @@ class Site:
     """What was written, and what is shown as damaged because it could not be read."""
 
     pages: list[Path]
-    damaged: list[Damaged]
+    damaged: list[Unreadable]
 
 
 def build(suites: list[str], out: Path, results: Path = Path("results")) -> Site:
@@ -64,19 +64,20 @@ def build(suites: list[str], out: Path, results: Path = Path("results")) -> Site
     of suites that wait for results. What cannot be read stops nothing else: the index shows it as damaged, with the reason.
     Raises InputError (one line) for an unknown suite, a suite without results, or a folder that cannot be written.
     """
-    there = [name for name in suite_names() if any((results / name).glob("*/*/manifest.json"))]
+    budgets = sorted(path.name for path in results.glob("*@*"))  # suites at other numbers of steps
+    there = [name for name in (*suite_names(), *budgets) if _has_results(results / name)]
     for name in suites:
-        if name not in there:
+        if not _has_results(results / name):
             _page(name, results, Studio())  # says what is missing
     if not suites and not there:
         raise InputError(f"no results for any suite in {results}; train one first, for example: softbench train smoke")
-    damaged: list[Damaged] = []
+    damaged: list[Unreadable] = []
 
     def reading(what: str, read: Callable[..., Read], *arguments: object) -> Read | None:
         try:
             return read(*arguments)
         except InputError as error:
-            damaged.append(Damaged(what, str(error)))
+            damaged.append(Unreadable(what, str(error)))
             return None
 
     studio, waiting = Studio(), [] if suites else [name for name in suite_names() if name not in there]
@@ -88,6 +89,7 @@ def build(suites: list[str], out: Path, results: Path = Path("results")) -> Site
     theory = reading("exact statements", read_theory, results)
     simulated = reading("simulation", _simulated, results / COVERAGE)
     missing = reading("claims not yet testable", untestable) or []
+    damaged += [Unreadable(page.suite.name, line) for page in pages for line in page.damaged]
     studio.draw()
     environment = _environment()
     claims = cards.claims(judged, "claims", [page.suite.name for page in pages]) if judged else None
@@ -99,7 +101,7 @@ def build(suites: list[str], out: Path, results: Path = Path("results")) -> Site
         "groups": cards.groups([(card.verdict, _place(suite, card, pages)) for suite, card in judged]),
         "undecided": [(page.suite, card) for page in pages if page.ledger for card in page.ledger.undecided],
         "untestable": missing,
-        "damaged": damaged,
+        "damaged": [each for each in damaged if each.what not in {page.suite.name for page in pages}],
         "findings": coverage.findings(simulated) if simulated else [],
     }
     files: dict[str, str | bytes] = {"index.html": environment.get_template("index.html").render(shared)}
@@ -145,6 +147,10 @@ def _simulated(path: Path) -> dict[str, Any] | None:
     except (OSError, ValueError, LookupError, TypeError) as error:
         raise InputError(f"{path}: cannot be read ({error}); write it anew: {coverage.COMMAND}") from error
     return dict(record)
+
+
+def _has_results(folder: Path) -> bool:
+    return any(folder.glob("*/*/manifest.json"))
 
 
 def _page(name: str, results: Path, studio: Studio) -> Page:

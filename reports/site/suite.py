@@ -57,6 +57,8 @@ class Page:
     references: Table
     sections: list[Section]
     holes: list[str]
+    damaged: list[str]
+    """Cells that are there and cannot be used."""
     diverged: list[str]
     altered: list[str]
     since: Table | None
@@ -123,9 +125,9 @@ def gather(suite: Suite, results: Path, studio: Studio) -> Page:
     looks = read_looks(ledger, suite, results) if ledger else {}
     judged = verdicts(ledger, suite, studies, damaged, looks) if ledger else []
     known = {study.pair for study in studies}
-    absent = [str(each) for each in damaged if each.pair not in known]
     known |= {each.pair for each in damaged}
-    absent += [f"{pair}: no results yet" for pair in suite.cells if pair not in known]
+    absent = [f"{pair}: no results yet" for pair in suite.cells if pair not in known]
+    unusable = [str(each) for each in damaged]
     command = remake(suite)
     found = [numbers(study) for study in studies]
     differences = [each for of_pair in found for each in of_pair.primary.values()]
@@ -138,7 +140,8 @@ def gather(suite: Suite, results: Path, studio: Studio) -> Page:
         forest=studio.order(plots.forest, differences, command) if differences else None,
         references=records.references(suite),
         sections=[_section(each, studio) for each in found],
-        holes=absent + [line for study in studies for line in study.holes],
+        holes=absent + [line for study in studies for line in study.holes if line not in unusable],
+        damaged=unusable,
         diverged=[line for study in studies for line in study.diverged],
         altered=[
             f"{study.pair}/{task}: {line}"

@@ -34,7 +34,7 @@ ROWS = [
 @pytest.fixture(scope="module")
 def found(demo: Workspace) -> Evidence:
     with contextlib.chdir(demo.root):
-        (_, ppo) = read_studies(load_suite("classic"), demo.results)
+        (_, ppo), _ = read_studies(load_suite("classic"), demo.results)
     return gather(ppo)
 
 

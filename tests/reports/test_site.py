@@ -350,6 +350,22 @@ def test_what_cannot_be_read_is_shown_as_damaged_and_stops_nothing_else(workspac
     assert [page.name for page in alone.pages] == ["index.html"]
 
 
+def test_a_damaged_cell_is_shown_and_the_others_are_used(workspace: Workspace) -> None:
+    workspace.suite("classic", {"a2c": ["CartPole-v1", "Acrobot-v1"]}, seeds="0-2")
+    for task in ("CartPole-v1", "Acrobot-v1"):
+        workspace.cell("classic", "a2c", task, seeds=3)
+    (workspace.results / "classic" / "a2c" / "Acrobot-v1" / "curves.parquet").write_text("torn")
+    made = build([], workspace.root / "site")
+    assert [path.name for path in made.pages] == ["index.html", "classic.html"]
+    (damaged,) = made.damaged
+    assert damaged.what == "classic" and damaged.why.startswith("a2c on Acrobot-v1: ") and "\n" not in damaged.why
+    index, page = (unescape(path.read_text()) for path in made.pages)
+    assert "1 cell cannot be used" in index
+    assert "Cells that cannot be used: 1" in page and f"<li>{damaged.why}</li>" in page
+    assert "Holes in the registered grid: 0" in page and "The grid is complete" not in page
+    assert {row[0] for row in Parts(page).tables["classic/a2c-returns.csv"][1:]} == {"CartPole-v1"}
+
+
 def test_every_template_is_package_data() -> None:
     root = Path(__file__).parents[2]
     patterns = tomllib.loads((root / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"][
