@@ -24,7 +24,7 @@ class Exit(IntEnum):
 
 MEANINGS = {
     Exit.DONE: "done, and nothing is wrong",
-    Exit.INCOMPLETE: "incomplete: a cohort or a check failed, or the disk; the same command tries again",
+    Exit.INCOMPLETE: "incomplete: a cohort or a check failed, a result is damaged, or the disk; the rest is done, try again",
     Exit.INPUT: "wrong input, results that cannot be used, or another process in this folder",
     Exit.DIFFERENT: "different: what was recomputed has other bits",
     Exit.AGAINST: "a claim does not hold as it says, or a loss against the baseline is supported",
