@@ -38,7 +38,7 @@ class Card:
 
 
 @dataclass(frozen=True)
-class Ledger:
+class Deck:
     """All cards of a suite, and what stands above them."""
 
     cards: list[Card]
@@ -67,12 +67,12 @@ def groups(found: Sequence[tuple[Verdict, str]]) -> list[tuple[str, list[Link]]]
     return [(name, links) for name, links in of.items() if links]
 
 
-def ledger(suite: Suite, verdicts: Sequence[Verdict], commands: Callable[[str], str], studio: Studio) -> Ledger | None:
+def ledger(suite: Suite, verdicts: Sequence[Verdict], commands: Callable[[str], str], studio: Studio) -> Deck | None:
     """The cards of a suite's claims; None where it has no ledger. `commands` gives the line that remakes a pair's figures."""
     if not verdicts:
         return None
     cards = [_card(suite, verdict, len(verdicts), commands(verdict.claim.pair), studio) for verdict in verdicts]
-    return Ledger(cards, claims([(suite, card) for card in cards], "claims"), verdicts[0].level)
+    return Deck(cards, claims([(suite, card) for card in cards], "claims"), verdicts[0].level)
 
 
 def claims(cards: Sequence[tuple[Suite, Card]], name: str, pages: Sequence[str] | None = None) -> Table:

@@ -51,7 +51,7 @@ class Page:
     suite: Suite
     studies: list[Study]
     verdicts: list[Verdict]
-    ledger: cards.Ledger | None
+    ledger: cards.Deck | None
     evidence: Table
     forest: Promise | None
     references: Table
