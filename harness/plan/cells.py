@@ -154,6 +154,11 @@ def cell_specs(suite: Suite, pair: str, task: str) -> dict[str, Spec]:
     for arm in registered.arms or []:
         if arm not in kind.arms:
             raise InputError(f"{where}.arms: {arm!r} is no arm of {pair}{suggestion(arm, kind.arms)}")
+    first = next(arm for arm, what in kind.arms.items() if not what.soft)
+    for arm in registered.arms or []:
+        hard = kind.arms[arm].hard or first
+        if kind.arms[arm].soft and hard not in (registered.arms or []):
+            raise InputError(f"{where}.arms: {arm!r} is compared with {hard!r}, which must be among them")
     specs = {
         arm: Spec(
             pair=pair,

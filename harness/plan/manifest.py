@@ -39,7 +39,7 @@ def describe(plan: Plan, members: dict[str, Any]) -> Manifest:
             "pair": plan.pair,
             "task": plan.task,
             "source": kind.source,
-            "hard": next(name for name, arm in kind.arms.items() if not arm.soft),
+            "hard": next(name for name in plan.specs if not kind.arms[name].soft),
             "arms": arms,
             "difference": differing_lines(plan.pair),
             "environment": {

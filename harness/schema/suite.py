@@ -139,7 +139,9 @@ class Suite(Strict):
 
     def primary(self, pair: str) -> str:
         """The evaluation mode by which a pair is judged: that of all its cells."""
-        return next(iter({self.registered(pair, task).evaluation.primary for task in self.cells[pair]}))
+        return next(
+            (self.registered(pair, task).evaluation.primary for task in self.cells[pair]), self.evaluation.primary
+        )
 
     def ranked_modes(self, pair: str) -> tuple[str, ...]:
         """The evaluation modes that its results have, the one by which the pair is judged first."""

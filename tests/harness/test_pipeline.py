@@ -50,6 +50,15 @@ def test_the_code_of_a_pair_is_what_python_imports(pair):
     assert [name for name in loaded if not name.endswith("__init__.py")] == provenance.code_files(pair, "batched")
 
 
+@pytest.mark.parametrize("task", ["algorithms.tabular:Task-v0", "suites.theory.statement:Task-v0"])
+def test_a_task_or_pair_kept_among_ours_is_part_of_the_identity(task):
+    """`module:name` names a file; the fold does not import it, so the walk must start there too."""
+    name = task.partition(":")[0].replace(".", "/") + ".py"
+    assert (ROOT / name).is_file() and name not in provenance.code_files("ppo", "batched")
+    assert name in provenance.code_files("ppo", "batched", task)
+    assert name in provenance.code(task, "batched")["files"]
+
+
 def test_a_pair_depends_on_its_own_file_and_on_no_report():
     for pair in pair_names():
         files = provenance.code_files(pair, "batched")

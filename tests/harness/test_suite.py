@@ -224,6 +224,11 @@ def test_a_wrong_suite_gets_a_line_that_names_file_and_field(case):
     assert len(said) < 400 and "\n" not in said
 
 
+def test_a_pair_without_cells_is_judged_as_the_suite_says():
+    write_suite(Path.cwd(), cells={"a2c": {"CartPole-v1": {}}, "dqn": {}})
+    assert load_suite("small").primary("dqn") == load_suite("small").evaluation.primary
+
+
 def test_a_misspelt_setting_of_a_cell_is_suggested():
     write_suite(Path.cwd(), cells={"a2c": {"CartPole-v1": {"environmnets": 4}}})
     with pytest.raises(InputError) as raised:

@@ -244,6 +244,7 @@ def test_a_cell_chooses_its_arms_seeds_steps_and_evaluation():
     ("choice", "message"),
     [
         ({"arms": ["a2c-nave"]}, r"arms: 'a2c-nave' is no arm of a2c; did you mean 'a2c-naive'"),
+        ({"arms": ["a2c-proper"]}, r"arms: 'a2c-proper' is compared with 'a2c-naive', which must be among them"),
         ({"arms": ["a2c-naive"], "hidden": 32}, r"cells\.a2c\.CartPole-v1: unknown field 'hidden'"),
         ({"seeds": "3-1"}, "must go up"),
         ({"grid": {"temperature": [0.1, 0.2]}}, r"grid: grids of settings are not trained by this version"),
