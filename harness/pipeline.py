@@ -178,7 +178,7 @@ def _coverage() -> Stage:
 def _site(small: list[Suite], suites: list[Suite]) -> Stage:
     """In our repository the site takes larger suites as they are in git; elsewhere it asks for all of them.
 
-    Of its pages the index stands for all: a suite's page has the times of a run, which would make every run's lock file another one.
+    The list of its files stands for all: pages have the commit and the times of a run, which would make every run's lock file another one.
     """
     asked = small or suites
     cells = [_folder(suite, pair, task) for suite in asked for pair, task in _cells(suite)]
@@ -187,4 +187,4 @@ def _site(small: list[Suite], suites: list[Suite]) -> Stage:
     files = [SUITES / suite.name / name for suite in suites for name in ("suite.yaml", CLAIMS, "baseline.json")]
     files += [SUITES / suite.name / "dvc.lock" for suite in suites if small and suite.name != ROOT_SUITE]
     deps = [*ours, *(str(file) for file in files if file.exists()), *results]
-    return {"cmd": "softbench report", "deps": deps, "outs": [{"site/index.html": {"cache": False}}]}
+    return {"cmd": "softbench report", "deps": deps, "outs": [{"site/contents.txt": {"cache": False}}]}

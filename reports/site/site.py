@@ -32,6 +32,8 @@ ROOT = Path(__file__).parents[2]
 """Where the code is: a checkout, or where it was installed."""
 CODE = ["algorithms", "harness", "suites", "reports", "pyproject.toml"]
 COVERAGE = Path("coverage/coverage.json")
+CONTENTS = "contents.txt"
+"""The names of the site's files: pages have the commit and the times of a run, so no lock file can hold them."""
 TEMPLATES = Path(__file__).parent / "templates"
 Read = TypeVar("Read")
 MOST_ROWS = 200
@@ -59,6 +61,7 @@ def build(suites: list[str], out: Path, results: Path = Path("results")) -> Site
 
     Where `results/theory/theory.json` is, also the page of the exact statements, `out/theory.html`; where
     `results/coverage/coverage.json` is, the page of the simulation that the intervals were tested by, `out/coverage.html`.
+    `out/contents.txt` names all files.
 
     `suites`: names; [] stands for every suite that has results. The index lists the suites of this call, and with [] also the claims
     of suites that wait for results. What cannot be read stops nothing else: the index shows it as damaged, with the reason.
@@ -125,6 +128,7 @@ def build(suites: list[str], out: Path, results: Path = Path("results")) -> Site
             shared, tables=tables, pictures=pictures, command=coverage.COMMAND
         )
         files |= _downloads("coverage", tables, pictures)
+    files[CONTENTS] = "".join(f"{name}\n" for name in sorted(files))
     _write(out, files)
     extra = [out / f"{name}.html" for name, there in (("coverage", simulated), ("theory", theory)) if there]
     return Site([out / "index.html", *(out / f"{page.suite.name}.html" for page in pages), *extra], damaged)

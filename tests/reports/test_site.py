@@ -65,6 +65,8 @@ class Parts(HTMLParser):
 
 
 def test_files_and_links(site: Path) -> None:
+    there = {str(path.relative_to(site)) for path in site.rglob("*") if path.is_file()}
+    assert {"contents.txt", *(site / "contents.txt").read_text().splitlines()} == there
     links = [attrs["href"] for tag, attrs in Parts((site / "classic.html").read_text()).tags if tag == "a"]
     local = [link for link in links if not link.startswith("#")]
     assert len(local) > 20
