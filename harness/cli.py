@@ -104,8 +104,7 @@ class Terminated(Exception):
 
 
 def _terminate(number: int, frame: FrameType | None) -> None:
-    for (
-        other
-    ) in SIGNALS:  # of several one is enough, and ending takes a second (SIG_IGN would complain of one on its way)
+    # of several one is enough, and ending takes a second (SIG_IGN would complain of one on its way)
+    for other in SIGNALS:
         signal.signal(other, lambda *_: None)
     raise Terminated(number)

@@ -100,9 +100,8 @@ def read_existing(plan: Plan) -> None:
     except ResultsError as error:
         raise InputError(f"{error}; move the folder away or choose another --out") from error
     old, new = plan.existing.manifest.content(), describe(plan, {}).content()
-    new["arms"] = {
-        name: arm for name, arm in new["arms"].items() if name in old["arms"]
-    }  # arms can be added, as seeds can
+    # arms can be added, as seeds can
+    new["arms"] = {name: arm for name, arm in new["arms"].items() if name in old["arms"]}
     for name in ("arms", "environment", "steps", "segments", "evaluation", "device", "code", "versions", "cpu"):
         path = difference(old.get(name), new[name], name)
         if path is not None:

@@ -77,7 +77,7 @@ def to_line(message: Message) -> str:
 
 
 def from_line(line: str) -> Message:
-    """Raises ValueError where a line is no message."""
+    """Raises ValueError, LookupError or TypeError where a line is no message."""
     content = json.loads(line)
     return KINDS[content.pop("kind")](**content)
 

@@ -102,11 +102,6 @@ def read_cell(folder: Path) -> Cell:
     return Cell(folder, curves, manifest, content.get("seal") == seal(content), timing, audit)
 
 
-def read_suite(folder: Path) -> list[Cell]:
-    """All finished cells below `results/<suite>`, sorted by pair and task; [] where there are none."""
-    return [read_cell(path.parent) for path in sorted(folder.glob("*/*/manifest.json"))]
-
-
 def write_cell(
     folder: Path, curves: pd.DataFrame, manifest: Manifest, units: Mapping[str, str], timing: Mapping[str, Any]
 ) -> None:
@@ -131,9 +126,8 @@ def write_cell(
     table = pa.Table.from_pandas(curves, schema=pa.schema(fields), preserve_index=False).replace_schema_metadata({})
     with replacing(folder / "curves.parquet") as path:
         pq.write_table(table, path)
-    shown = (
-        "return_sampled" if curves["return_sampled"].notna().any() else "return_greedy"
-    )  # imported runs have one of the two
+    # imported runs have one of the two
+    shown = "return_sampled" if curves["return_sampled"].notna().any() else "return_greedy"
     final = curves[curves["segment"] == curves["segment"].max()]
     soft = final["arm"].map({name: arm.soft for name, arm in manifest.arms.items()}).astype(bool)
     summary = {

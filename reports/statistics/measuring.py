@@ -134,7 +134,8 @@ def leaves(returns: Array, floor: float, low: float) -> bool:
     if floor <= low:
         return bool((returns > floor).any())
     means = [mean_interval(each) for each in returns.T]
-    return any((mean.value if mean.why == NO_VARIANCE else mean.low or -np.inf) > floor for mean in means)
+    lows = [mean.value if mean.why == NO_VARIANCE else mean.low for mean in means]
+    return any(low is not None and low > floor for low in lows)
 
 
 def values(claim: Claim, study: Study, task: str, arm: str, mode: str) -> dict[int, float]:

@@ -13,7 +13,7 @@ import pytest
 from harness.errors import ResultsError
 from harness.files import replacing
 from harness.schema.manifest import FORMAT, Manifest, seal
-from harness.schema.results import COLUMNS, read_cell, read_suite, write_cell
+from harness.schema.results import COLUMNS, read_cell, write_cell
 
 ARMS = {"x": {"soft": False}, "y": {"soft": True}}
 MANIFEST = {
@@ -58,7 +58,7 @@ def write(folder, curves=None):
 
 def test_what_is_written_is_read_back(tmp_path):
     write(tmp_path / "s" / "a2c" / "t")
-    (cell,) = read_suite(tmp_path / "s")
+    cell = read_cell(tmp_path / "s" / "a2c" / "t")
     content = cell.manifest.content()
     sealed = {**MANIFEST, "members": content["members"], "seal": seal(content)}
     assert (
@@ -69,7 +69,6 @@ def test_what_is_written_is_read_back(tmp_path):
     )
     expected = make_curves()
     pd.testing.assert_frame_equal(cell.curves[list(expected)], expected)
-    assert read_suite(tmp_path / "none") == []
 
 
 def test_equal_results_give_equal_bytes_in_any_order_of_rows(tmp_path):

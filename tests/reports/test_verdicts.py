@@ -18,7 +18,9 @@ from harness.commands import judging
 from harness.errors import InputError
 from harness.schema.claims import load_ledger
 from harness.schema.suite import load_suite
+from reports.statistics import measuring
 from reports.statistics.forms import form
+from reports.statistics.intervals import Estimate
 from reports.statistics.measuring import leaves
 from reports.statistics.multiplicity import holm
 from reports.statistics.verdicts import Verdict, judge
@@ -364,6 +366,11 @@ def test_what_leaves_a_floor() -> None:
     assert not leaves(noise, -200.0, -500.0) and leaves(noise + 20, -200.0, -500.0)
     assert leaves(np.hstack([noise, noise + 20, noise]), -200.0, -500.0), "at some evaluation"
     assert not leaves(at[:0], -200.0, -200.0)
+
+
+def test_an_interval_from_zero_on_lies_above_a_negative_floor(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(measuring, "mean_interval", lambda _: Estimate(1.0, 0.0, 2.0))
+    assert leaves(np.ones((2, 1)), -1.0, -2.0)
 
 
 def test_altered_results_make_a_claim_invalid(workspace: Workspace) -> None:
