@@ -111,7 +111,11 @@ class Ring:
             index = ((row + slot) * self.environments + lane).flatten()
             return store.flatten(0, 2).index_select(0, index).view(*slot.shape, *store.shape[3:])
 
-        observation, truncated, terminated = self._stacked(take, slot), take("truncated", slot), take("terminated", slot)
+        observation, truncated, terminated = (
+            self._stacked(take, slot),
+            take("truncated", slot),
+            take("terminated", slot),
+        )
         final = take("final", take("place", slot).long())
         final = torch.cat([observation[..., self.newest :], final], -1)  # after the frames before it
         following = self._stacked(take, (slot + 1) % self.slots)

@@ -35,7 +35,9 @@ class A2C(learner.Learner):
     source = "Schulman, Chen, Abbeel 2017, section 6.1, Eq. 79-80"
     arms = {
         "a2c-naive": Arm("A2C, one-step entropy term only (Eq. 79)", {"kl_in_return": False}),
-        "a2c-proper": Arm("A2C, entropy in the return too (Eq. 80)", {"kl_in_return": True}, "soft", "a2c-naive", "a2c-naive"),
+        "a2c-proper": Arm(
+            "A2C, entropy in the return too (Eq. 80)", {"kl_in_return": True}, "soft", "a2c-naive", "a2c-naive"
+        ),
     }
     actions, settings_type, small = "choices", Settings, {"hidden": (32, 32), "environments": 4}
     metrics = {

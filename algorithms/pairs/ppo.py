@@ -55,14 +55,21 @@ class PPO(learner.Learner):
         "ppo": Arm("PPO, clipped, no entropy", HARD),
         "ppo-bonus": Arm("PPO with the one-step bonus", {**HARD, "bonus": "plain"}, "control", "ppo", "ppo"),
         "sppo-38": Arm("SPPO by Eq. 38: entropy in the return, bonus in the loss", SPPO_38, "soft", "ppo", "ppo"),
-        "sppo-40": Arm("SPPO by Eq. 40: entropy in the return, log-policy in the advantage", SPPO_40, "soft", "ppo", "ppo"),
+        "sppo-40": Arm(
+            "SPPO by Eq. 40: entropy in the return, log-policy in the advantage", SPPO_40, "soft", "ppo", "ppo"
+        ),
         "sppo-38-baselines": Arm("Eq. 38, bonus not scaled", {**SPPO_38, "bonus": "plain"}, "control", "ppo", "ppo"),
-        "sppo-40-baselines": Arm("Eq. 40, log-policy not scaled", {**SPPO_40, "log_policy": "plain"}, "control", "ppo", "ppo"),
+        "sppo-40-baselines": Arm(
+            "Eq. 40, log-policy not scaled", {**SPPO_40, "log_policy": "plain"}, "control", "ppo", "ppo"
+        ),
         "sppo-auto": Arm("SPPO by Eq. 38 with a learned temperature", {**SPPO_38, "learned": True}, "soft", "ppo"),
         "ppo-s4": Arm("PPO, sigma scheme 4", {**HARD, "scheme": 4}, actions="numbers"),
         "sppo-38-s4": Arm("Eq. 38, sigma scheme 4", {**SPPO_38, "scheme": 4}, "soft", "ppo-s4", "ppo-s4", "numbers"),
     }
-    settings_type, small = Settings, {"environments": 2, "horizon": 16, "minibatches": 2, "epochs": 2, "hidden": (32, 32)}
+    settings_type, small = (
+        Settings,
+        {"environments": 2, "horizon": 16, "minibatches": 2, "epochs": 2, "hidden": (32, 32)},
+    )
     metrics = {
         "entropy": Metric("mean entropy of the behaviour policy in nats"),
         "temperature": Metric("in units of the reward"),
@@ -75,24 +82,30 @@ class PPO(learner.Learner):
 
     def __init__(self, settings: Settings, spaces: Spaces, switches: Mapping[str, Any]) -> None:
         self.settings, self.spaces, actions = settings, spaces, spaces.actions
-        self.entropy_in_return, self.bonus, self.log_policy = (switches[name] for name in ("entropy_in_return", "bonus", "log_policy"))
+        self.entropy_in_return, self.bonus, self.log_policy = (
+            switches[name] for name in ("entropy_in_return", "bonus", "log_policy")
+        )
         self.batch = settings.horizon * settings.environments
         if 2 * settings.minibatches > self.batch:  # an advantage is normalized over at least two samples
             raise ValueError(f"minibatches: must be at most half of horizon x environments = {self.batch}")
         self.scheme = SigmaScheme(switches["scheme"]) if spaces.kind == "numbers" else None
         outputs, free = (self.scheme.outputs * actions, self.scheme.free * actions) if self.scheme else (actions, 0)
-        self.nets = Network(
-            "actor-critic", spaces, settings.hidden, (outputs, 1), "tanh", gains=(0.01, 1.0), free=free
-        )
+        self.nets = Network("actor-critic", spaces, settings.hidden, (outputs, 1), "tanh", gains=(0.01, 1.0), free=free)
         target = -float(actions) if self.scheme else 0.5 * math.log(actions)
-        self.temperature = Temperature(switches["learned"], target if settings.target_entropy is None else settings.target_entropy)
-        self.normalization = Normalization(settings.normalize, spaces.observation, settings.environments, settings.discount)
+        self.temperature = Temperature(
+            switches["learned"], target if settings.target_entropy is None else settings.target_entropy
+        )
+        self.normalization = Normalization(
+            settings.normalize, spaces.observation, settings.environments, settings.discount
+        )
         self.exploration = Draw("normal" if self.scheme else "gumbel", (actions,))
         self.randomness = {"minibatch": Draw("permutation", (settings.epochs, self.batch))}
 
     # What is soft: the lines that read a switch. ------------------------------------------------------------------------
 
-    def returns(self, rollout: Rollout, reward: Tensor, entropy: Tensor, value: Tensor, following: Tensor, tau: Tensor) -> tuple[Tensor, Tensor]:
+    def returns(
+        self, rollout: Rollout, reward: Tensor, entropy: Tensor, value: Tensor, following: Tensor, tau: Tensor
+    ) -> tuple[Tensor, Tensor]:
         """Advantage and value target [P, T, E]; Eq. 35-37. tau [P, 1]."""
         if self.entropy_in_return:
             reward = reward + tau.unsqueeze(2) * entropy  # Eq. 35: r = r_ext + alpha H
@@ -100,7 +113,16 @@ class PPO(learner.Learner):
         advantage = gae(reward, value, following, rollout.terminated, rollout.truncated, s.discount, s.gae_lambda)
         return advantage, advantage + value
 
-    def policy_loss(self, policy: Policy, action: Tensor, old_log_prob: Tensor, advantage: Tensor, mean: Tensor, deviation: Tensor, tau: Tensor) -> tuple[Tensor, Tensor]:
+    def policy_loss(
+        self,
+        policy: Policy,
+        action: Tensor,
+        old_log_prob: Tensor,
+        advantage: Tensor,
+        mean: Tensor,
+        deviation: Tensor,
+        tau: Tensor,
+    ) -> tuple[Tensor, Tensor]:
         """Loss [P] (the negative of Eq. 38 or 40) and ratios [P, B], of advantages A-hat [P, B] and what scales them [P, 1]."""
         advantage = (advantage - mean) / deviation
         if self.log_policy:
@@ -109,7 +131,9 @@ class PPO(learner.Learner):
         clipped = ratio.clamp(1 - self.settings.clip, 1 + self.settings.clip)
         objective = torch.min(ratio * advantage, clipped * advantage).mean(1)  # Eq. 38-40, g(eps, A) of Eq. 39
         if self.bonus:
-            objective = objective + self.scaled(self.bonus, tau, deviation).squeeze(1) * policy.entropy().mean(1)  # Eq. 38: + alpha H
+            objective = objective + self.scaled(self.bonus, tau, deviation).squeeze(1) * policy.entropy().mean(
+                1
+            )  # Eq. 38: + alpha H
         return -objective, ratio
 
     def scaled(self, how: str, tau: Tensor, deviation: Tensor) -> Tensor:
@@ -152,7 +176,12 @@ class PPO(learner.Learner):
             advantage, target = self.returns(batch, reward, entropy.view(shape), value.view(shape), following, tau)
             action, advantage, target = batch.action.flatten(1, 2), advantage.flatten(1), target.flatten(1)
         rate = now.rows["learning_rate"] * (1 - now.fraction) if s.anneal else now.rows["learning_rate"]
-        fields = {"observation": observation, "action": action, "old_log_prob": old.log_prob(action), "old_value": value}
+        fields = {
+            "observation": observation,
+            "action": action,
+            "old_log_prob": old.log_prob(action),
+            "old_value": value,
+        }
         fields |= {"advantage": advantage, "target": target}
         told: list[Metrics] = []
         for sample in experience.minibatches(now.noise["minibatch"], s.minibatches, fields):

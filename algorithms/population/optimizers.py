@@ -73,7 +73,9 @@ def rmsprop_state(name: str, parameters: Tensor) -> State:
     return {name: parameters, f"{name}.rms_square": torch.zeros_like(parameters)}
 
 
-def rmsprop_(state: State, name: str, gradients: Tensor, rate: Tensor, decay: float = 0.99, epsilon: float = 1e-5) -> None:
+def rmsprop_(
+    state: State, name: str, gradients: Tensor, rate: Tensor, decay: float = 0.99, epsilon: float = 1e-5
+) -> None:
     """One RMSProp step on state[name] [P, n], in place; epsilon outside the root, as in PyTorch. rate [P]."""
     square = state[f"{name}.rms_square"]
     square.mul_(decay).addcmul_(gradients, gradients, value=1 - decay)

@@ -52,7 +52,9 @@ class Cohort:
         self.replay = None
         if self.learner.replay is not None:
             segment = max(1, spec.steps // self.quantum // spec.segments * settings.horizon)
-            limit = max(1, self.spaces.limit * segment // (self.spaces.limit + segment))  # a segment's end truncates too
+            limit = max(
+                1, self.spaces.limit * segment // (self.spaces.limit + segment)
+            )  # a segment's end truncates too
             self.replay = Ring(self.learner.replay, replace(self.spaces, limit=limit), settings.environments)
 
     def initial(self) -> State:
@@ -77,7 +79,9 @@ class Cohort:
         records |= evaluated
         diverged = state["diverged_at"].numpy() >= 0
         for name, value in state.items():
-            if name != "diverged_at":  # what follows a NaN is of no use, and its bits need not be the same in other company
+            if (
+                name != "diverged_at"
+            ):  # what follows a NaN is of no use, and its bits need not be the same in other company
                 value[torch.from_numpy(diverged).to(value.device)] = 0
         for name, values in records.items():
             if values.dtype.kind == "f":

@@ -96,7 +96,9 @@ def to_environment(cohort: Cohort, action: Tensor) -> np.ndarray:
     """Actions [P, E] or [P, E, A] as the environments take them: one row an environment, within the bounds."""
     flat: np.ndarray = action.flatten(0, 1).cpu().numpy()
     if cohort.spaces.bounds is not None:
-        flat = np.clip(np.nan_to_num(flat), *np.float32(cohort.spaces.bounds))  # a diverged member must not stop the others
+        flat = np.clip(
+            np.nan_to_num(flat), *np.float32(cohort.spaces.bounds)
+        )  # a diverged member must not stop the others
     return flat
 
 
