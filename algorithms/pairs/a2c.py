@@ -15,7 +15,7 @@ from torch import Tensor
 
 from algorithms import experience, learner, maxent
 from algorithms.learner import Act, Arm, Draw, Draws, Metric, Metrics, Now, Rollout, Row, Spaces, State, Use
-from algorithms.policies import Categorical
+from algorithms.policies import Categorical, act
 from algorithms.population import Network, clip_norm_, gradient, leaf, rmsprop_, rmsprop_state
 from algorithms.returns import n_step
 
@@ -66,7 +66,7 @@ class A2C(learner.Learner):
         return rmsprop_state("nets", self.nets.initial(draws))
 
     def behaviour(self, state: State, use: Use) -> Act:
-        return lambda observation, noise, now: Categorical(self.nets(state["nets"], observation)[0]).act(noise, use)
+        return lambda observation, noise, now: act(Categorical(self.nets(state["nets"], observation)[0]), noise, use)
 
     def update(self, state: State, batch: Rollout, now: Now) -> Metrics:
         tau, nets = now.rows["temperature"].unsqueeze(1), leaf(state["nets"])

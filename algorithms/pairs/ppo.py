@@ -15,7 +15,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from algorithms import experience, learner
+from algorithms import experience, learner, policies
 from algorithms.learner import Act, Arm, Draw, Draws, Metric, Metrics, Now, Rollout, Row, Spaces, State, Use
 from algorithms.normalization import Normalization
 from algorithms.policies import Categorical, Policy, SigmaScheme
@@ -157,7 +157,7 @@ class PPO(learner.Learner):
     def behaviour(self, state: State, use: Use) -> Act:
         def act(observation: Tensor, noise: Tensor, now: Now) -> Tensor:
             outputs, _ = self.nets(state["nets"], self.normalization.normalize(state, observation))
-            return self.policy(state["nets"], outputs).act(noise, use)
+            return policies.act(self.policy(state["nets"], outputs), noise, use)
 
         return act
 

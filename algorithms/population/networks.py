@@ -15,10 +15,10 @@ import torch
 from torch import Tensor, from_numpy
 
 from algorithms.learner import Draw, Draws, Spaces
-from algorithms.population.convolution import Convolutions
 from algorithms.population.engine import Engine
 from algorithms.population.perceptron import Activation, Perceptrons
 from algorithms.population.rows import Array, Layout, Room
+from algorithms.population.torso import Convolutions
 
 
 class Network:
