@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from algorithms import maxent
+from algorithms.learner import Use
 
 LOG_TWO_PI = math.log(2 * math.pi)
 
@@ -167,3 +168,8 @@ ExplicitPolicy = Categorical | Gaussian
 """With `log_prob` of any action and `entropy()` in closed form."""
 Policy = Categorical | Gaussian | SquashedGaussian | Deterministic
 """With `sample(noise)` and `mode`."""
+
+
+def act(policy: Policy, noise: Tensor, use: Use) -> Tensor:
+    """The action of a policy that explores by itself: its mode where greedy, else a sample."""
+    return policy.mode if use == "greedy" else policy.sample(noise)

@@ -39,6 +39,7 @@ class BatchedEnv(ABC):
 
     id: ClassVar[str]
     limit: int  # steps; the episode is truncated there
+    frames: ClassVar[int] = 1  # of an observation: it stands alone
     variables: ClassVar[int]  # rows of `state`
     start_dtype: ClassVar[type[np.floating[Any]]] = np.float64
 

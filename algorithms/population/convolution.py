@@ -1,0 +1,169 @@
+"""Layers of images by hand: products over unrolled patches (im2col) for all members, and the gradient straight into their rows.
+
+Images are [height, width, channels]. How a product is cut into pieces follows from a layer's shape and the batch, never from the number of
+members: the order of summation is a part of what determines a member's numbers.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Iterator
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor, from_numpy
+
+from algorithms.population.rows import Array, Room
+
+SMALL = 1_000_000  # multiply-adds: OpenBLAS does products up to here without packing them first, where it has AVX-512
+
+
+@functools.cache
+def _block(rows: int, other: int) -> int:
+    """Rows of one product: the largest divisor of `rows`, 8 or more, whose product with `other` is at most SMALL; else all."""
+    return max((d for d in range(8, rows + 1) if rows % d == 0 and d * other <= SMALL), default=rows)
+
+
+class Layer(Protocol):
+    """One layer of one network of each member, relu included where it has one."""
+
+    shape: tuple[int, int]
+    """[inputs + 1, outputs] of its matrix, whose last row is the bias."""
+    out: tuple[int, ...]
+
+    def forward(self, matrix: Array, inputs: Array, outputs: Array) -> None:
+        """Write the outputs [P, B, *out] of inputs [P, B, *shape]."""
+        ...
+
+    def backward(self, matrix: Array, inputs: Array, gradient: Array, into: Array, by_inputs: Array | None) -> None:
+        """Write the gradients by the matrix and by the inputs, given that of the outputs before the relu."""
+        ...
+
+    def plain(self, matrix: Tensor, inputs: Tensor) -> Tensor:
+        """The outputs by torch."""
+        ...
+
+
+class Dense:
+    """inputs W + b, in blocks of small products at small batches."""
+
+    BLOCKED = 32  # samples
+
+    def __init__(self, inputs: int, outputs: int, relu: bool) -> None:
+        self.shape, self.inputs, self.relu = (inputs + 1, outputs), inputs, relu
+        self.out: tuple[int, ...] = (outputs,)
+
+    def _blocks(self, rows: int, other: int, batch: int) -> int:
+        return rows // _block(rows, other) if batch <= self.BLOCKED else 1
+
+    def forward(self, matrix: Array, inputs: Array, outputs: Array) -> None:
+        members, batch, width = outputs.shape
+        blocks = self._blocks(batch, self.inputs * width, batch)
+        flat, out = inputs.reshape(members, blocks, -1, self.inputs), outputs.reshape(members, blocks, -1, width)
+        np.matmul(flat, matrix[:, None, :-1], out=out)
+        outputs += matrix[:, -1:]
+        if self.relu:
+            from_numpy(outputs).relu_()
+
+    def backward(self, matrix: Array, inputs: Array, gradient: Array, into: Array, by_inputs: Array | None) -> None:
+        members, batch, width = gradient.shape
+        blocks = self._blocks(self.inputs, batch * width, batch)
+        flat = inputs.reshape(members, batch, blocks, -1).transpose(0, 2, 3, 1)
+        np.matmul(flat, gradient[:, None], out=into[:, :-1].reshape(members, blocks, -1, width))
+        np.sum(gradient, 1, out=into[:, -1])
+        if by_inputs is not None:
+            blocks = self._blocks(batch, self.inputs * width, batch)
+            out = by_inputs.reshape(members, blocks, -1, self.inputs)
+            np.matmul(gradient.reshape(members, blocks, -1, width), matrix[:, None, :-1].swapaxes(2, 3), out=out)
+
+    def plain(self, matrix: Tensor, inputs: Tensor) -> Tensor:
+        outputs = torch.baddbmm(matrix[:, -1:], inputs.flatten(2), matrix[:, :-1])
+        return outputs.relu() if self.relu else outputs
+
+
+class Convolution:
+    """relu of an unpadded convolution of images / scale, k x k pixels, stride s; rows of its matrix are (row, column, channel).
+
+    Patches are unrolled a few samples at a time, of several members where batches are small, so that they stay in the cache.
+    """
+
+    def __init__(self, image: tuple[int, ...], filters: int, k: int, s: int, scale: float, room: Room) -> None:
+        height, width, channels = image
+        self.image, self.filters, self.k, self.s, self.scale, self.room = image, filters, k, s, scale, room
+        self.high, self.wide, self.taps = (height - k) // s + 1, (width - k) // s + 1, k * k * channels
+        self.shape = (self.taps + 1, filters)
+        self.out: tuple[int, ...] = (self.high, self.wide, filters)
+        self.patches, self.size = self.high * self.wide, (self.taps + 1) * filters
+        self.chunk = 2 ** max(0, int(math.log2(SMALL / (self.patches * self.size))))
+
+    def _pieces(self, members: int, batch: int) -> Iterator[tuple[slice, slice]]:
+        """At most `chunk` samples each: some of one member, or all of some members."""
+        together = max(1, self.chunk // batch)
+        for member in range(0, members, together):
+            for sample in range(0, batch, self.chunk):
+                yield slice(member, member + together), slice(sample, sample + self.chunk)
+
+    def _work(self, matrix: Array) -> Array:
+        work = self.room.take((self.chunk, self.high, self.wide, self.taps + 1), matrix.dtype)
+        work[..., -1] = 1  # for the bias
+        return work
+
+    def _unroll(self, images: Array, work: Array) -> Array:
+        """The patches [p, b * patches, taps + 1] of images [p, b, *image], in `work`."""
+        members = len(images)
+        if images.dtype != work.dtype or self.scale != 1 or not images.flags.c_contiguous:
+            floats = from_numpy(self.room.take(images.shape, work.dtype)).copy_(from_numpy(images))
+            images = (floats if self.scale == 1 else floats.div_(self.scale)).numpy()
+        images = images.reshape(-1, *self.image)
+        samples, (sample, row, pixel, _) = len(images), images.strides
+        run = np.dtype((np.void, self.k * pixel))  # the pixels of a patch's row, copied as one thing
+        grid = (samples, self.high, self.wide, self.k)
+        patches = np.ndarray(grid, run, images, 0, (sample, row * self.s, pixel * self.s, row))
+        np.copyto(np.ndarray(grid, run, work, 0, (*work.strides[:3], run.itemsize)), patches)
+        return work[:samples].reshape(members, -1, self.taps + 1)
+
+    def forward(self, matrix: Array, inputs: Array, outputs: Array) -> None:
+        work = self._work(matrix)
+        for members, samples in self._pieces(*inputs.shape[:2]):
+            patches, out = self._unroll(inputs[members, samples], work), outputs[members, samples]
+            cut = (len(patches), -1, _block(patches.shape[1], self.size))
+            np.matmul(patches.reshape(*cut, self.taps + 1), matrix[members, None], out=out.reshape(*cut, self.filters))
+            from_numpy(out).relu_()
+
+    def backward(self, matrix: Array, inputs: Array, gradient: Array, into: Array, by_inputs: Array | None) -> None:
+        work = self._work(matrix)
+        for members, samples in self._pieces(*inputs.shape[:2]):
+            patches = self._unroll(inputs[members, samples], work)
+            slopes, transposed = (
+                gradient[members, samples].reshape(len(patches), -1, self.filters),
+                patches.swapaxes(1, 2),
+            )
+            if samples.start == 0:
+                np.matmul(transposed, slopes, out=into[members])
+            else:
+                into[members] += np.matmul(transposed, slopes)
+            if by_inputs is not None:  # the patches are done with: their gradient takes their place
+                cut = (len(patches), -1, _block(patches.shape[1], self.size))
+                back = np.ascontiguousarray(matrix[members, None, :-1].swapaxes(2, 3))
+                np.matmul(slopes.reshape(*cut, self.filters), back, out=patches.reshape(*cut, self.taps + 1)[..., :-1])
+                self._fold(patches, by_inputs[members, samples])
+
+    def _fold(self, patches: Array, images: Array) -> None:
+        """Add up in each pixel what the patches that hold it give."""
+        _, width, channels = self.image
+        joint = self.s if self.k % self.s == 0 == width % self.s else 1  # neighbours that no two patches split
+        across, step = self.k // joint, self.s // joint
+        taps = from_numpy(patches)[..., :-1].view(-1, self.high, self.wide, self.k, across, joint * channels)
+        pixels = from_numpy(images).zero_().view(len(taps), -1, width // joint, joint * channels)
+        for a, b in np.ndindex(self.k, across):
+            rows = slice(a, a + self.s * self.high, self.s)
+            columns = slice(b, b + step * self.wide, step)
+            pixels[:, rows, columns].add_(taps[:, :, :, a, b])
+
+    def plain(self, matrix: Tensor, inputs: Tensor) -> Tensor:
+        patches = inputs.unfold(2, self.k, self.s).unfold(3, self.k, self.s)  # [P, B, high, wide, C, k, k]
+        patches = patches.permute(0, 1, 2, 3, 5, 6, 4).flatten(4).flatten(1, 3)
+        outputs = torch.baddbmm(matrix[:, -1:], patches, matrix[:, :-1])
+        return outputs.relu().reshape(*inputs.shape[:2], *self.out)
