@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -160,14 +161,17 @@ def test_off_it_keeps_nothing_and_changes_nothing():
     assert state == {}
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("shape", [(1,), (3,), (17,), (5, 5, 2)])
-def test_a_row_has_the_same_bits_alone_and_in_company(shape):
+def test_a_row_has_the_same_bits_alone_and_in_company(shape, dtype):
     rollouts = [experience(7, horizon, 3, shape, horizon) for horizon in (1, 5, 11)]
 
     def tracked(chosen):
         normalization, state = made(len(chosen), 3, 0.9, shape)
+        state = {name: tensor.to(torch.float64 if name.endswith("count") else dtype) for name, tensor in state.items()}
         for each in rollouts:
             mine = Rollout(*(getattr(each, name)[chosen] for name in Rollout.__dataclass_fields__))
+            mine = replace(mine, observation=mine.observation.to(dtype), reward=mine.reward.to(dtype))
             reward = normalization.scale_(state, mine)
             normalization.track_(state, mine)
             seen = normalization.normalize(state, mine.observation)
