@@ -240,7 +240,7 @@ def test_a_deterministic_policy_takes_no_notice_of_noise():
 
 
 def test_actions_are_stretched_to_the_bounds():
-    low, high = torch.tensor([-2.0, 0.1, -3e-7]), torch.tensor([2.0, 0.7, 1e6])
+    low, high = torch.tensor([-2.0, -7.0, -3e-7]), torch.tensor([2.0, 0.3, 1e6])
     action = torch.tensor([[-1.0] * 3, [0.0] * 3, [1.0] * 3]).requires_grad_()
     stretched = stretch(action, low, high)
     assert torch.equal(stretched[0], low) and torch.equal(stretched[2], high)
