@@ -66,7 +66,7 @@ class A2C(learner.Learner):
         return rmsprop_state("nets", self.nets.initial(draws))
 
     def behaviour(self, state: State, use: Use) -> Act:
-        return lambda observation, noise, now: act(Categorical(self.nets(state["nets"], observation)[0]), noise, use)
+        return lambda observation, noise, now: act(Categorical(self.nets.head(0, state["nets"], observation)), noise, use)
 
     def update(self, state: State, batch: Rollout, now: Now) -> Metrics:
         tau, nets = now.rows["temperature"].unsqueeze(1), leaf(state["nets"])
@@ -74,7 +74,7 @@ class A2C(learner.Learner):
         policy, value = Categorical(logits), value.squeeze(2)
         kl = maxent.kl(policy.log_policy, maxent.log_uniform(self.choices))
         with torch.no_grad():
-            following = experience.following(batch, value, self.nets(nets, experience.ahead(batch))[1])
+            following = experience.following(batch, value, self.nets.head(1, nets, experience.ahead(batch)))
             target = self.returns(batch, kl.view_as(batch.reward), following, tau).flatten(1)
         policy_loss = self.policy_loss(policy.log_prob(batch.action.flatten(1, 2)), target - value.detach(), kl, tau)
         value_loss = 0.5 * (value - target).square().mean(1)  # Eq. 85

@@ -111,7 +111,7 @@ class DQN(learner.Learner):
 
     def behaviour(self, state: State, use: Use) -> Act:
         def act(observation: Tensor, noise: Tensor, now: Now) -> Tensor:
-            greedy = self.net(state["q"], observation)[0].argmax(-1)
+            greedy = self.net.head(0, state["q"], observation).argmax(-1)
             if use != "collect":  # the policy itself is the greedy one
                 return greedy
             draw, choice = noise.unbind(-1)
@@ -122,7 +122,7 @@ class DQN(learner.Learner):
     def update(self, state: State, batch: Window, now: Now) -> Metrics:
         tau, s = now.rows["temperature"].unsqueeze(1), self.settings
         with torch.no_grad():
-            q = self.net(state["q.target"], batch.next_observation.flatten(1, 2))[0]
+            q = self.net.head(0, state["q.target"], batch.next_observation.flatten(1, 2))
             y = self.target(batch, q.unflatten(1, batch.reward.shape[1:]), tau)
         parameters = leaf(state["q"])
         loss, chosen = self.loss(self.net(parameters, batch.observation[:, :, 0])[0], batch.action[:, :, 0], y)

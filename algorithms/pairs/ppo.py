@@ -156,7 +156,7 @@ class PPO(learner.Learner):
 
     def behaviour(self, state: State, use: Use) -> Act:
         def act(observation: Tensor, noise: Tensor, now: Now) -> Tensor:
-            outputs, _ = self.nets(state["nets"], self.normalization.normalize(state, observation))
+            outputs = self.nets.head(0, state["nets"], self.normalization.normalize(state, observation))
             return policies.act(self.policy(state["nets"], outputs), noise, use)
 
         return act
@@ -171,7 +171,7 @@ class PPO(learner.Learner):
         with torch.no_grad():
             outputs, value = self.nets(state["nets"], observation)
             old, value = self.policy(state["nets"], outputs), value.squeeze(2)
-            ahead = self.nets(state["nets"], self.normalization.normalize(state, experience.ahead(batch)))[1]
+            ahead = self.nets.head(1, state["nets"], self.normalization.normalize(state, experience.ahead(batch)))
             following, entropy = experience.following(batch, value, ahead), old.entropy()
             advantage, target = self.returns(batch, reward, entropy.view(shape), value.view(shape), following, tau)
             action, advantage, target = batch.action.flatten(1, 2), advantage.flatten(1), target.flatten(1)

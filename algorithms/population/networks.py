@@ -67,6 +67,15 @@ class Network:
             outputs = from_numpy(self.engine.forward(self.matrices(flat), _contiguous(observation), False)[0])
         return self.split(outputs)
 
+    def head(self, index: int, flat: Tensor, observation: Tensor) -> Tensor:
+        """One head's output, without gradient: where heads have networks of their own, the others are not computed."""
+        heads = len(self.heads)
+        if flat.device.type != "cpu" or self.shared or heads == 1:
+            return self(flat.detach(), observation)[index]
+        matrices = [matrix[:, index::heads] for matrix in self.matrices(flat)]
+        outputs = from_numpy(self.engine.forward(matrices, _contiguous(observation), False)[0])[..., : self.heads[index]]
+        return outputs if self.copies else outputs.squeeze(1)
+
     def plain(self, flat: Tensor, observation: Tensor) -> Tensor:
         """All outputs [P, nets, B, out] by torch alone, with derivatives of any order."""
         return self.engine.plain(self.layout.tensors(flat)[: len(self.engine.shapes)], observation)
