@@ -1,7 +1,7 @@
 """Policies over the outputs of a network: choices, numbers without bounds, and numbers in (-1, 1).
 
 Shapes: member P, batch B (or environments), actions A. Only functions are used here whose bits on the CPU do not depend on where in an
-array a number stands: exp, log1p, tanh, log_softmax and sums are such, but softplus, logaddexp, atanh and sigmoid treat an array's tail otherwise.
+array a number stands: exp, log1p, tanh, log_softmax and sums. softplus, logaddexp, atanh and sigmoid round an array's tail otherwise.
 """
 
 from __future__ import annotations
