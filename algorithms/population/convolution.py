@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -82,9 +82,7 @@ class Convolution:
     Patches are unrolled a few samples at a time, of several members where batches are small, so that they stay in the cache.
     """
 
-    SMALL = (
-        1_000_000  # multiply-adds: OpenBLAS does products up to here without packing them first, where it has AVX-512
-    )
+    SMALL = 1_000_000  # multiply-adds of a product: up to here OpenBLAS does not pack it first where it has AVX-512
     CACHE = 3 * 2**18  # numbers in the patches of larger products
 
     def __init__(self, image: tuple[int, ...], filters: int, k: int, s: int, scale: float, room: Room) -> None:
@@ -97,54 +95,52 @@ class Convolution:
         samples = self.SMALL // (size * filters)
         self.chunk = 2 ** int(math.log2(samples if samples >= 8 else max(1, self.CACHE // size)))
 
-    def _pieces(self, members: int, batch: int) -> Iterator[tuple[slice, slice]]:
-        """At most `chunk` samples each: some of one member, or all of some members."""
+    def _numbers(self, images: Array, dtype: np.dtype[Any]) -> Array:
+        """images / scale [p, b, *image] of this dtype, without gaps."""
+        if images.dtype == dtype and self.scale == 1 and images.flags.c_contiguous:
+            return images
+        numbers = from_numpy(self.room.take(images.shape, dtype)).copy_(from_numpy(images))
+        return (numbers if self.scale == 1 else numbers.div_(self.scale)).numpy()
+
+    def _patches(self, images: Array, dtype: np.dtype[Any]) -> Iterator[tuple[tuple[slice, slice], Array]]:
+        """Which members and samples, and their patches [p, b * high * wide, taps + 1], which the next ones overwrite.
+
+        A piece has at most `chunk` samples: some of one member, or all of some members.
+        """
+        (_, width, channels), (members, batch) = self.image, images.shape[:2]
+        work = self.room.take((self.chunk, self.high, self.wide, self.taps + 1), dtype)
+        work[..., -1] = 1  # for the bias
+        run = np.dtype(
+            (np.void, self.k * channels * dtype.itemsize)
+        )  # the pixels of a patch's row, copied as one thing
+        runs = np.ndarray((*work.shape[:3], self.k), run, work, 0, (*work.strides[:3], run.itemsize))
+        pixel, row = channels * dtype.itemsize, width * channels * dtype.itemsize
+        strides = math.prod(self.image) * dtype.itemsize, self.s * row, self.s * pixel, row
         together = max(1, self.chunk // batch)
         for member in range(0, members, together):
             for sample in range(0, batch, self.chunk):
-                yield slice(member, member + together), slice(sample, sample + self.chunk)
-
-    def _work(self, matrix: Array) -> Array:
-        work = self.room.take((self.chunk, self.high, self.wide, self.taps + 1), matrix.dtype)
-        work[..., -1] = 1  # for the bias
-        return work
-
-    def _unroll(self, images: Array, work: Array) -> Array:
-        """The patches [p, b * patches, taps + 1] of images [p, b, *image], in `work`."""
-        members = len(images)
-        if images.dtype != work.dtype or self.scale != 1 or not images.flags.c_contiguous:
-            floats = from_numpy(self.room.take(images.shape, work.dtype)).copy_(from_numpy(images))
-            images = (floats if self.scale == 1 else floats.div_(self.scale)).numpy()
-        images = images.reshape(-1, *self.image)
-        samples, (sample, row, pixel, _) = len(images), images.strides
-        run = np.dtype((np.void, self.k * pixel))  # the pixels of a patch's row, copied as one thing
-        grid = (samples, self.high, self.wide, self.k)
-        patches = np.ndarray(grid, run, images, 0, (sample, row * self.s, pixel * self.s, row))
-        np.copyto(np.ndarray(grid, run, work, 0, (*work.strides[:3], run.itemsize)), patches)
-        return work[:samples].reshape(members, -1, self.taps + 1)
+                piece = slice(member, member + together), slice(sample, sample + self.chunk)
+                numbers = self._numbers(images[piece], dtype)
+                to = runs[: len(numbers) * numbers.shape[1]]
+                np.copyto(to, np.ndarray(to.shape, run, numbers, 0, strides))
+                yield piece, work[: len(to)].reshape(len(numbers), -1, self.taps + 1)
 
     def forward(self, matrix: Array, inputs: Array, outputs: Array) -> None:
-        work = self._work(matrix)
-        for members, samples in self._pieces(*inputs.shape[:2]):
-            patches, out = self._unroll(inputs[members, samples], work), outputs[members, samples]
-            np.matmul(patches, matrix[members], out=out.reshape(len(patches), -1, self.filters))
+        for piece, patches in self._patches(inputs, matrix.dtype):
+            out = outputs[piece]
+            np.matmul(patches, matrix[piece[0]], out=out.reshape(len(out), -1, self.filters))
             from_numpy(out).relu_()
 
     def backward(self, matrix: Array, inputs: Array, gradient: Array, into: Array, by_inputs: Array | None) -> None:
-        work = self._work(matrix)
-        for members, samples in self._pieces(*inputs.shape[:2]):
-            patches = self._unroll(inputs[members, samples], work)
-            slopes, transposed = (
-                gradient[members, samples].reshape(len(patches), -1, self.filters),
-                patches.swapaxes(1, 2),
-            )
+        for piece, patches in self._patches(inputs, matrix.dtype):
+            (members, samples), slopes = piece, gradient[piece].reshape(len(patches), -1, self.filters)
             if samples.start == 0:
-                np.matmul(transposed, slopes, out=into[members])
+                np.matmul(patches.swapaxes(1, 2), slopes, out=into[members])
             else:
-                into[members] += np.matmul(transposed, slopes)
+                into[members] += np.matmul(patches.swapaxes(1, 2), slopes)
             if by_inputs is not None:  # the patches are done with: their gradient takes their place
                 np.matmul(slopes, matrix[members, :-1].swapaxes(1, 2), out=patches[..., :-1])
-                self._fold(patches, by_inputs[members, samples])
+                self._fold(patches, by_inputs[piece])
 
     def _fold(self, patches: Array, images: Array) -> None:
         """Add up in each pixel what the patches that hold it give."""
