@@ -128,7 +128,7 @@ class Breakout(MinAtar):
         below = (to_row == 9) & (column == paddle)
         aside = (to_row == 9) & (to_column == paddle) & ~below
         upset = (to_row < 0) | (breaks == 1) | below | aside
-        turned = (to_column == column) ^ aside
+        turned = (to_column == column) | aside
         to_row = np.clip(to_row, 0, 9)
         targets = (to_row * 10 + to_column) * CHANNELS + 3
         follows = (np.where(upset, row, to_row) * 10 + to_column) * CHANNELS + 2 * (down ^ upset) + (right ^ turned)

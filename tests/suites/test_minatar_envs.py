@@ -237,12 +237,15 @@ def test_numbers_do_not_depend_on_company(task: str) -> None:
 
 @pytest.mark.parametrize("task", TASKS)
 def test_a_reset_begins_anew(task: str) -> None:
-    batch = BATCHED[task](3)
-    actions = random_actions(batch, 40)
-    first = trajectory(batch, [1, 2, 3], actions)
-    for one, other in zip(first, trajectory(batch, [1, 2, 3], actions), strict=True):
+    """Also where the first action of the second run could stick to the last one of the first."""
+    batch = BATCHED[task](60)
+    actions, seeds = random_actions(batch, 40), list(range(60))
+    batch.reset(seeds)
+    assert (batch.drawn[0] < 0.1).any()
+    first = trajectory(batch, seeds, actions)
+    for one, other in zip(first, trajectory(batch, seeds, actions), strict=True):
         np.testing.assert_array_equal(one, other)
-    assert not all(np.array_equal(*pair) for pair in zip(first, trajectory(batch, [4, 5, 6], actions), strict=True))
+    assert not all(np.array_equal(*pair) for pair in zip(first, trajectory(batch, seeds[::-1], actions), strict=True))
 
 
 @pytest.mark.parametrize("task", TASKS)
