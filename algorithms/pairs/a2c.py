@@ -34,9 +34,7 @@ class A2C(learner.Learner):
     source = "Schulman, Chen, Abbeel 2017, section 6.1, Eq. 79-80"
     arms = {
         "a2c-naive": Arm("A2C, one-step entropy term only (Eq. 79)", {"kl_in_return": False}),
-        "a2c-proper": Arm(
-            "A2C, entropy in the return too (Eq. 80)", {"kl_in_return": True}, "soft", "a2c-naive", "a2c-naive"
-        ),
+        "a2c-proper": Arm("A2C, entropy in the return (Eq. 80)", {"kl_in_return": True}, "soft", "a2c-naive", "a2c-naive"),
     }
     actions, settings_type, small = "choices", Settings, {"hidden": (32, 32), "environments": 4}
     metrics = {
@@ -57,19 +55,15 @@ class A2C(learner.Learner):
             reward = reward - tau.unsqueeze(2) * kl  # Eq. 80: r - tau KL
         return n_step(reward, following, rollout.terminated, rollout.truncated, self.settings.discount)
 
-    def policy_loss(
-        self, log_prob: Tensor, advantage: Tensor, kl: Tensor, tau: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Of each step [P, B], its slope by log pi, and what it has minus the entropy times, which is log A - KL; Eq. 84, in both arms."""
-        return -log_prob * advantage + tau * kl, -advantage, tau
+    def policy_loss(self, log_prob: Tensor, advantage: Tensor, kl: Tensor, tau: Tensor) -> tuple[Tensor, Tensor]:
+        """Of each step [P, B], and its slope by log pi; Eq. 84, in both arms. By the entropy, log A - KL, its slope is -tau."""
+        return -log_prob * advantage + tau * kl, -advantage
 
     def initial(self, draws: Draws) -> State:
         return rmsprop_state("nets", self.nets.initial(draws))
 
     def behaviour(self, state: State, use: Use) -> Act:
-        return lambda observation, noise, now: act(
-            Categorical(self.nets.head(0, state["nets"], observation)), noise, use
-        )
+        return lambda seen, noise, now: act(Categorical(self.nets.head(0, state["nets"], seen)), noise, use)
 
     def update(self, state: State, batch: Rollout, now: Now) -> Metrics:
         s, tau, shape = self.settings, now.rows["temperature"].unsqueeze(1), batch.reward.shape
@@ -78,10 +72,10 @@ class A2C(learner.Learner):
         kl = maxent.kl(policy.log_policy, maxent.log_uniform(self.choices))
         following = experience.following(batch, value, self.nets.head(1, state["nets"], experience.ahead(batch)))
         target = self.returns(batch, kl.view(shape), following, tau).flatten(1)
-        policy_loss, by_log_prob, bonus = self.policy_loss(policy.log_prob(action), target - value, kl, tau)
+        policy_loss, by_log_prob = self.policy_loss(policy.log_prob(action), target - value, kl, tau)
         value_loss, by_value = 0.5 * (value - target).square(), value - target  # Eq. 85
         by_value = s.value_coefficient * by_value.unsqueeze(2)  # Eq. 86
-        gradients = nets.gradient(policy.slope(action, by_log_prob, bonus), by_value)
+        gradients = nets.gradient(policy.slope(action, by_log_prob, tau), by_value)
         clip_norm_(gradients, s.max_gradient_norm, self.nets.parts)
         rmsprop_(state, "nets", gradients, now.rows["learning_rate"])
         return {
