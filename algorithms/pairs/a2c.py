@@ -9,14 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import torch
 from pydantic import Field
 from torch import Tensor
 
 from algorithms import experience, learner, maxent
 from algorithms.learner import Act, Arm, Draw, Draws, Metric, Metrics, Now, Rollout, Row, Spaces, State, Use
 from algorithms.policies import Categorical, act
-from algorithms.population import Network, clip_norm_, gradient, leaf, rmsprop_, rmsprop_state
+from algorithms.population import Network, clip_norm_, rmsprop_, rmsprop_state
 from algorithms.returns import n_step
 
 
@@ -35,9 +34,7 @@ class A2C(learner.Learner):
     source = "Schulman, Chen, Abbeel 2017, section 6.1, Eq. 79-80"
     arms = {
         "a2c-naive": Arm("A2C, one-step entropy term only (Eq. 79)", {"kl_in_return": False}),
-        "a2c-proper": Arm(
-            "A2C, entropy in the return too (Eq. 80)", {"kl_in_return": True}, "soft", "a2c-naive", "a2c-naive"
-        ),
+        "a2c-proper": Arm("A2C, entropy in the return (Eq. 80)", {"kl_in_return": True}, "soft", "a2c-naive", "a2c-naive"),
     }
     actions, settings_type, small = "choices", Settings, {"hidden": (32, 32), "environments": 4}
     metrics = {
@@ -58,31 +55,34 @@ class A2C(learner.Learner):
             reward = reward - tau.unsqueeze(2) * kl  # Eq. 80: r - tau KL
         return n_step(reward, following, rollout.terminated, rollout.truncated, self.settings.discount)
 
-    def policy_loss(self, log_prob: Tensor, advantage: Tensor, kl: Tensor, tau: Tensor) -> Tensor:
-        """Loss [P] of the actions' log pi, constant advantages and the policies' KL [P, B]; Eq. 84, in both arms."""
-        return (-log_prob * advantage + tau * kl).mean(1)
+    def policy_loss(self, log_prob: Tensor, advantage: Tensor, kl: Tensor, tau: Tensor) -> tuple[Tensor, Tensor]:
+        """Of each step [P, B], and its slope by log pi; Eq. 84, in both arms. By the entropy, log A - KL, its slope is -tau."""
+        return -log_prob * advantage + tau * kl, -advantage
 
     def initial(self, draws: Draws) -> State:
         return rmsprop_state("nets", self.nets.initial(draws))
 
     def behaviour(self, state: State, use: Use) -> Act:
-        return lambda observation, noise, now: act(Categorical(self.nets(state["nets"], observation)[0]), noise, use)
+        return lambda seen, noise, now: act(Categorical(self.nets.head(0, state["nets"], seen)), noise, use)
 
     def update(self, state: State, batch: Rollout, now: Now) -> Metrics:
-        tau, nets = now.rows["temperature"].unsqueeze(1), leaf(state["nets"])
-        logits, value = self.nets(nets, batch.observation[:, :-1].flatten(1, 2))
-        policy, value = Categorical(logits), value.squeeze(2)
+        s, tau, shape = self.settings, now.rows["temperature"].unsqueeze(1), batch.reward.shape
+        nets = self.nets.follow(state["nets"], batch.observation[:, :-1].flatten(1, 2))
+        policy, value, action = Categorical(nets.heads[0]), nets.heads[1].squeeze(2), batch.action.flatten(1, 2)
         kl = maxent.kl(policy.log_policy, maxent.log_uniform(self.choices))
-        with torch.no_grad():
-            following = experience.following(batch, value, self.nets(nets, experience.ahead(batch))[1])
-            target = self.returns(batch, kl.view_as(batch.reward), following, tau).flatten(1)
-        policy_loss = self.policy_loss(policy.log_prob(batch.action.flatten(1, 2)), target - value.detach(), kl, tau)
-        value_loss = 0.5 * (value - target).square().mean(1)  # Eq. 85
-        gradients = gradient(policy_loss + self.settings.value_coefficient * value_loss, nets)  # Eq. 86
-        clip_norm_(gradients, self.settings.max_gradient_norm, self.nets.parts)
+        following = experience.following(batch, value, self.nets.head(1, state["nets"], experience.ahead(batch)))
+        target = self.returns(batch, kl.view(shape), following, tau).flatten(1)
+        policy_loss, by_log_prob = self.policy_loss(policy.log_prob(action), target - value, kl, tau)
+        value_loss, by_value = 0.5 * (value - target).square(), value - target  # Eq. 85
+        by_value = s.value_coefficient * by_value.unsqueeze(2)  # Eq. 86
+        gradients = nets.gradient(policy.slope(action, by_log_prob, tau), by_value)
+        clip_norm_(gradients, s.max_gradient_norm, self.nets.parts)
         rmsprop_(state, "nets", gradients, now.rows["learning_rate"])
-        losses = {"policy_loss": policy_loss.detach(), "value_loss": value_loss.detach()}
-        return losses | {"entropy": policy.entropy().detach().mean(1)}
+        return {
+            "entropy": policy.entropy().mean(1),
+            "policy_loss": policy_loss.mean(1),
+            "value_loss": value_loss.mean(1),
+        }
 
 
 LEARNER = A2C

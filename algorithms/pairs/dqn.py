@@ -15,7 +15,7 @@ from torch import Tensor
 
 from algorithms import learner, maxent
 from algorithms.learner import Act, Arm, Draw, Draws, Metric, Metrics, Now, Replay, Row, Spaces, State, Use, Window
-from algorithms.population import Network, adam_state, copy_when_, descend_, leaf
+from algorithms.population import Network, adam_, adam_state, copy_when_
 from algorithms.returns import n_step_windows
 
 
@@ -53,7 +53,7 @@ class DQN(learner.Learner):
     metrics = {
         "entropy": Metric("mean entropy of the behaviour policy (epsilon-greedy) in nats"),
         "td_loss": Metric("mean squared temporal-difference error"),
-        "q_mean": Metric("mean Q(s, a) of the sampled transitions"),
+        "target_mean": Metric("mean target of the sampled transitions"),
     }
     small = {"hidden": (32, 32), "batch": 16, "learning_starts": 40, "replay_size": 100, "target_period": 30}
 
@@ -93,9 +93,9 @@ class DQN(learner.Learner):
         return n_step_windows(window.reward, penalty, value, window.terminated, ends, self.settings.discount)
 
     def loss(self, q: Tensor, action: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean squared error [P] of Q(s, a) [P, B], returned as well, of Q [P, B, A] (Eq. 44 without its 1/2)."""
-        chosen = q.gather(-1, action.unsqueeze(-1)).squeeze(-1)
-        return (target - chosen).square().mean(1), chosen
+        """Squared error [P, B] of Q(s, a) (Eq. 44 without its 1/2) and its slope by Q [P, B, A]."""
+        error = q.gather(-1, action.unsqueeze(-1)) - target.unsqueeze(-1)
+        return error.square().squeeze(-1), torch.zeros_like(q).scatter_(-1, action.unsqueeze(-1), 2 * error)
 
     # What is common. ----------------------------------------------------------------------------------------------------
 
@@ -111,7 +111,7 @@ class DQN(learner.Learner):
 
     def behaviour(self, state: State, use: Use) -> Act:
         def act(observation: Tensor, noise: Tensor, now: Now) -> Tensor:
-            greedy = self.net(state["q"], observation)[0].argmax(-1)
+            greedy = self.net.head(0, state["q"], observation).argmax(-1)
             if use != "collect":  # the policy itself is the greedy one
                 return greedy
             draw, choice = noise.unbind(-1)
@@ -121,18 +121,17 @@ class DQN(learner.Learner):
 
     def update(self, state: State, batch: Window, now: Now) -> Metrics:
         tau, s = now.rows["temperature"].unsqueeze(1), self.settings
-        with torch.no_grad():
-            q = self.net(state["q.target"], batch.next_observation.flatten(1, 2))[0]
-            y = self.target(batch, q.unflatten(1, batch.reward.shape[1:]), tau)
-        parameters = leaf(state["q"])
-        loss, chosen = self.loss(self.net(parameters, batch.observation[:, :, 0])[0], batch.action[:, :, 0], y)
-        descend_(state, "q", loss, parameters, now.rows["learning_rate"])
+        q = self.net.head(0, state["q.target"], batch.next_observation.flatten(1, 2))
+        y = self.target(batch, q.unflatten(1, batch.reward.shape[1:]), tau)
+        net, action = self.net.follow(state["q"], batch.observation[:, :, 0]), batch.action[:, :, 0]
+        loss, by_q = self.loss(net.heads[0], action, y)
+        adam_(state, "q", net.gradient(by_q), now.rows["learning_rate"])
         due = (now.step + s.horizon) // s.target_period > now.step // s.target_period
         copy_when_(state["q.target"], state["q"], due)
         epsilon = self.epsilon(now)
         greedy, other = 1 - epsilon + epsilon / self.choices, epsilon / self.choices
         entropy = -torch.special.xlogy(greedy, greedy) - (self.choices - 1) * torch.special.xlogy(other, other)
-        return {"entropy": entropy.expand_as(loss), "td_loss": loss.detach(), "q_mean": chosen.detach().mean(1)}
+        return {"entropy": entropy.expand(len(y)), "td_loss": loss.mean(1), "target_mean": y.mean(1)}
 
 
 LEARNER = DQN
