@@ -98,7 +98,7 @@ class DQN(learner.Learner):
 
     def epsilon(self, now: Now) -> Tensor:
         """Probability of a uniform action: linear, then constant."""
-        s = self.settings
+        s: Settings = self.settings
         progress = (now.fraction / s.exploration_fraction).clamp(max=1)
         return s.exploration_start + progress * (s.exploration_end - s.exploration_start)
 

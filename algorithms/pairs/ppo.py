@@ -69,24 +69,17 @@ class PPO(learner.Learner):
         if 2 * s.minibatches > (batch := s.horizon * s.environments):  # a deviation is of at least two advantages
             raise ValueError(f"minibatches: must be at most half of horizon x environments = {batch}")
         self.entropy_in_return, self.bonus, self.log_policy, self.scaled = (switches[name] for name in list(HARD)[:4])
-        self.nets = Network(
-            "nets", spaces, s.hidden, (self.head.outputs, 1), "tanh", gains=(0.01, 1), free=self.head.free
-        )
+        heads, free = (self.head.outputs, 1), self.head.free
+        self.nets = Network("nets", spaces, s.hidden, heads, "tanh", gains=(0.01, 1), free=free)
         self.temperature = Temperature(switches["learned"], s.target_entropy, spaces)
         self.normalization = Normalization(s.normalize, spaces.observation, s.environments, s.discount)
         self.exploration, self.randomness = self.head.noise, {"minibatch": Draw("permutation", (s.epochs, batch))}
 
     # What is soft: the lines that read a switch. ------------------------------------------------------------------------
 
-    def returns(
-        self, run: Rollout, reward: Tensor, entropy: Tensor, value: Tensor, after: Tensor, tau: Tensor
-    ) -> Tensor:
-        """Advantages A-hat [P, T, E]; Eq. 35-37. Value targets are A-hat + V. tau [P, 1]."""
-        if self.entropy_in_return:
-            reward = reward + tau.unsqueeze(2) * entropy  # Eq. 35: r = r_ext + alpha H
-        return gae(
-            reward, value, after, run.terminated, run.truncated, self.settings.discount, self.settings.gae_lambda
-        )
+    def reward(self, reward: Tensor, entropy: Tensor, tau: Tensor) -> Tensor:
+        """What returns are made of [P, T, E]. tau [P, 1]."""
+        return reward + tau.unsqueeze(2) * entropy if self.entropy_in_return else reward  # Eq. 35: r = r_ext + alpha H
 
     def weights(self, advantage: Tensor, old_log_prob: Tensor, tau: Tensor) -> tuple[Tensor, Tensor | None]:
         """What multiplies ratios [P, B] and the entropy [P, 1] in the loss: A-hat over its deviation sigma, and alpha over the same."""
@@ -131,7 +124,9 @@ class PPO(learner.Learner):
         old, value = self.head.policy(outputs, self.nets.globals(nets)), value.squeeze(2)
         ahead = self.nets.head(1, nets, self.normalization.normalize(state, experience.ahead(batch)))
         after, entropy = experience.following(batch, value, ahead), old.entropy()
-        advantage = self.returns(batch, reward, entropy.view(shape), value.view(shape), after, tau).flatten(1)
+        reward = self.reward(reward, entropy.view(shape), tau)
+        ends = batch.terminated, batch.truncated
+        advantage = gae(reward, value.view(shape), after, *ends, s.discount, s.gae_lambda).flatten(1)  # Eq. 36-37
         fields = {"observation": observation, "action": action, "old_log_prob": old.log_prob(action)}
         fields |= {"old_value": value, "advantage": advantage, "target": advantage + value}
         rate = now.rows["learning_rate"] * (1 - now.fraction) if s.anneal else now.rows["learning_rate"]

@@ -186,7 +186,7 @@ class _Apply(torch.autograd.Function):
         return from_numpy(outputs)
 
     @staticmethod
-    @torch.autograd.function.once_differentiable  # type: ignore[untyped-decorator]
+    @torch.autograd.function.once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor | None, None]:
         network, matrices, saved = ctx.kept
         flat = network.gradient_row(matrices[0])
