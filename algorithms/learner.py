@@ -25,6 +25,8 @@ Act = Callable[[Tensor, Tensor, "Now"], Tensor]
 """(observation [P, E, *shape], noise [P, E, *exploration], now) -> action [P, E], or [P, E, A] in the task's own units."""
 Kind = Literal["choices", "numbers"]
 """Of actions: one of so many, or so many numbers."""
+Width = Annotated[int, Field(ge=1)]
+"""Of a hidden layer."""
 Row = Annotated[float, Field(ge=0), "row"]
 """A setting that may differ by member of one cohort; a pair reads it as `now.rows[name]` [P], in a grid or not."""
 
@@ -187,7 +189,7 @@ class Learner(ABC):
     settings: Any
     exploration: Draw
     """Of one action: its shape leaves members and environments out."""
-    randomness: Mapping[str, Draw]
+    randomness: Mapping[str, Draw] = {}
     """Of one update, by role."""
     replay: Replay | None = None
 

@@ -1,58 +1,145 @@
-"""A replay buffer a member, as tensors [P, capacity, ...] inside the learner's state, in the order of time."""
+"""A replay a member, as tensors [P, slots, E, ...] inside the learner's state: a ring of time that holds each observation once.
+
+What a step led to is the next observation, but where it was truncated: such ones have a ring of their own, since the next observation is
+another episode's then. Of stacked frames the newest alone is kept; stacks are made when they are read.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
-from algorithms.learner import Rollout
-from algorithms.population import State
-
-FIELDS = ("observation", "action", "reward", "next_observation", "terminated", "ends")
+from algorithms.learner import Replay, Rollout, Settings, Spaces, State, Window
 
 
-def empty(members: int, capacity: int, observation: int, device: torch.device) -> State:
-    """An empty buffer for one environment a member and discrete actions."""
-    shape = (members, capacity)
-    return {
-        "replay.observation": torch.zeros(*shape, observation, device=device),
-        "replay.action": torch.zeros(shape, dtype=torch.int64, device=device),
-        "replay.reward": torch.zeros(shape, device=device),
-        "replay.next_observation": torch.zeros(*shape, observation, device=device),
-        "replay.terminated": torch.zeros(shape, dtype=torch.bool, device=device),
-        "replay.ends": torch.zeros(shape, dtype=torch.bool, device=device),
-    }
+def check(replay: Replay, settings: Settings) -> None:
+    """Raises ValueError where a replay cannot hold what an update needs; it names the settings by the names that all pairs use."""
+    least = settings.horizon * settings.environments + replay.window * settings.environments
+    for name, value in (("learning_starts", replay.starts), ("replay_size", replay.size)):
+        if value < least:
+            raise ValueError(f"{name}: must be at least {least} (a rollout and the steps of a target)")
+    if replay.size < replay.batch:
+        raise ValueError(f"replay_size: must be at least the batch of {replay.batch}")
 
 
-def append(state: State, rollout: Rollout, step: int) -> None:
-    """Store a rollout [P, T, 1, ...] over the oldest entries, in place. `step`: entries ever stored before."""
-    capacity, count = state["replay.reward"].shape[1], rollout.reward.shape[1]
-    values = {**vars(rollout), "ends": rollout.terminated | rollout.truncated}
-    start = step % capacity
-    first = min(count, capacity - start)
-    for name in FIELDS:
-        value, store = values[name].flatten(1, 2), state[f"replay.{name}"]
-        store[:, start : start + first] = value[:, :first]
-        if first < count:
-            store[:, : count - first] = value[:, first:]
+class Ring:
+    """The last `replay.size` environment steps of each member."""
+
+    def __init__(self, replay: Replay, spaces: Spaces, environments: int) -> None:
+        self.replay, self.spaces, self.environments = replay, spaces, environments
+        self.steps = replay.size // environments
+        self.slots = self.steps + spaces.frames  # what to act on next, and the older frames of the oldest stack
+        self.finals = self.steps // spaces.limit + 2
+        *size, channels = spaces.observation
+        self.newest = channels // spaces.frames
+        self.frame = (*size, self.newest)
+
+    def empty(self, members: int, device: torch.device) -> State:
+        """The state's part `replay.*` before the first step."""
+        shape = (members, self.slots, self.environments)
+        numbers = (self.spaces.actions,) if self.spaces.kind == "numbers" else ()
+        dtype = getattr(torch, self.spaces.dtype)
+        made = {
+            "observation": torch.zeros(*shape, *self.frame, dtype=dtype),
+            "final": torch.zeros(members, self.finals, self.environments, *self.frame, dtype=dtype),
+            "truncations": torch.zeros(members, self.environments, dtype=torch.int64),
+            "place": torch.zeros(shape, dtype=torch.int32),
+            "action": torch.zeros(*shape, *numbers, dtype=torch.float32 if numbers else torch.int64),
+            "reward": torch.zeros(shape),
+            "terminated": torch.zeros(shape, dtype=torch.bool),
+            "truncated": torch.zeros(shape, dtype=torch.bool),
+        }
+        if self.spaces.frames > 1:
+            made["age"] = torch.zeros(shape, dtype=torch.int64)
+        return {f"replay.{name}": tensor.to(device) for name, tensor in made.items()}
+
+    def remember(self, state: State, rollout: Rollout, step: int) -> None:
+        """Store a rollout over the oldest steps, in place. `step`: environment steps of a member before it."""
+        horizon, device = rollout.reward.shape[1], rollout.reward.device
+        slot = (step // self.environments + torch.arange(horizon + 1, device=device)) % self.slots
+        count = state["replay.truncations"]
+        rank = rollout.truncated.cumsum(1) - 1
+        values = {
+            "action": rollout.action,
+            "reward": rollout.reward,
+            "terminated": rollout.terminated,
+            "truncated": rollout.truncated,
+            "place": ((count.unsqueeze(1) + rank) % self.finals).int(),
+        }
+        for name, value in values.items():
+            state[f"replay.{name}"].index_copy_(1, slot[:-1], value)
+        state["replay.observation"].index_copy_(1, slot, rollout.observation[..., -self.newest :])
+        self._remember_finals(state, rollout)
+        if self.spaces.frames > 1:
+            self._remember_ages(state, slot, first=step == 0)
+
+    def _remember_finals(self, state: State, rollout: Rollout) -> None:
+        count, number = state["replay.truncations"], rollout.truncated.sum(1)
+        final = rollout.final[..., -self.newest :]
+        place = torch.arange(final.shape[1], device=final.device).view(1, -1, 1)
+        index = _like((count.unsqueeze(1) + place) % self.finals, final)
+        kept = state["replay.final"].gather(1, index)
+        state["replay.final"].scatter_(1, index, torch.where(_like(place < number.unsqueeze(1), final), final, kept))
+        count.add_(number)
+
+    def _remember_ages(self, state: State, slot: Tensor, first: bool) -> None:
+        """Steps since the episode began, at most `frames`: so many older frames are of the same episode."""
+        age, ended = state["replay.age"], state["replay.terminated"] | state["replay.truncated"]
+        for index in slot if not first else slot[1:]:
+            before = (index - 1) % self.slots
+            grown = (age[:, before] + 1).clamp(max=self.spaces.frames)
+            age[:, index] = torch.where(ended[:, before], 0, grown)
+
+    def recall(self, state: State, uniform: Tensor, step: int) -> Window:
+        """Windows of `replay.window` consecutive steps, none across the newest one; `uniform` [P, B] in [0, 1) chooses their starts.
+
+        `step`: environment steps that a member has taken.
+        """
+        length, device = self.replay.window, uniform.device
+        stored = step // self.environments
+        held = min(stored, self.steps)
+        start = (uniform * ((held - length + 1) * self.environments)).long()
+        lane = (start % self.environments).unsqueeze(-1)
+        time = (start // self.environments + (stored - held)).unsqueeze(-1) + torch.arange(length, device=device)
+        slot = time % self.slots
+
+        def take(name: str, slot: Tensor) -> Tensor:
+            store = state[f"replay.{name}"]
+            row = torch.arange(len(store), device=device).view(-1, 1, 1) * store.shape[1]
+            index = ((row + slot) * self.environments + lane).flatten()
+            return store.flatten(0, 2).index_select(0, index).view(*slot.shape, *store.shape[3:])
+
+        observation, truncated, terminated = (
+            self._stacked(take, slot),
+            take("truncated", slot),
+            take("terminated", slot),
+        )
+        final = take("final", take("place", slot).long())
+        final = torch.cat([observation[..., self.newest :], final], -1)  # after the frames before it
+        following = self._stacked(take, (slot + 1) % self.slots)
+        return Window(
+            observation=observation,
+            next_observation=torch.where(_like(truncated, following), final, following),
+            action=take("action", slot),
+            reward=take("reward", slot),
+            terminated=terminated,
+            ends=terminated | truncated,
+        )
+
+    def _stacked(self, take: Callable[[str, Tensor], Tensor], slot: Tensor) -> Tensor:
+        """Observations at `slot` [P, B, n]: of stacked frames the newest comes last, and those before the episode began are 0."""
+        newest = take("observation", slot)
+        if self.spaces.frames == 1:
+            return newest
+        age, parts = take("age", slot), [newest]
+        for lag in range(1, self.spaces.frames):
+            older = take("observation", (slot - lag) % self.slots)
+            parts.insert(0, torch.where(_like(age >= lag, older), older, 0))
+        return torch.cat(parts, -1)
 
 
-def sample(state: State, uniform: Tensor, length: int, stored: int) -> dict[str, Tensor]:
-    """Windows of `length` consecutive entries, [P, B, length, ...] by field, none across the newest entry.
-
-    `uniform` [P, B] in [0, 1) chooses the windows' starts; `stored`: entries ever stored.
-    """
-    members, capacity = state["replay.reward"].shape
-    held = min(stored, capacity)
-    oldest = stored - held
-    start = (uniform * (held - length + 1)).long() + oldest
-    index = (start.unsqueeze(-1) + torch.arange(length, device=uniform.device)) % capacity
-    row = torch.arange(members, device=uniform.device).view(-1, 1, 1) * capacity
-    flat = (index + row).flatten()
-    return {
-        name: state[f"replay.{name}"]
-        .flatten(0, 1)
-        .index_select(0, flat)
-        .view(*index.shape, *state[f"replay.{name}"].shape[2:])
-        for name in FIELDS
-    }
+def _like(row: Tensor, values: Tensor) -> Tensor:
+    """[P, x, E] or [P, B, n] beside values with more axes, expanded to them."""
+    return row.view(*row.shape, *[1] * (values.dim() - row.dim())).expand_as(values)

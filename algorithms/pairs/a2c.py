@@ -1,132 +1,88 @@
 """A2C with a naive and with a proper entropy term: Schulman, Chen, Abbeel 2017, section 6.1, Eq. 79-80.
 
-Both arms penalize KL(pi || uniform) in the policy gradient; only the proper one has it in the return as well, so that its critic fits
-the entropy-augmented return. Convention 1 (Schulman): Q(s, a) leaves out the entropy of s. Synchronous A3C (Mnih et al. 2016): 5-step
-returns, 16 environments, RMSProp, gradient norm 0.5, value coefficient 0.5, constant learning rate.
+Both arms have -tau grad KL(pi || uniform) beside the policy gradient (the form of Liu et al. 2020, Eq. 19); only the proper one has the KL
+in the return as well. Convention 1 (Schulman): Q(s, a) leaves out the entropy of s. Settings of synchronous A3C (Mnih et al. 2016).
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
-import torch
 from pydantic import Field
 from torch import Tensor
 
-from algorithms import learner, maxent
-from algorithms.learner import Arm, Behaviour, Metrics, Rollout, Spaces
-from algorithms.policies import Categorical
-from algorithms.population import (
-    WIDTH,
-    Draws,
-    Layout,
-    State,
-    clip_norm_,
-    gradient,
-    mlp,
-    mlp_shapes,
-    optimizer_state,
-    orthogonal_layers,
-    rmsprop_,
-    tanh,
-)
+from algorithms import experience, learner, maxent
+from algorithms.learner import Act, Arm, Draw, Draws, Metric, Metrics, Now, Rollout, Row, Spaces, State, Use
+from algorithms.policies import Categorical, act
+from algorithms.population import Network, clip_norm_, rmsprop_, rmsprop_state
 from algorithms.returns import n_step
 
 
 class Settings(learner.Settings):
     environments: int = Field(default=16, ge=1)
     horizon: int = Field(default=5, ge=1)
-    learning_rate: float = Field(default=1.4e-3, gt=0)
+    learning_rate: Row = 1.4e-3
     discount: float = Field(default=0.99, ge=0, le=1)
-    temperature: float = Field(default=0.01, ge=0)
+    temperature: Row = 0.01
     value_coefficient: float = Field(default=0.5, ge=0)
     max_gradient_norm: float = Field(default=0.5, gt=0)
-    rms_decay: float = Field(default=0.99, ge=0, lt=1)
-    rms_epsilon: float = Field(default=1e-5, gt=0)
-    hidden: int = Field(default=64, ge=WIDTH, multiple_of=WIDTH)
+    hidden: tuple[learner.Width, ...] = (64, 64)
 
 
 class A2C(learner.Learner):
     source = "Schulman, Chen, Abbeel 2017, section 6.1, Eq. 79-80"
     arms = {
-        "a2c-naive": Arm("A2C with the one-step entropy term only (Eq. 79)", False, {"kl_in_return": False}),
-        "a2c-proper": Arm(
-            "A2C with the entropy in the return as well (Eq. 80)", True, {"kl_in_return": True}, hard="a2c-naive"
-        ),
+        "a2c-naive": Arm("A2C, one-step entropy term only (Eq. 79)", {"kl_in_return": False}),
+        "a2c-proper": Arm("A2C, entropy in the return (Eq. 80)", {"kl_in_return": True}, "soft", "a2c-naive", "a2c-naive"),
     }
-    settings_type = Settings
+    actions, settings_type, small = "choices", Settings, {"hidden": (32, 32), "environments": 4}
     metrics = {
-        "entropy": "mean entropy of the behaviour policy in nats",
-        "policy_loss": "policy loss with its KL penalty (Eq. 84)",
-        "value_loss": "mean squared error of the value, halved (Eq. 85)",
-        "gradient_norm": "2-norm of the gradient before clipping",
+        "entropy": Metric("mean entropy of the behaviour policy in nats"),
+        "policy_loss": Metric("policy loss with its KL penalty (Eq. 84)"),
+        "value_loss": Metric("mean squared error of the value, halved (Eq. 85)"),
     }
 
-    def __init__(self, settings: Settings, spaces: Spaces, steps: int, kl_in_return: bool):
-        self.settings, self.spaces, self.steps = settings, spaces, steps
-        self.environments, self.horizon = settings.environments, settings.horizon
-        self.kl_in_return = kl_in_return
-        hidden = settings.hidden
-        self.layout = Layout(
-            {
-                **mlp_shapes("actor", [spaces.observation, hidden, hidden, spaces.actions]),
-                **mlp_shapes("critic", [spaces.observation, hidden, hidden, 1]),
-            }
-        )
+    def __init__(self, settings: Settings, spaces: Spaces, switches: Mapping[str, Any]) -> None:
+        self.settings, self.choices, self.kl_in_return = settings, spaces.actions, switches["kl_in_return"]
+        self.nets = Network("actor-critic", spaces, settings.hidden, (spaces.actions, 1), "tanh", gains=(0.01, 1.0))
+        self.exploration = Draw("gumbel", (spaces.actions,))
 
-    def returns(self, rollout: Rollout, policy: Categorical, next_value: Tensor) -> Tensor:
-        """n-step returns [P, T, E]; proper: Eq. 80, naive: Eq. 79. The policy's rows are the rollout's steps."""
-        s = self.settings
-        penalty = maxent.kl(policy.log_policy.detach(), maxent.log_uniform(self.spaces.actions)).view_as(rollout.reward)
-        reward = rollout.reward - self.kl_in_return * s.temperature * penalty  # Eq. 80: r - tau KL
-        return n_step(reward, next_value, rollout.terminated, rollout.truncated, s.discount)
+    def returns(self, rollout: Rollout, kl: Tensor, following: Tensor, tau: Tensor) -> Tensor:
+        """n-step returns of the policies' KL and V(s') [P, T, E], tau [P, 1]."""
+        reward = rollout.reward
+        if self.kl_in_return:
+            reward = reward - tau.unsqueeze(2) * kl  # Eq. 80: r - tau KL
+        return n_step(reward, following, rollout.terminated, rollout.truncated, self.settings.discount)
 
-    def policy_loss(self, policy: Categorical, action: Tensor, advantage: Tensor) -> Tensor:
-        """Loss [P] of actions [P, B] with constant advantages [P, B]; Eq. 84, in both arms."""
-        penalty = maxent.kl(policy.log_policy, maxent.log_uniform(self.spaces.actions))
-        return (-policy.log_prob(action) * advantage + self.settings.temperature * penalty).mean(1)
-
-    def value(self, parameters: dict[str, Tensor], observation: Tensor) -> Tensor:
-        """Value [P, B] at observation [P, B, D]."""
-        return mlp(parameters, "critic", observation, tanh, 1).squeeze(-1)
-
-    def policy(self, parameters: dict[str, Tensor], observation: Tensor) -> Categorical:
-        """Policy at observation [P, B, D]."""
-        return Categorical(mlp(parameters, "actor", observation, tanh, self.spaces.actions))
+    def policy_loss(self, log_prob: Tensor, advantage: Tensor, kl: Tensor, tau: Tensor) -> tuple[Tensor, Tensor]:
+        """Of each step [P, B], and its slope by log pi; Eq. 84, in both arms. By the entropy, log A - KL, its slope is -tau."""
+        return -log_prob * advantage + tau * kl, -advantage
 
     def initial(self, draws: Draws) -> State:
-        heads = {"actor.2.weight": (self.spaces.actions, 0.01), "critic.2.weight": (1, 1.0)}
-        tensors = orthogonal_layers(draws, self.layout, heads)
-        return optimizer_state("parameters", self.layout.join(tensors).to(draws.device), "rms_square")
+        return rmsprop_state("nets", self.nets.initial(draws))
 
-    def noise(self, draws: Draws, role: str, shape: tuple[int, ...]) -> Tensor:
-        return draws.gumbel(role, (*shape, self.spaces.actions))
+    def behaviour(self, state: State, use: Use) -> Act:
+        return lambda seen, noise, now: act(Categorical(self.nets.head(0, state["nets"], seen)), noise, use)
 
-    def behaviour(self, state: State) -> Behaviour:
-        parameters = self.layout.split(state["parameters"])
-        return lambda observation, noise, step: self.policy(parameters, observation).sample(noise)
-
-    def update(self, state: State, rollout: Rollout, draws: Draws, step: int) -> Metrics:
-        s = self.settings
-        leaf = state["parameters"].detach().requires_grad_()
-        parameters = self.layout.split(leaf)
-        observation = rollout.observation.flatten(1, 2)
-        policy, value = self.policy(parameters, observation), self.value(parameters, observation)
-        with torch.no_grad():
-            next_value = self.value(parameters, rollout.next_observation.flatten(1, 2)).view_as(rollout.reward)
-            target = self.returns(rollout, policy, next_value).flatten(1)
-        policy_loss = self.policy_loss(policy, rollout.action.flatten(1, 2), target - value.detach())
-        value_loss = 0.5 * (value - target).square().mean(1)  # Eq. 85
-        gradients = gradient(policy_loss + s.value_coefficient * value_loss, leaf)  # Eq. 86
-        norm = clip_norm_(gradients, s.max_gradient_norm)
-        rmsprop_(state, "parameters", gradients, s.learning_rate, s.rms_decay, s.rms_epsilon)
-        entropy = policy.entropy().detach().mean(1)
+    def update(self, state: State, batch: Rollout, now: Now) -> Metrics:
+        s, tau, shape = self.settings, now.rows["temperature"].unsqueeze(1), batch.reward.shape
+        nets = self.nets.follow(state["nets"], batch.observation[:, :-1].flatten(1, 2))
+        policy, value, action = Categorical(nets.heads[0]), nets.heads[1].squeeze(2), batch.action.flatten(1, 2)
+        kl = maxent.kl(policy.log_policy, maxent.log_uniform(self.choices))
+        following = experience.following(batch, value, self.nets.head(1, state["nets"], experience.ahead(batch)))
+        target = self.returns(batch, kl.view(shape), following, tau).flatten(1)
+        policy_loss, by_log_prob = self.policy_loss(policy.log_prob(action), target - value, kl, tau)
+        value_loss, by_value = 0.5 * (value - target).square(), value - target  # Eq. 85
+        by_value = s.value_coefficient * by_value.unsqueeze(2)  # Eq. 86
+        gradients = nets.gradient(policy.slope(action, by_log_prob, tau), by_value)
+        clip_norm_(gradients, s.max_gradient_norm, self.nets.parts)
+        rmsprop_(state, "nets", gradients, now.rows["learning_rate"])
         return {
-            "entropy": entropy,
-            "policy_loss": policy_loss.detach(),
-            "value_loss": value_loss.detach(),
-            "gradient_norm": norm,
+            "entropy": policy.entropy().mean(1),
+            "policy_loss": policy_loss.mean(1),
+            "value_loss": value_loss.mean(1),
         }
 
 
-LEARNER: Any = A2C
+LEARNER = A2C

@@ -6,185 +6,132 @@ returns (Eq. 46). Settings of CleanRL's dqn.py. Convention 1 (Schulman): Q(s, a)
 
 from __future__ import annotations
 
-import math
-from itertools import pairwise
-from typing import Annotated, Any, Literal
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 from pydantic import Field
 from torch import Tensor
 
-from algorithms import learner, maxent, replay
-from algorithms.learner import Arm, Behaviour, Metrics, Rollout, Spaces
-from algorithms.population import (
-    Draws,
-    Layout,
-    State,
-    adam_,
-    fan_in_uniform,
-    gradient,
-    mlp,
-    mlp_shapes,
-    optimizer_state,
-)
+from algorithms import learner, maxent
+from algorithms.learner import Act, Arm, Draw, Draws, Metric, Metrics, Now, Replay, Row, Spaces, State, Use, Window
+from algorithms.population import Network, adam_, adam_state, copy_when_
 from algorithms.returns import n_step_windows
-
-Backup = Literal["max", "kl", "entropy"]
-Width = Annotated[int, Field(ge=4, multiple_of=4)]
-"""Of a hidden layer; other products round differently alone than in company."""
 
 
 class Settings(learner.Settings):
     horizon: int = Field(default=10, ge=1)
-    """Environment steps between two updates."""
     replay_size: int = Field(default=10_000, ge=1)
     learning_starts: int = Field(default=10_000, ge=1)
     batch: int = Field(default=128, ge=1)
-    learning_rate: float = Field(default=2.5e-4, gt=0)
+    learning_rate: Row = 2.5e-4
     discount: float = Field(default=0.99, ge=0, le=1)
-    temperature: float = Field(default=0.1, ge=0)
+    temperature: Row = 0.1
     target_period: int = Field(default=500, ge=1)
     """Environment steps between two copies to the target network."""
     exploration_start: float = Field(default=1.0, ge=0, le=1)
     exploration_end: float = Field(default=0.05, ge=0, le=1)
     exploration_fraction: float = Field(default=0.5, gt=0, le=1)
-    hidden: tuple[Width, Width] = (120, 84)
+    hidden: tuple[learner.Width, ...] = (120, 84)
 
 
-def _arms() -> dict[str, Arm]:
-    titles = {
-        "dqn": "DQN, max backup",
-        "soft-dqn-kl": "soft DQN, KL penalty",
-        "soft-dqn-entropy": "soft DQN, entropy bonus",
-    }
-    backups: dict[str, Backup] = {"dqn": "max", "soft-dqn-kl": "kl", "soft-dqn-entropy": "entropy"}
-    arms = {}
-    for suffix, steps in (("", 1), ("-5step", 5)):
-        for name, title in titles.items():
-            soft = backups[name] != "max"
-            switches = {"backup_form": backups[name], "backup_steps": steps}
-            arms[name + suffix] = Arm(f"{title}, {steps}-step", soft, switches, hard=f"dqn{suffix}" if soft else None)
-    return arms
+def _arm(name: str, backup: str, steps: int) -> Arm:
+    titles = {"max": "DQN, max backup", "kl": "soft DQN, KL penalty", "entropy": "soft DQN, entropy bonus"}
+    hard = None if backup == "max" else "dqn" if steps == 1 else "dqn-5step"
+    switches = {"backup_form": backup, "steps": steps}
+    return Arm(f"{titles[backup]}, {steps}-step", switches, "soft" if hard else "hard", hard, hard)
 
 
 class DQN(learner.Learner):
     source = "Schulman, Chen, Abbeel 2017, section 6.2, Eq. 81-83 and 46; Mnih et al. 2015 (DQN)"
-    arms = _arms()
-    settings_type = Settings
-    metrics = {
-        "entropy": "mean entropy of the behaviour policy (epsilon-greedy) in nats",
-        "td_loss": "mean squared temporal-difference error",
-        "q_mean": "mean Q(s, a) of the sampled transitions",
+    arms = {
+        name + suffix: _arm(name, backup, steps)
+        for suffix, steps in (("", 1), ("-5step", 5))
+        for name, backup in (("dqn", "max"), ("soft-dqn-kl", "kl"), ("soft-dqn-entropy", "entropy"))
     }
+    actions, settings_type = "choices", Settings
+    metrics = {
+        "entropy": Metric("mean entropy of the behaviour policy (epsilon-greedy) in nats"),
+        "td_loss": Metric("mean squared temporal-difference error"),
+        "target_mean": Metric("mean target of the sampled transitions"),
+    }
+    small = {"hidden": (32, 32), "batch": 16, "learning_starts": 40, "replay_size": 100, "target_period": 30}
 
-    def __init__(self, settings: Settings, spaces: Spaces, steps: int, backup_form: Backup, backup_steps: int):
-        self.settings, self.spaces, self.steps = settings, spaces, steps
-        self.environments, self.horizon = 1, settings.horizon
-        self.backup_form, self.backup_steps = backup_form, backup_steps
-        least = settings.horizon + backup_steps
-        for name in ("learning_starts", "replay_size"):
-            if getattr(settings, name) < least:
-                raise ValueError(f"{name}: must be at least {least} (horizon + steps of the backup)")
-        if settings.learning_starts > steps:
-            raise ValueError(f"learning_starts: must be at most the budget of {steps} steps, or nothing is learned")
-        self.layout = Layout(mlp_shapes("q", [spaces.observation, *settings.hidden, spaces.actions]))
+    def __init__(self, settings: Settings, spaces: Spaces, switches: Mapping[str, Any]) -> None:
+        self.settings, self.choices = settings, spaces.actions
+        self.backup_form, self.steps = switches["backup_form"], switches["steps"]
+        self.net = Network("q", spaces, settings.hidden, (spaces.actions,))
+        self.exploration = Draw("uniform", (2,))
+        self.replay = Replay(settings.replay_size, settings.batch, settings.learning_starts, window=self.steps)
 
     # What is soft: the backup. ------------------------------------------------------------------------------------------
 
-    def backup(self, q: Tensor) -> Tensor:
-        """V(s) [...] of Q [..., A]: Eq. 81 (max), 82 (KL, corrected), 83 (entropy, corrected)."""
-        tau = self.settings.temperature if self.backup_form != "max" else 0.0
+    def backup(self, q: Tensor, tau: Tensor) -> Tensor:
+        """V(s) [...] of Q [..., A]: Eq. 81 (max), 82 (KL, corrected), 83 (entropy, corrected). tau broadcasts with V."""
+        if self.backup_form == "max":
+            return q.amax(-1)  # Eq. 81
         return maxent.soft_value(
             q, tau, self.log_reference()
-        )  # Eq. 82: tau log sum_a exp(Q/tau) - tau log|A|; Eq. 83: without log|A|
+        )  # Eq. 82: tau (log sum_a exp(Q/tau) - log|A|); Eq. 83: without log|A|
 
-    def penalty(self, q: Tensor) -> Tensor:
+    def penalty(self, q: Tensor, tau: Tensor) -> Tensor:
         """tau KL (or -tau H) of the Boltzmann policy of Q [..., A], for the inner steps of Eq. 46 -> [...]."""
-        tau = self.settings.temperature if self.backup_form != "max" else 0.0
+        if self.backup_form == "max":
+            return torch.zeros_like(q[..., 0])
         return maxent.penalty(q, tau, self.log_reference())
 
     def log_reference(self) -> float:
-        return 0.0 if self.backup_form == "entropy" else maxent.log_uniform(self.spaces.actions)
+        return 0.0 if self.backup_form == "entropy" else maxent.log_uniform(self.choices)
 
-    def target(self, q_target: dict[str, Tensor], window: dict[str, Tensor]) -> Tensor:
-        """Targets y [P, B] for windows [P, B, n, ...] (Eq. 46; n = 1: Eq. 45)."""
-        length, ends, last = window["reward"].shape[2], window["ends"], window["next_observation"]
-        if length > 1:
-            stop = torch.where(ends, torch.arange(length, device=ends.device), length - 1).amin(-1)
-            last = last.take_along_dim(stop[..., None, None], 2)
-        next_value = self.backup(self.q(q_target, last.squeeze(2)))
-        penalty = torch.zeros_like(window["reward"])
-        if length > 1 and self.backup_form != "max":
-            inner = window["observation"][:, :, 1:]
-            penalty[..., 1:] = self.penalty(self.q(q_target, inner.flatten(1, 2))).view(inner.shape[:3])
-        return n_step_windows(window["reward"], penalty, next_value, window["terminated"], ends, self.settings.discount)
+    def target(self, window: Window, q: Tensor, tau: Tensor) -> Tensor:
+        """Targets y [P, B] of the target network's Q(s', a) [P, B, n, A] at what each step of the windows led to (Eq. 46; n = 1: Eq. 45)."""
+        ends, length = window.ends, window.ends.shape[2]
+        stop = torch.where(ends, torch.arange(length, device=ends.device), length - 1).amin(-1, keepdim=True)
+        value = self.backup(q, tau.unsqueeze(2)).take_along_dim(stop, 2).squeeze(2)
+        # Step d is of the state that step d - 1 led to; the first one's penalty cancels.
+        penalty = torch.nn.functional.pad(self.penalty(q[:, :, :-1], tau.unsqueeze(2)), (1, 0))
+        return n_step_windows(window.reward, penalty, value, window.terminated, ends, self.settings.discount)
 
-    def loss(self, q_online: dict[str, Tensor], window: dict[str, Tensor], target: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean squared error [P] of Q(s, a) [P, B], returned as well, at the windows' first steps (Eq. 44 without its 1/2)."""
-        q = self.q(q_online, window["observation"][:, :, 0])
-        chosen = q.gather(-1, window["action"][:, :, 0].unsqueeze(-1)).squeeze(-1)
-        return (target - chosen).square().mean(1), chosen
+    def loss(self, q: Tensor, action: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        """Squared error [P, B] of Q(s, a) (Eq. 44 without its 1/2) and its slope by Q [P, B, A]."""
+        error = q.gather(-1, action.unsqueeze(-1)) - target.unsqueeze(-1)
+        return error.square().squeeze(-1), torch.zeros_like(q).scatter_(-1, action.unsqueeze(-1), 2 * error)
 
     # What is common. ----------------------------------------------------------------------------------------------------
 
-    def q(self, parameters: dict[str, Tensor], observation: Tensor) -> Tensor:
-        """Q [P, B, A] at observation [P, B, D]."""
-        return mlp(parameters, "q", observation, torch.relu_, self.spaces.actions)
-
-    def epsilon(self, step: int) -> float:
-        """Probability of a uniform action after `step` steps: linear, then constant."""
+    def epsilon(self, now: Now) -> Tensor:
+        """Probability of a uniform action: linear, then constant."""
         s = self.settings
-        progress = min(1.0, step / (s.exploration_fraction * self.steps))
+        progress = (now.fraction / s.exploration_fraction).clamp(max=1)
         return s.exploration_start + progress * (s.exploration_end - s.exploration_start)
 
     def initial(self, draws: Draws) -> State:
-        tensors, sizes = {}, [self.spaces.observation, *self.settings.hidden, self.spaces.actions]
-        for index, (inputs, outputs) in enumerate(pairwise(sizes)):
-            tensors[f"q.{index}.weight"] = fan_in_uniform(draws, f"q.{index}.weight", (inputs, outputs), inputs).cpu()
-            tensors[f"q.{index}.bias"] = fan_in_uniform(draws, f"q.{index}.bias", (1, outputs), inputs).cpu()
-        parameters = self.layout.join(tensors).to(draws.device)
-        return {
-            **optimizer_state("parameters", parameters, "adam_mean", "adam_square"),
-            "target": parameters.clone(),
-            **replay.empty(draws.members, self.settings.replay_size, self.spaces.observation, draws.device),
-        }
+        parameters = self.net.initial(draws)
+        return adam_state("q", parameters) | {"q.target": parameters.clone()}
 
-    def noise(self, draws: Draws, role: str, shape: tuple[int, ...]) -> Tensor:
-        return draws.uniform(role, (*shape, 2))
-
-    def behaviour(self, state: State) -> Behaviour:
-        parameters = self.layout.split(state["parameters"])
-
-        def act(observation: Tensor, noise: Tensor, step: int) -> Tensor:
-            greedy = self.q(parameters, observation).argmax(-1)
+    def behaviour(self, state: State, use: Use) -> Act:
+        def act(observation: Tensor, noise: Tensor, now: Now) -> Tensor:
+            greedy = self.net.head(0, state["q"], observation).argmax(-1)
+            if use != "collect":  # the policy itself is the greedy one
+                return greedy
             draw, choice = noise.unbind(-1)
-            return torch.where(
-                draw > 1 - self.epsilon(step), (choice * self.spaces.actions).long(), greedy
-            )  # zero noise never explores
+            return torch.where(draw < self.epsilon(now), (choice * self.choices).long(), greedy)
 
         return act
 
-    def update(self, state: State, rollout: Rollout, draws: Draws, step: int) -> Metrics:
-        s = self.settings
-        replay.append(state, rollout, step)
-        stored = step + self.horizon
-        uniform = draws.uniform("replay", (s.batch,))
-        epsilon, choices = self.epsilon(step), self.spaces.actions
-        greedy, other = 1 - epsilon + epsilon / choices, epsilon / choices
-        bits = -greedy * math.log(greedy) - (choices - 1) * (other * math.log(other) if other else 0.0)
-        entropy = torch.full((draws.members,), bits, device=draws.device)
-        if stored < s.learning_starts:
-            return {"entropy": entropy}
-        window = replay.sample(state, uniform, self.backup_steps, stored)
-        leaf = state["parameters"].detach().requires_grad_()
-        with torch.no_grad():
-            y = self.target(self.layout.split(state["target"]), window)
-        loss, chosen = self.loss(self.layout.split(leaf), window, y)
-        count = (stored - s.learning_starts) // self.horizon + 1
-        adam_(state, "parameters", gradient(loss, leaf), count, s.learning_rate, epsilon=1e-8)
-        if stored // s.target_period > step // s.target_period:
-            state["target"].copy_(state["parameters"])
-        return {"entropy": entropy, "td_loss": loss.detach(), "q_mean": chosen.detach().mean(1)}
+    def update(self, state: State, batch: Window, now: Now) -> Metrics:
+        tau, s = now.rows["temperature"].unsqueeze(1), self.settings
+        q = self.net.head(0, state["q.target"], batch.next_observation.flatten(1, 2))
+        y = self.target(batch, q.unflatten(1, batch.reward.shape[1:]), tau)
+        net, action = self.net.follow(state["q"], batch.observation[:, :, 0]), batch.action[:, :, 0]
+        loss, by_q = self.loss(net.heads[0], action, y)
+        adam_(state, "q", net.gradient(by_q), now.rows["learning_rate"])
+        due = (now.step + s.horizon) // s.target_period > now.step // s.target_period
+        copy_when_(state["q.target"], state["q"], due)
+        epsilon = self.epsilon(now)
+        greedy, other = 1 - epsilon + epsilon / self.choices, epsilon / self.choices
+        entropy = -torch.special.xlogy(greedy, greedy) - (self.choices - 1) * torch.special.xlogy(other, other)
+        return {"entropy": entropy.expand(len(y)), "td_loss": loss.mean(1), "target_mean": y.mean(1)}
 
 
-LEARNER: Any = DQN
+LEARNER = DQN

@@ -1,35 +1,29 @@
 """PPO and SPPO: clipped policy optimization, without and with entropy in the return.
 
-Liu, Gu, Liu 2020 (Eq. 33-41, Algorithm 1) on Schulman et al. 2017 (PPO) with the settings and details of CleanRL's ppo.py and
-ppo_continuous_action.py. Convention 2 (Liu): q(s, a) contains the entropy of s.
+Liu, Gu, Liu 2020 (Eq. 33-41, Algorithm 1, Table 1) on Schulman et al. 2017 (PPO), with the settings and details of CleanRL's ppo.py and
+ppo_continuous_action.py, but that actor and critic are clipped apart where they share no torso: alpha/sigma can outweigh the critic.
+Convention 2 (Liu): q(s, a) contains the entropy of s.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from pydantic import Field
 from torch import Tensor
 
-from algorithms import learner
-from algorithms.learner import Arm, Behaviour, Metrics, Rollout, Spaces
-from algorithms.policies import Categorical, Gaussian, Policy
-from algorithms.population import (
-    WIDTH,
-    Draws,
-    Layout,
-    State,
-    adam_,
-    clip_norm_,
-    gradient,
-    mlp,
-    mlp_shapes,
-    optimizer_state,
-    orthogonal_layers,
-    tanh,
-)
+from algorithms import experience, learner, policies
+from algorithms.learner import Act, Arm, Draw, Draws, Metric, Metrics, Now, Rollout, Row, Spaces, State, Use
+from algorithms.normalization import Normalization
+from algorithms.population import Network, adam_, adam_state, clip_norm_
 from algorithms.returns import gae
+from algorithms.temperature import Temperature
+
+HARD = {"entropy_in_return": False, "bonus": False, "log_policy": False, "scaled": False, "learned": False, "scheme": 1}
+SPPO_38 = {**HARD, "entropy_in_return": True, "bonus": True, "scaled": True}
+SPPO_40 = {**HARD, "entropy_in_return": True, "log_policy": True, "scaled": True}
 
 
 class Settings(learner.Settings):
@@ -37,248 +31,135 @@ class Settings(learner.Settings):
     horizon: int = Field(default=128, ge=1)
     epochs: int = Field(default=4, ge=1)
     minibatches: int = Field(default=4, ge=1)
-    learning_rate: float = Field(default=2.5e-4, gt=0)
+    learning_rate: Row = 2.5e-4
     anneal: bool = True
     discount: float = Field(default=0.99, ge=0, le=1)
     gae_lambda: float = Field(default=0.95, ge=0, le=1)
     clip: float = Field(default=0.2, gt=0)
     clip_value: bool = True
     value_coefficient: float = Field(default=0.5, ge=0)
-    temperature: float = Field(default=0.01, ge=0)
+    temperature: Row = 0.01
+    target_entropy: float | None = None  # for the learned temperature, in nats; None: half of log A, or minus A numbers
     max_gradient_norm: float = Field(default=0.5, gt=0)
-    hidden: int = Field(default=64, ge=WIDTH, multiple_of=WIDTH)
+    hidden: tuple[learner.Width, ...] = (64, 64)
     normalize: bool = False
-    """Running normalization of observations and rewards, as in CleanRL's continuous control, but updated once a rollout."""
 
 
 class PPO(learner.Learner):
     source = "Liu, Gu, Liu 2020, Eq. 33-41, Algorithm 1; Schulman et al. 2017 (PPO)"
     arms = {
-        "ppo": Arm(
-            "PPO, clipped, no entropy",
-            False,
-            {"entropy_in_return": False, "bonus": False, "log_policy_in_advantage": False},
-        ),
-        "ppo-bonus": Arm(
-            "PPO with the one-step entropy bonus",
-            False,
-            {"entropy_in_return": False, "bonus": True, "log_policy_in_advantage": False},
-        ),
-        "sppo-38": Arm(
-            "SPPO by Eq. 38: entropy in the return, bonus in the loss",
-            True,
-            {"entropy_in_return": True, "bonus": True, "log_policy_in_advantage": False},
-            hard="ppo",
-        ),
-        "sppo-40": Arm(
-            "SPPO by Eq. 40: entropy in the return, log-policy in the advantage",
-            True,
-            {"entropy_in_return": True, "bonus": False, "log_policy_in_advantage": True},
-            hard="ppo",
-        ),
+        "ppo": Arm("PPO, clipped, no entropy", HARD),
+        "ppo-bonus": Arm("PPO with the one-step bonus", {**HARD, "bonus": True}, "control", "ppo", "ppo"),
+        "sppo-38": Arm("SPPO, Eq. 38: entropy in return and loss (+ alpha grad H)", SPPO_38, "soft", "ppo", "ppo"),
+        "sppo-40": Arm("SPPO, Eq. 40: entropy in return and advantage (- alpha log pi)", SPPO_40, "soft", "ppo", "ppo"),
+        "sppo-38-baselines": Arm("Eq. 38, alpha after scaling", {**SPPO_38, "scaled": False}, "control", "ppo", "ppo"),
+        "sppo-40-baselines": Arm("Eq. 40, alpha after scaling", {**SPPO_40, "scaled": False}, "control", "ppo", "ppo"),
+        "sppo-auto": Arm("Eq. 38, learned temperature", {**SPPO_38, "learned": True}, "soft", "ppo"),
+        "ppo-s4": Arm("PPO, sigma scheme 4", {**HARD, "scheme": 4}, actions="numbers"),
+        "sppo-38-s4": Arm("Eq. 38, sigma scheme 4", {**SPPO_38, "scheme": 4}, "soft", "ppo-s4", "ppo-s4", "numbers"),
     }
-    continuous = True
-    settings_type = Settings
-    metrics = {
-        "entropy": "mean entropy of the behaviour policy in nats",
-        "policy_loss": "negative clipped surrogate objective with its bonus (Eq. 38 or 40)",
-        "value_loss": "mean squared error of the value, halved",
-        "approx_kl": "estimate of KL(old policy || new policy) in nats in the last epoch",
-        "clip_fraction": "share of samples whose ratio left the clip range in the last epoch",
-        "explained_variance": "1 - Var[return - value] / Var[return]",
+    settings_type, small = Settings, {"environments": 2, "horizon": 16, "minibatches": 2, "hidden": (32, 32)}
+    metrics = {  # of the optimizer's steps in the last epoch
+        "entropy": Metric("mean entropy of the behaviour policy in nats"),
+        "temperature": Metric("in units of the reward"),
+        "policy_loss": Metric("negative clipped surrogate (Eq. 38 or 40, without a bonus)"),
+        "value_loss": Metric("mean squared error of the value, halved"),
+        "approx_kl": Metric("estimate of KL(old policy || new policy) in nats"),
+        "clip_fraction": Metric("share of samples whose ratio left the clip range"),
     }
 
-    def __init__(
-        self,
-        settings: Settings,
-        spaces: Spaces,
-        steps: int,
-        entropy_in_return: bool,
-        bonus: bool,
-        log_policy_in_advantage: bool,
-    ):
-        self.settings, self.spaces, self.steps = settings, spaces, steps
-        self.environments, self.horizon = settings.environments, settings.horizon
-        self.entropy_in_return, self.bonus, self.log_policy_in_advantage = (
-            entropy_in_return,
-            bonus,
-            log_policy_in_advantage,
-        )
-        if (
-            2 * settings.minibatches > self.horizon * self.environments
-        ):  # an advantage is normalized over at least two samples
-            raise ValueError(
-                f"minibatches: must be at most half of horizon x environments = {self.horizon * self.environments}"
-            )
-        hidden = settings.hidden
-        shapes = {
-            **mlp_shapes("actor", [spaces.observation, hidden, hidden, spaces.actions]),
-            **mlp_shapes("critic", [spaces.observation, hidden, hidden, 1]),
-        }
-        if spaces.continuous:
-            shapes["log_std"] = (1, spaces.actions)  # sigma scheme 1 (Liu et al. 2020, Table 1): global
-        self.layout = Layout(shapes)
+    def __init__(self, s: Settings, spaces: Spaces, switches: Mapping[str, Any]) -> None:
+        self.settings, self.head = s, policies.Head(spaces, switches["scheme"])
+        if 2 * s.minibatches > (batch := s.horizon * s.environments):  # a deviation is of at least two advantages
+            raise ValueError(f"minibatches: must be at most half of horizon x environments = {batch}")
+        self.entropy_in_return, self.bonus, self.log_policy, self.scaled = (switches[name] for name in list(HARD)[:4])
+        heads = self.head.outputs, 1
+        self.nets = Network("nets", spaces, s.hidden, heads, "tanh", gains=(0.01, 1.0), free=self.head.free)
+        self.temperature = Temperature(switches["learned"], s.target_entropy, spaces)
+        self.normalization = Normalization(s.normalize, spaces.observation, s.environments, s.discount)
+        self.exploration = self.head.noise
+        self.randomness = {"minibatch": Draw("permutation", (s.epochs, batch))}
 
-    # What is soft: the three lines that read a switch. ------------------------------------------------------------------
+    # What is soft: the lines that read a switch. ------------------------------------------------------------------------
 
     def returns(
-        self, rollout: Rollout, reward: Tensor, old: Policy, value: Tensor, next_value: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """Advantage and value target [P, T, E]; Eq. 35-37."""
+        self, run: Rollout, reward: Tensor, entropy: Tensor, value: Tensor, after: Tensor, tau: Tensor
+    ) -> Tensor:
+        """Advantages A-hat [P, T, E]; Eq. 35-37. Value targets are A-hat + V. tau [P, 1]."""
+        if self.entropy_in_return:
+            reward = reward + tau.unsqueeze(2) * entropy  # Eq. 35: r = r_ext + alpha H
         s = self.settings
-        reward = reward + self.entropy_in_return * s.temperature * old.entropy().view_as(
-            reward
-        )  # Eq. 35: r = r_ext + alpha H
-        advantage = gae(reward, value, next_value, rollout.terminated, rollout.truncated, s.discount, s.gae_lambda)
-        return advantage, advantage + value
+        return gae(reward, value, after, run.terminated, run.truncated, s.discount, s.gae_lambda)
 
-    def policy_loss(
-        self, policy: Policy, action: Tensor, old_log_prob: Tensor, advantage: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """Loss [P] (the negative of Eq. 38 or 40) and ratios [P, B]. advantage: normalized estimates A-hat [P, B]."""
-        s = self.settings
-        advantage = advantage - self.log_policy_in_advantage * s.temperature * old_log_prob  # Eq. 41
-        ratio = (policy.log_prob(action) - old_log_prob).exp()
-        clipped = ratio.clamp(1 - s.clip, 1 + s.clip)
-        objective = torch.min(ratio * advantage, clipped * advantage).mean(1)  # Eq. 38-40, g(eps, A) of Eq. 39
-        objective = objective + self.bonus * s.temperature * policy.entropy().mean(1)  # Eq. 38: + alpha H
-        return -objective, ratio
+    def weights(self, advantage: Tensor, old_log_prob: Tensor, tau: Tensor) -> tuple[Tensor, Tensor | None]:
+        """What multiplies ratios [P, B] and the entropy [P, 1] in the loss: A-hat over its deviation sigma, and alpha over the same."""
+        mean, deviation = advantage.mean(1, keepdim=True), advantage.std(1, keepdim=True) + 1e-8
+        alpha = tau / deviation if self.scaled else tau  # one temperature; baselines has alpha itself after scaling
+        weight = (advantage - mean) / deviation
+        if self.log_policy:
+            weight = weight - alpha * old_log_prob  # Eq. 41
+        return weight, alpha if self.bonus else None  # Eq. 38: + alpha H
 
-    # What is common. ----------------------------------------------------------------------------------------------------
+    def policy_loss(self, ratio: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+        """Minus g(eps, A) of Eq. 39 and its slope by log pi [P, B], of pi/pi_old and what multiplies it; where the clip acts it is flat."""
+        plain, clipped = ratio * weight, ratio.clamp(1 - self.settings.clip, 1 + self.settings.clip) * weight
+        return -torch.min(plain, clipped), -plain * (plain <= clipped)
 
-    def value_loss(self, value: Tensor, old_value: Tensor, target: Tensor) -> Tensor:
-        """Squared error [P] (Eq. 33), with CleanRL's clipping around the old value. All arguments [P, B]."""
-        error = (value - target).square()
-        if self.settings.clip_value:
-            clipped = old_value + (value - old_value).clamp(-self.settings.clip, self.settings.clip)
-            error = torch.max(error, (clipped - target).square())
-        return 0.5 * error.mean(1)
-
-    def policy(self, parameters: dict[str, Tensor], observation: Tensor) -> Policy:
-        """Policy at observation [P, B, D]."""
-        output = mlp(parameters, "actor", observation, tanh, self.spaces.actions)
-        return Gaussian(output, parameters["log_std"]) if self.spaces.continuous else Categorical(output)
-
-    def value(self, parameters: dict[str, Tensor], observation: Tensor) -> Tensor:
-        """Value [P, B] at observation [P, B, D]."""
-        return mlp(parameters, "critic", observation, tanh, 1).squeeze(-1)
+    def value_loss(self, value: Tensor, old_value: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        """Half the squared error (Eq. 33), with CleanRL's clipping around the old value, and its slope by the value [P, B]."""
+        error, change, clip = value - target, value - old_value, self.settings.clip
+        if not self.settings.clip_value:
+            return 0.5 * error.square(), error
+        clipped = old_value + change.clamp(-clip, clip) - target
+        larger = torch.max(error.square(), clipped.square())
+        return 0.5 * larger, error * ((error.abs() >= clipped.abs()) | (change.abs() <= clip))
 
     def initial(self, draws: Draws) -> State:
-        heads = {"actor.2.weight": (self.spaces.actions, 0.01), "critic.2.weight": (1, 1.0)}
-        tensors = orthogonal_layers(draws, self.layout, heads)
-        state = optimizer_state("parameters", self.layout.join(tensors).to(draws.device), "adam_mean", "adam_square")
-        if self.settings.normalize:
-            for name, size in (("observation", self.spaces.observation), ("return", 1)):
-                state[f"{name}.mean"] = torch.zeros(draws.members, size, device=draws.device)
-                state[f"{name}.variance"] = torch.ones(draws.members, size, device=draws.device)
-        return state
+        state = adam_state("nets", self.nets.initial(draws))
+        return state | self.temperature.initial(draws) | self.normalization.initial(draws)
 
-    def noise(self, draws: Draws, role: str, shape: tuple[int, ...]) -> Tensor:
-        kind = draws.normal if self.spaces.continuous else draws.gumbel
-        return kind(role, (*shape, self.spaces.actions))
+    def behaviour(self, state: State, use: Use) -> Act:
+        def act(observation: Tensor, noise: Tensor, now: Now) -> Tensor:
+            outputs = self.nets.head(0, state["nets"], self.normalization.normalize(state, observation))
+            return policies.act(self.head.policy(outputs, self.nets.globals(state["nets"])), noise, use)
 
-    def behaviour(self, state: State) -> Behaviour:
-        parameters = self.layout.split(state["parameters"])
-        return lambda observation, noise, step: self.policy(parameters, self.normalized(state, observation)).sample(
-            noise
-        )
+        return act
 
-    def normalized(self, state: State, observation: Tensor) -> Tensor:
-        """Observations [P, B, D], normalized by the statistics of the state where the settings say so."""
-        if not self.settings.normalize:
-            return observation
-        scaled = (observation - state["observation.mean"].unsqueeze(1)) / (
-            state["observation.variance"].unsqueeze(1) + 1e-8
-        ).sqrt()
-        return scaled.clamp(-10, 10)
+    def update(self, state: State, batch: Rollout, now: Now) -> Metrics:
+        s, tau, shape, nets = self.settings, self.temperature(state, now), batch.reward.shape, state["nets"]
+        action, reward = batch.action.flatten(1, 2), self.normalization.scale_(state, batch)
+        observation = self.normalization.normalize(state, batch.observation[:, :-1].flatten(1, 2))
+        outputs, value = self.nets(nets, observation)
+        old, value = self.head.policy(outputs, self.nets.globals(nets)), value.squeeze(2)
+        ahead = self.nets.head(1, nets, self.normalization.normalize(state, experience.ahead(batch)))
+        after, entropy = experience.following(batch, value, ahead), old.entropy()
+        advantage = self.returns(batch, reward, entropy.view(shape), value.view(shape), after, tau).flatten(1)
+        fields = {"observation": observation, "action": action, "old_log_prob": old.log_prob(action)}
+        fields |= {"old_value": value, "advantage": advantage, "target": advantage + value}
+        rate = now.rows["learning_rate"] * (1 - now.fraction) if s.anneal else now.rows["learning_rate"]
+        parts = experience.minibatches(now.noise["minibatch"], s.minibatches, fields)
+        told = [self.step(state, part, rate, tau) for part in parts][-s.minibatches :]
+        self.temperature.descend_(state, -entropy, now.rows["learning_rate"])
+        self.normalization.track_(state, batch)
+        policy_loss, value_loss, ratio = (torch.cat(values, 1) for values in zip(*told, strict=True))
+        kl, left = ratio - 1 - ratio.log(), ((ratio - 1).abs() > s.clip).float()
+        means = entropy, tau, policy_loss, value_loss, kl, left
+        return {name: values.mean(1) for name, values in zip(self.metrics, means, strict=True)}
 
-    def update(self, state: State, rollout: Rollout, draws: Draws, step: int) -> Metrics:
-        s = self.settings
-        members, batch = rollout.reward.shape[0], self.horizon * self.environments
-        flat = {"observation": rollout.observation.flatten(1, 2), "action": rollout.action.flatten(1, 2)}
-        reward = rollout.reward
-        if s.normalize:
-            reward = self.scaled_reward(state, rollout, step)
-        raw_observation = flat["observation"]
-        with torch.no_grad():
-            parameters = self.layout.split(state["parameters"])
-            flat["observation"] = self.normalized(state, raw_observation)
-            old = self.policy(parameters, flat["observation"])
-            old_value = self.value(parameters, flat["observation"])
-            next_value = self.value(parameters, self.normalized(state, rollout.next_observation.flatten(1, 2)))
-            advantage, target = self.returns(
-                rollout, reward, old, old_value.view_as(reward), next_value.view_as(reward)
-            )
-            flat |= {"log_prob": old.log_prob(flat["action"]), "value": old_value}
-            flat |= {"advantage": advantage.flatten(1), "target": target.flatten(1)}
-        rate = s.learning_rate * (1 - step / self.steps if s.anneal else 1.0)
-        count = step // batch * s.epochs * s.minibatches
-        first_row = torch.arange(members, device=draws.device).unsqueeze(1) * batch
-        sums: Metrics = {}
-        for epoch in range(s.epochs):
-            order = (draws.permutation("minibatch", batch) + first_row).flatten()
-            shuffled = {name: x.flatten(0, 1).index_select(0, order).view(x.shape) for name, x in flat.items()}
-            for index in range(s.minibatches):
-                part = slice(index * batch // s.minibatches, (index + 1) * batch // s.minibatches)
-                sample = {name: x[:, part] for name, x in shuffled.items()}
-                count += 1
-                metrics = self.step(state, sample, count, rate)
-                for name, value in metrics.items() if epoch == s.epochs - 1 else ():
-                    sums[name] = sums.get(name, 0) + value / s.minibatches
-        if s.normalize:
-            track(state, "observation", raw_observation, step)
-        residual = flat["target"] - flat["value"]
-        explained = 1 - residual.var(1) / flat["target"].var(1)
-        return {"entropy": old.entropy().mean(1), **sums, "explained_variance": explained}
-
-    def step(self, state: State, sample: dict[str, Tensor], count: int, rate: float) -> Metrics:
-        """One optimizer step on a minibatch of [P, B, ...] tensors."""
-        leaf = state["parameters"].detach().requires_grad_()
-        parameters = self.layout.split(leaf)
-        policy = self.policy(parameters, sample["observation"])
-        advantage = sample["advantage"]
-        advantage = (advantage - advantage.mean(1, keepdim=True)) / (advantage.std(1, keepdim=True) + 1e-8)
-        policy_loss, ratio = self.policy_loss(policy, sample["action"], sample["log_prob"], advantage)
-        value_loss = self.value_loss(self.value(parameters, sample["observation"]), sample["value"], sample["target"])
-        gradients = gradient(policy_loss + self.settings.value_coefficient * value_loss, leaf)
-        clip_norm_(gradients, self.settings.max_gradient_norm)
-        adam_(state, "parameters", gradients, count, rate, epsilon=1e-5)
-        ratio = ratio.detach()
-        return {
-            "policy_loss": policy_loss.detach(),
-            "value_loss": value_loss.detach(),
-            "approx_kl": (ratio - 1 - ratio.log()).mean(1),
-            "clip_fraction": ((ratio - 1).abs() > self.settings.clip).float().mean(1),
-        }
-
-    def scaled_reward(self, state: State, rollout: Rollout, step: int) -> Tensor:
-        """Rewards [P, T, E] over the running deviation of the discounted return (from 0 at each rollout's start), clipped to +-10."""
-        ends = rollout.terminated | rollout.truncated
-        total, totals = torch.zeros_like(rollout.reward[:, 0]), []
-        for reward, end in zip(rollout.reward.unbind(1), ends.unbind(1), strict=True):
-            total = reward + self.settings.discount * total
-            totals.append(total)
-            total = total * ~end
-        track(state, "return", torch.stack(totals, 1).flatten(1).unsqueeze(-1), step)
-        return (rollout.reward / (state["return.variance"].unsqueeze(1) + 1e-8).sqrt()).clamp(-10, 10)
+    def step(self, state: State, part: Mapping[str, Tensor], rate: Tensor, tau: Tensor) -> tuple[Tensor, ...]:
+        """One optimizer step on a minibatch of [P, B, ...] tensors; losses and ratios [P, B]."""
+        nets = self.nets.follow(state["nets"], part["observation"])
+        policy, value = self.head.policy(nets.heads[0], self.nets.globals(state["nets"])), nets.heads[1].squeeze(2)
+        ratio = (policy.log_prob(part["action"]) - part["old_log_prob"]).exp()
+        weight, bonus = self.weights(part["advantage"], part["old_log_prob"], tau)
+        policy_loss, by_log_prob = self.policy_loss(ratio, weight)
+        value_loss, by_value = self.value_loss(value, part["old_value"], part["target"])
+        by_outputs, by_globals = self.head.slope(policy, nets.heads[0], part["action"], by_log_prob, bonus)
+        by_value = self.settings.value_coefficient * by_value.unsqueeze(2)
+        gradients = nets.gradient(by_outputs, by_value, by_globals=by_globals)
+        clip_norm_(gradients, self.settings.max_gradient_norm, self.nets.parts)
+        adam_(state, "nets", gradients, rate, epsilon=1e-5)
+        return policy_loss, value_loss, ratio
 
 
-def track(state: State, name: str, values: Tensor, step: int) -> None:
-    """Merge values [P, B, D], each member's own, into its running mean and variance, in place (Chan et al. 1979).
-
-    `step` is the number of values a member has seen before, so that the first batch replaces the initial 0 and 1.
-    """
-    count, batch = float(step), float(values.shape[1])
-    total = count + batch
-    mean, variance = state[f"{name}.mean"], state[f"{name}.variance"]
-    difference = values.mean(1) - mean
-    spread = (
-        variance * (count / total)
-        + values.var(1, correction=0) * (batch / total)
-        + difference.square() * (count * batch / total**2)
-    )
-    mean.add_(difference * (batch / total))
-    variance.copy_(spread)
-
-
-LEARNER: Any = PPO
+LEARNER = PPO

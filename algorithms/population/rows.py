@@ -56,10 +56,10 @@ class Room:
         self._arrays: dict[tuple[tuple[int, ...], str], list[Array]] = {}
 
     def take(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
-        """An array of arbitrary content."""
+        """An array of arbitrary content, 0 where nobody has written yet."""
         known = self._arrays.setdefault((shape, dtype.char), [])
         for index in range(len(known)):
             if sys.getrefcount(known[index]) == self.UNUSED:
                 return known[index]
-        known.append(np.empty(shape, dtype))
+        known.append(np.zeros(shape, dtype))
         return known[-1]

@@ -18,10 +18,11 @@ from algorithms.learner import Spaces
 from harness.errors import InputError, suggestion
 
 Step = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]
-"""observation [N, D], reward [N], terminated [N], truncated [N], true next observation [N, D]"""
+"""observation [N, *shape], reward [N], terminated [N], truncated [N], true next observation [N, *shape]"""
 
 BACKENDS = {
     "batched": "suites.envs.classic",
+    "minatar": "suites.envs.minatar",
     "gymnasium": "harness.run.backends.gymnasium",
     "atari": "harness.run.backends.atari",
     "envpool": "harness.run.backends.envpool",
@@ -31,6 +32,10 @@ BACKENDS = {
 class Environments(Protocol):
     observation_space: Any
     action_space: Any
+    limit: int
+    """Between two truncations of an environment lie at least so many steps; 1 where that is not known."""
+    frames: int
+    """Of an image's channels so many are the latest frames of one step each; 1 where each observation stands alone."""
 
     def reset(self, seeds: Sequence[int]) -> np.ndarray: ...
     def step(self, actions: np.ndarray) -> Step: ...
@@ -41,8 +46,9 @@ class Environments(Protocol):
 
 def default_backend(task: str) -> str:
     """Our batched version where there is one, ale-py's vector for Atari, else Gymnasium's."""
-    if task in importlib.import_module(BACKENDS["batched"]).BATCHED:
-        return "batched"
+    for ours in ("batched", "minatar"):
+        if task in importlib.import_module(BACKENDS[ours]).BATCHED:
+            return ours
     return "atari" if task.startswith("ALE/") else "gymnasium"
 
 
@@ -68,10 +74,21 @@ def spaces(task: str, backend: str) -> Spaces:
             f"task {task!r}: {backend} cannot make it{suggestion(task, known).split(' Known:')[0]} ({error})"[:400]
         ) from error
     observation, action = environments.observation_space, environments.action_space
-    if not isinstance(observation, gymnasium.spaces.Box) or len(observation.shape) != 1:
-        raise InputError(f"task {task!r}: has observations {observation}; a flat Box is needed")
+    image = isinstance(observation, gymnasium.spaces.Box) and len(observation.shape) == 3
+    if not image and not (isinstance(observation, gymnasium.spaces.Box) and len(observation.shape) == 1):
+        raise InputError(f"task {task!r}: has observations {observation}; a flat Box or a Box of images is needed")
+    if image and observation.dtype != np.uint8:
+        raise InputError(f"task {task!r}: has images of {observation.dtype}; uint8 is needed")
+    offered = {
+        "observation": observation.shape,
+        "dtype": "uint8" if image else "float32",
+        "scale": float(observation.high.max()) if image else 1.0,
+        "frames": environments.frames,
+        "limit": environments.limit,
+    }
     if isinstance(action, gymnasium.spaces.Discrete):
-        return Spaces(observation.shape[0], int(action.n), continuous=False)
+        return Spaces(actions=int(action.n), **offered)
     if isinstance(action, gymnasium.spaces.Box) and len(action.shape) == 1:
-        return Spaces(observation.shape[0], action.shape[0], continuous=True)
+        bounds = tuple(action.low.tolist()), tuple(action.high.tolist())
+        return Spaces(actions=action.shape[0], bounds=bounds, **offered)
     raise InputError(f"task {task!r}: has actions {action}; Discrete or a flat Box is needed")

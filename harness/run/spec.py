@@ -9,6 +9,7 @@ from typing import Any
 
 from algorithms import pairs
 from algorithms.learner import Learner, Spaces
+from algorithms.replay import check
 from harness.errors import InputError, suggestion
 
 PAIRS = Path(pairs.__path__[0])
@@ -60,9 +61,9 @@ def learner_class(pair: str) -> type[Learner]:
 
 
 def make_learner(spec: Spec, spaces: Spaces) -> Learner:
-    """The learner of one arm, with its settings validated."""
+    """The learner of one arm, with its settings validated. Raises ValueError `field: what is wrong`."""
     kind = learner_class(spec.pair)
-    settings = kind.settings_type(**spec.settings)
-    constructor: Any = kind
-    made: Learner = constructor(settings, spaces, spec.steps, **kind.arms[spec.arm].switches)
+    made = kind(kind.settings_type(**spec.settings), spaces, kind.arms[spec.arm].switches)
+    if made.replay is not None:
+        check(made.replay, made.settings)
     return made

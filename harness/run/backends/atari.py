@@ -2,7 +2,7 @@
 
 A task is named as in Gymnasium (`ALE/Pong-v5`) and preprocessed as Machado et al. 2018 recommend, each choice spelled out: sticky
 actions with probability 0.25, 4 frames an action with a maximum over the last two, no loss of life as an end, the task's minimal
-action set, the true reward, up to 30 no-ops at the start. Observations are the last 4 grey frames, 84 x 84, as one flat row in [0, 1].
+action set, the true reward, up to 30 no-ops at the start. Observations are the last 4 grey frames, 84 x 84, the newest last: images of 84 x 84 x 4 in uint8.
 """
 
 from __future__ import annotations
@@ -21,6 +21,9 @@ FRAMESKIP = 4
 
 
 class AtariEnvironments:
+    frames = 4
+    limit = FRAME_LIMIT // FRAMESKIP
+
     def __init__(self, game: str, count: int) -> None:
         self.vector = AtariVectorEnv(
             game,
@@ -38,31 +41,32 @@ class AtariEnvironments:
             use_fire_reset=False,
             full_action_space=False,
         )
-        size = int(np.prod(self.vector.single_observation_space.shape or ()))
-        self.observation_space = gymnasium.spaces.Box(0.0, 1.0, (size,), np.float32)
+        stack, *size = self.vector.single_observation_space.shape or ()
+        self.observation_space = gymnasium.spaces.Box(0, 255, (*size, stack), np.uint8)
         self.action_space = self.vector.single_action_space
         self.count = count
 
     def reset(self, seeds: Sequence[int]) -> np.ndarray:
         observation, _ = self.vector.reset(seed=np.array(seeds) % 2**31)  # the native code takes 32 signed bits
-        return self._flat(observation)
+        return _image(observation)
 
     def step(self, actions: np.ndarray) -> Step:
         observation, reward, terminated, truncated, infos = self.vector.step(actions)
-        flat = self._flat(observation)
+        image = _image(observation)
         done = terminated | truncated
-        following = flat
+        following = image
         if done.any():
-            following = flat.copy()
-            following[done] = self._flat(infos["final_obs"])[done]
-        return flat, reward.astype(np.float32), terminated, truncated, following
+            following = image.copy()
+            following[done] = _image(infos["final_obs"])[done]
+        return image, reward.astype(np.float32), terminated, truncated, following
 
     def faults(self) -> np.ndarray:
         return np.zeros(self.count, dtype=np.bool_)
 
-    @staticmethod
-    def _flat(frames: np.ndarray) -> np.ndarray:
-        return frames.reshape(len(frames), -1).astype(np.float32) / 255
+
+def _image(frames: np.ndarray) -> np.ndarray:
+    """[N, 4, 84, 84] -> [N, 84, 84, 4]"""
+    return np.ascontiguousarray(np.moveaxis(frames, 1, -1))
 
 
 def make(task: str, count: int) -> AtariEnvironments:

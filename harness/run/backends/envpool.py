@@ -18,6 +18,8 @@ from harness.run.environments import Step
 
 
 class EnvPoolEnvironments:
+    limit, frames = 1, 1
+
     def __init__(self, task: str, count: int) -> None:
         self.task, self.count = task, count
         self.pool = self._pool([0] * count)

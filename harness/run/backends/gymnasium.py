@@ -1,4 +1,4 @@
-"""Any registered Gymnasium task with a flat observation: N copies, stepped one after the other."""
+"""Any registered Gymnasium task with flat observations or uint8 images: N copies, stepped one after the other."""
 
 from __future__ import annotations
 
@@ -52,17 +52,19 @@ class GymnasiumEnvironments:
         )
         self.observation_space = self.vector.single_observation_space
         self.action_space = self.vector.single_action_space
+        self.dtype = np.uint8 if self.observation_space.dtype == np.uint8 else np.float32
+        self.limit, self.frames = _limit(task), 1
         self.watched: list[Watched] = self.vector.unwrapped.envs  # type: ignore[attr-defined]
 
     def reset(self, seeds: Sequence[int]) -> np.ndarray:
         for env in self.watched:
             env.fault = False
         observation, _ = self.vector.reset(seed=list(seeds))  # type: ignore[arg-type]
-        return np.array(observation, dtype=np.float32)
+        return np.array(observation, dtype=self.dtype)
 
     def step(self, actions: np.ndarray) -> Step:
         observation, reward, terminated, truncated, infos = self.vector.step(actions)
-        observation = np.array(observation, dtype=np.float32)
+        observation = np.array(observation, dtype=self.dtype)
         following = observation.copy()
         for index in np.flatnonzero(terminated | truncated):
             following[index] = infos["final_obs"][index]
@@ -76,6 +78,13 @@ def _warn(message: str) -> None:
     """MuJoCo's warnings on stderr, but for one about its own models that says nothing to us; by default it also writes a log file."""
     if "settotalmass" not in message:
         print(f"MuJoCo: {message}", file=sys.stderr)
+
+
+def _limit(task: str) -> int:
+    """Steps between two truncations: of Gymnasium's own tasks the time limit, which alone truncates; of others nothing is known."""
+    spec = gymnasium.spec(task.rpartition(":")[2])
+    own = str(spec.entry_point).startswith("gymnasium.")
+    return spec.max_episode_steps or 1 if own else 1
 
 
 def make(task: str, count: int) -> GymnasiumEnvironments:
