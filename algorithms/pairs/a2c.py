@@ -60,14 +60,15 @@ class A2C(learner.Learner):
         return rmsprop_state("nets", self.nets.initial(draws))
 
     def behaviour(self, state: State, use: Use) -> Act:
-        return lambda seen, noise, now: act(Categorical(self.nets.head(0, state["nets"], seen)), noise, use)
+        logits = self.nets.head(0, state["nets"])
+        return lambda observation, noise, now: act(Categorical(logits(observation)), noise, use)
 
     def update(self, state: State, batch: Rollout, now: Now) -> Metrics:
         s, tau, shape = self.settings, now.rows["temperature"].unsqueeze(1), batch.reward.shape
         nets = self.nets.follow(state["nets"], batch.observation[:, :-1].flatten(1, 2))
         policy, value, action = Categorical(nets.heads[0]), nets.heads[1].squeeze(2), batch.action.flatten(1, 2)
         kl = maxent.kl(policy.log_policy, maxent.log_uniform(self.choices))
-        following = experience.following(batch, value, self.nets.head(1, state["nets"], experience.ahead(batch)))
+        following = experience.following(batch, value, self.nets.head(1, state["nets"])(experience.ahead(batch)))
         target = self.returns(batch, kl.view(shape), following, tau).flatten(1)
         policy_loss, by_log_prob = self.policy_loss(policy.log_prob(action), target - value, kl, tau)
         value_loss, by_value = 0.5 * (value - target).square(), value - target  # Eq. 85

@@ -83,7 +83,8 @@ class PPO(learner.Learner):
 
     def weights(self, advantage: Tensor, old_log_prob: Tensor, tau: Tensor) -> tuple[Tensor, Tensor | None]:
         """What multiplies ratios [P, B] and the entropy [P, 1] in the loss: A-hat over its deviation sigma, and alpha over the same."""
-        mean, deviation = advantage.mean(1, keepdim=True), advantage.std(1, keepdim=True) + 1e-8
+        variance, mean = torch.var_mean(advantage, 1, keepdim=True)
+        deviation = variance.sqrt() + 1e-8
         alpha = tau / deviation if self.scaled else tau  # one temperature; baselines has alpha itself after scaling
         weight = (advantage - mean) / deviation
         if self.log_policy:
@@ -110,9 +111,11 @@ class PPO(learner.Learner):
         return nets | self.temperature.initial(draws) | self.normalization.initial(draws)
 
     def behaviour(self, state: State, use: Use) -> Act:
+        head, free = self.nets.head(0, state["nets"]), self.nets.globals(state["nets"])
+
         def act(observation: Tensor, noise: Tensor, now: Now) -> Tensor:
-            outputs = self.nets.head(0, state["nets"], self.normalization.normalize(state, observation))
-            return policies.act(self.head.policy(outputs, self.nets.globals(state["nets"])), noise, use)
+            outputs = head(self.normalization.normalize(state, observation))
+            return policies.act(self.head.policy(outputs, free), noise, use)
 
         return act
 
@@ -122,7 +125,7 @@ class PPO(learner.Learner):
         observation = self.normalization.normalize(state, batch.observation[:, :-1].flatten(1, 2))
         outputs, value = self.nets(nets, observation)
         old, value = self.head.policy(outputs, self.nets.globals(nets)), value.squeeze(2)
-        ahead = self.nets.head(1, nets, self.normalization.normalize(state, experience.ahead(batch)))
+        ahead = self.nets.head(1, nets)(self.normalization.normalize(state, experience.ahead(batch)))
         after, entropy = experience.following(batch, value, ahead), old.entropy()
         reward = self.reward(reward, entropy.view(shape), tau)
         ends = batch.terminated, batch.truncated
@@ -132,7 +135,6 @@ class PPO(learner.Learner):
         rate = now.rows["learning_rate"] * (1 - now.fraction) if s.anneal else now.rows["learning_rate"]
         parts = experience.minibatches(now.noise["minibatch"], s.minibatches, fields)
         told = [self.step(state, part, rate, tau) for part in parts][-s.minibatches :]
-        self.temperature.descend_(state, -entropy, now.rows["learning_rate"])
         self.normalization.track_(state, batch)
         policy_loss, value_loss, ratio = (torch.cat(values, 1) for values in zip(*told, strict=True))
         means = entropy, tau, policy_loss, value_loss, ratio - 1 - ratio.log(), ((ratio - 1).abs() > s.clip).float()
@@ -151,6 +153,8 @@ class PPO(learner.Learner):
         gradients = nets.gradient(by_outputs, by_value.unsqueeze(2), by_globals=by_globals)
         clip_norm_(gradients, self.settings.max_gradient_norm, self.nets.parts)
         adam_(state, "nets", gradients, rate, epsilon=1e-5)
+        if self.temperature.learned:
+            self.temperature.descend_(state, -policy.entropy(), rate)
         return policy_loss, value_loss, ratio
 
 
