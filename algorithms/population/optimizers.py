@@ -69,7 +69,7 @@ def adam_(state: State, name: str, gradients: Tensor, rate: Tensor, epsilon: flo
 def _fused(tensors: list[list[Tensor]], count: Tensor, rate: float, epsilon: float) -> None:
     count.add_(1)
     beta1, beta2 = BETAS
-    torch._fused_adam_(
+    torch._fused_adam_(  # type: ignore[call-overload]
         *tensors,
         [],
         [count],
