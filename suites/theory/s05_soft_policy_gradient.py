@@ -1,4 +1,4 @@
-"""5. The soft policy gradient theorem: Eq. 19 = Eq. 20 = the gradient of J. Liu et al. 2020, section 3."""
+"""5. The soft policy gradient theorem: Eq. 19 = Eq. 20 = the gradient of J, by one temperature. Liu et al. 2020, section 3."""
 
 from __future__ import annotations
 
@@ -8,75 +8,156 @@ import torch
 from torch import Tensor
 
 from algorithms import maxent, tabular
+from algorithms.learner import Rollout
 from algorithms.pairs import ppo
 from algorithms.policies import Categorical
+from algorithms.population import adam_state
 from suites.theory.problems import (
     SMALL,
     Paths,
     Problem,
+    adam_gradient,
     distance,
     draw,
     enumerate_paths,
     exact_value,
+    following,
     gradient,
     make_ppo,
     over,
+    random_rollout,
+    read,
     rows_of,
+    tables_of,
+    tabulated,
+    updated,
 )
 from suites.theory.statement import SUMMED, Errors, Mutant, Statement
 
 STEPS, TRACE = 2, 0.9
+HORIZON, ENVIRONMENTS = 4, 3  # of an update
+UPDATED = 5  # batches of problems on which whole updates are held to their equations
+SOFT = {"sppo-38": "Eq. 19", "sppo-40": "Eq. 20"}
 
 
-def ppo_gradient(p: Problem, paths: Paths, arm: str, value: Tensor) -> tuple[Tensor, Tensor]:
-    """Expected gradient [N, S, A] of the arm's policy objective at the old policy, advantages from its own `returns` with exact V;
-    and by how much its value target misses V in expectation [N, S].
+def expected_gradient(
+    p: Problem, paths: Paths, arm: str, value: Tensor, mean: Tensor, deviation: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Expected gradient [N, S, A] of the arm's policy objective at the old policy, advantages from its own `returns` with exact V, less
+    `mean` and over `deviation` [N, 1]; and by how much its value target misses V in expectation [N, S].
     """
-    learner = make_ppo(p, arm, TRACE)
-    rollout = paths.rollout(p.states)
-    table = rows_of(p.logits, paths)
-    old = Categorical(torch.bmm(rollout.observation.squeeze(2), table))
-    values = rows_of(value, paths)
-    now = values.gather(1, rollout.observation.squeeze(2).argmax(-1)).unsqueeze(-1)
-    following = values.gather(1, rollout.next_observation.squeeze(2).argmax(-1)).unsqueeze(-1)
-    advantage, target = learner.returns(rollout, rollout.reward, old, now, following)
+    learner, rollout = make_ppo(p, arm, TRACE), paths.rollout(p.states)
+    values, tau, mean, deviation = (rows_of(each, paths) for each in (value, p.tau, mean, deviation))
+    old = Categorical(read(rows_of(p.logits, paths), rollout.observation[:, :-1]))
+    now, after = read(values, rollout.observation[:, :-1]), following(rollout, values)
+    advantage, target = learner.returns(rollout, rollout.reward, old.entropy(), now, after, tau)
     leaf = p.logits.clone().requires_grad_()
     policy = Categorical(leaf[:, paths.state[:, 0]].flatten(0, 1).unsqueeze(1))
     action = rollout.action[:, 0]
-    loss, _ = learner.policy_loss(policy, action, policy.log_prob(action).detach(), advantage[:, 0])
+    old_log_prob = policy.log_prob(action).detach()
+    loss, _ = learner.policy_loss(policy, action, old_log_prob, advantage[:, 0], mean, deviation, tau)
     bias = torch.zeros_like(value).index_add(
         1, paths.state[:, 0], paths.weight * (target - now)[:, 0].view(p.count, -1)
     )
     return -gradient(paths.weight * loss.view(p.count, -1), leaf), bias
 
 
-def check(cases: int, seed: int) -> Errors:
-    def one(p: Problem) -> Errors:
-        leaf = p.logits.clone().requires_grad_()
-        errors: Errors = {}
-        visits = tabular.occupancy(p.mdp, p.log_policy) / (1 - p.discount)
-        paths = enumerate_paths(p.mdp, p.log_policy, STEPS, visits)
-        arms = {
-            "Eq. 19: sppo-38": (p.temperature, "sppo-38"),
-            "Eq. 20: sppo-40": (p.temperature, "sppo-40"),
-            "hard: ppo": (0.0, "ppo"),
-        }
-        for name, (tau, arm) in arms.items():
-            value = exact_value(p, torch.log_softmax(leaf, -1), tau, 0.0)
-            expected = gradient((p.mdp.start * value).sum(-1), leaf)
-            found, bias = ppo_gradient(p, paths, arm, value.detach())
-            errors[f"{name} is the gradient of J"] = distance(found, expected, 1 + tau)
-            errors[f"{name}, value target is V in expectation"] = distance(
-                bias, torch.zeros_like(bias), 1 + value.abs().amax(1).detach()
-            )
-        return errors
+def in_expectation(p: Problem) -> Errors:
+    """Over all paths: with any baseline m and any deviation σ, σ times the gradient of the soft arms' loss is the gradient of J."""
+    leaf = p.logits.clone().requires_grad_()
+    log_policy = torch.log_softmax(leaf, -1)
+    visits = tabular.occupancy(p.mdp, p.log_policy) / (1 - p.discount)
+    paths = enumerate_paths(p.mdp, p.log_policy, STEPS, visits)
+    mean, deviation = p.normal(p.count, 1), p.normal(p.count, 1).exp()
+    one, scale = torch.ones_like(deviation), deviation.unsqueeze(2)
+    errors: Errors = {}
+    for arm, tau in {"ppo": 0.0, "sppo-38": p.temperature, "sppo-40": p.temperature}.items():
+        value = exact_value(p, log_policy, tau, 0.0)
+        truth = gradient((p.mdp.start * value).sum(-1), leaf)
+        found, bias = expected_gradient(p, paths, arm, value.detach(), mean, deviation)
+        name = f"{SOFT.get(arm, 'hard')}: {arm}"
+        errors[f"{name}: σ x its gradient is that of J"] = distance(scale * found, truth, 1 + tau)
+        errors[f"{name}, value target is V in expectation"] = distance(
+            bias, torch.zeros_like(bias), 1 + value.abs().amax(1).detach()
+        )
+    # The controls weigh entropy by σ α in the loss, and by α in the return: two temperatures, but at σ = 1.
+    entropy = -(log_policy.exp() * log_policy).sum(-1)
+    second = (scale - 1) * p.temperature * gradient((visits * entropy).sum(1), leaf)
+    for arm in (f"{arm}-baselines" for arm in SOFT):
+        found, _ = expected_gradient(p, paths, arm, value.detach(), mean, deviation)
+        plain, _ = expected_gradient(p, paths, arm, value.detach(), mean, one)
+        errors[f"{arm} is off by (σ − 1) α ∇H"] = distance(scale * found - second, truth, 1 + p.temperature)
+        errors[f"{arm} is right at σ = 1"] = distance(plain, truth, 1 + p.temperature)
+        predicted, missed = (each.flatten(1).norm(dim=1) for each in (second, scale * found - truth))
+        errors[f"{arm} is not the gradient of J at another σ"] = (
+            (predicted > 1e-6) & (missed < predicted / 2)
+        ).double()
+    return errors
 
-    return over(draw(cases, seed, 5, SMALL, layouts=False), one)
+
+def advantages(p: Problem, rollout: Rollout, value: Tensor, entropy: Tensor) -> Tensor:
+    """Eq. 35-37 as a double sum over later steps [P, T, E], of a reward with alpha times `entropy` [P, S]; no function of the code."""
+    now, led = read(value, rollout.observation), read(value, rollout.final)
+    reward = rollout.reward + p.temperature * read(entropy, rollout.observation[:, :-1])
+    total, cuts, errors = torch.zeros_like(reward), torch.zeros_like(rollout.truncated[:, :1].long()), []
+    for t in range(HORIZON):
+        cut, ended = rollout.truncated[:, t], rollout.terminated[:, t]
+        after = torch.where(cut, led.gather(1, cuts).squeeze(1), now[:, t + 1])
+        errors.append(reward[:, t] + p.discount * torch.where(ended, 0.0, after) - now[:, t])
+        cuts = cuts + cut.unsqueeze(1).long()
+    for first in range(HORIZON):
+        weight = torch.ones_like(reward[:, 0])
+        for t in range(first, HORIZON):
+            total[:, first] += weight * errors[t]
+            weight = weight * p.discount * TRACE * ~(rollout.terminated[:, t] | rollout.truncated[:, t])
+    return total
+
+
+def in_training(p: Problem) -> Errors:
+    """A whole update on random experience of several environments: σ times the gradient that it descends is the sampled Eq. 19 or 20."""
+    rollout, value = random_rollout(p, HORIZON, ENVIRONMENTS), p.q.amax(-1)
+    size = HORIZON * ENVIRONMENTS
+    order = torch.argsort(p.normal(p.count, 1, size), 2)
+    entropy = -(p.log_policy.exp() * p.log_policy).sum(-1)
+    hard, soft = (advantages(p, rollout, value, counted).flatten(1) for counted in (0 * entropy, entropy))
+    errors: Errors = {}
+    for arm in ("ppo", "ppo-bonus", *SOFT, *(f"{arm}-baselines" for arm in SOFT)):
+        shape = {"horizon": HORIZON, "environments": ENVIRONMENTS, "epochs": 1, "minibatches": 1}
+        learner = make_ppo(p, arm, TRACE, max_gradient_norm=1e12, **shape)
+        state = adam_state("nets", tabulated(learner.nets, p.logits, value.unsqueeze(-1)))
+        updated(learner, p, state, rollout, minibatch=order)
+        found, by_value = tables_of(learner.nets, adam_gradient(state, "nets"))
+
+        advantage = soft if arm.startswith("sppo") else hard
+        deviation = advantage.std(1, keepdim=True) + 1e-8
+        leaf, table = p.logits.clone().requires_grad_(), value.clone().requires_grad_()
+        observation = rollout.observation[:, :-1].flatten(1, 2)
+        policy, action = torch.log_softmax(read(leaf, observation), -1), rollout.action.flatten(1)
+        log_prob = policy.gather(2, action.unsqueeze(2)).squeeze(2)
+        alpha = p.tau * (1 if arm in SOFT else deviation)
+        weight = advantage - advantage.mean(1, keepdim=True) - alpha * log_prob.detach() * arm.startswith("sppo-40")
+        bonus = -alpha * (policy.exp() * policy).sum(-1) * ("38" in arm or "bonus" in arm)
+        expected = -gradient((log_prob * weight + bonus).mean(1), leaf)
+        errors[f"{arm}: what an update descends"] = distance(
+            deviation.unsqueeze(2) * found, expected, 1 + p.temperature
+        )
+        target = (advantage + read(value, observation)).detach()
+        loss = 0.25 * (read(table, observation) - target).square().mean(1)
+        errors[f"{arm}: what its critic descends"] = distance(by_value.squeeze(-1), gradient(loss, table))
+    return errors
+
+
+def check(cases: int, seed: int) -> Errors:
+    problems = draw(cases, seed, 5, SMALL, layouts=False)
+    found = over(problems, in_expectation)
+    for name, error in over(problems[:UPDATED], in_training).items():
+        found[name] = torch.nn.functional.pad(error, (0, cases - len(error)))
+    return found
 
 
 def no_bonus(right: Any) -> Any:
     def changed(self: ppo.PPO, *arguments: Any) -> Any:
-        kept, self.bonus = self.bonus, False
+        kept, self.bonus = self.bonus, None
         try:
             return right(self, *arguments)
         finally:
@@ -87,10 +168,33 @@ def no_bonus(right: Any) -> Any:
 
 def bonus_by_action(right: Any) -> Any:
     def changed(self: ppo.PPO, policy: Categorical, *arguments: Any) -> Any:
-        loss, ratio = right(self, policy, *arguments)
-        return loss - (self.spaces.actions - 1) * self.bonus * self.settings.temperature * policy.entropy().mean(
-            1
-        ), ratio
+        (loss, ratio), (*_, deviation, tau) = right(self, policy, *arguments), arguments
+        alpha = self.scaled(self.bonus, tau, deviation).squeeze(1) if self.bonus else 0.0
+        return loss - (self.spaces.actions - 1) * alpha * policy.entropy().mean(1), ratio
+
+    return changed
+
+
+def log_policy_first(right: Any) -> Any:
+    """Eq. 41's term in the advantage before its mean and deviation are taken."""
+
+    def changed(self: ppo.PPO, state: Any, sample: Any, rate: Tensor, tau: Tensor) -> Any:
+        kept, self.log_policy = self.log_policy, None
+        if kept:
+            sample = {**sample, "advantage": sample["advantage"] - tau * sample["old_log_prob"]}
+        try:
+            return right(self, state, sample, rate, tau)
+        finally:
+            self.log_policy = kept
+
+    return changed
+
+
+def wrong_step(right: Any) -> Any:
+    """Entropies [P, T, E] read as [P, E, T]: right where there is one environment."""
+
+    def changed(self: ppo.PPO, rollout: Rollout, reward: Tensor, entropy: Tensor, *arguments: Tensor) -> Any:
+        return right(self, rollout, reward, entropy.mT.reshape(entropy.shape), *arguments)
 
     return changed
 
@@ -98,13 +202,19 @@ def bonus_by_action(right: Any) -> Any:
 STATEMENT = Statement(
     number=5,
     name="soft policy gradient theorem",
-    title="Soft policy gradient theorem: Eq. 19 = Eq. 20 = the gradient of the entropy-regularized return, under discounted visits.",
+    title=(
+        "Soft policy gradient theorem: Eq. 19 = Eq. 20 = the gradient of the entropy-regularized return, under discounted visits; "
+        "SPPO's one temperature keeps it so, however advantages are normalized."
+    ),
     formula=(
         r"\nabla J = \sum_s \eta(s) \left( \sum_a q_\pi(s, a) \nabla \pi(a|s) + \alpha \nabla H(s) \right)"
         r" = \sum_s \eta(s) \sum_a [ q_\pi(s, a) - \alpha \log \pi(a|s) ] \nabla \pi(a|s)"
     ),
     source="Liu, Gu, Liu 2020, Eq. 19-20; the code's Eq. 35-41",
-    computed="All two-step paths weighted by discounted visits; advantages and loss of PPO's arms at the old policy; autodiff of J.",
+    computed=(
+        "All two-step paths weighted by discounted visits; advantages and loss of PPO's arms at the old policy, with random baseline and "
+        "deviation; autodiff of J. Whole updates on random experience of three environments against the sampled equations."
+    ),
     tolerance=1e-10,
     reason=SUMMED,
     check=check,
@@ -126,6 +236,14 @@ STATEMENT = Statement(
             "Σ_a [q ∇π] + α∇H",
         ),
         Mutant("Eq. 19 without α∇H", ppo.PPO, "policy_loss", no_bonus),
+        Mutant(
+            "two temperatures: entropy in the loss not divided by σ",
+            ppo.PPO,
+            "scaled",
+            lambda right: lambda self, how, tau, deviation: tau,
+        ),
+        Mutant("log π within what the advantage is normalized by", ppo.PPO, "step", log_policy_first),
+        Mutant("entropy given to another step where there are several environments", ppo.PPO, "returns", wrong_step),
         Mutant("entropy with the wrong sign", maxent, "entropy", lambda right: lambda log_policy: -right(log_policy)),
         Mutant(
             "no γ in the advantage",

@@ -13,15 +13,15 @@ from suites.theory.problems import (
     SMALL,
     Problem,
     distance,
-    dqn_windows,
     draw,
     enumerate_paths,
     gradient,
     make_a2c,
     make_dqn,
     over,
+    read,
     rows_of,
-    table_network,
+    windows,
 )
 from suites.theory.statement import Errors, Mutant, Statement
 
@@ -30,7 +30,10 @@ def q_hat(p: Problem, q: Tensor, log_policy: Tensor, steps: int) -> Tensor:
     """E[y | s, a] [N, S, A] of DQN's n-step target on the policy's own paths."""
     paths = enumerate_paths(p.mdp, log_policy, steps, torch.full_like(p.mdp.start, 1 / p.states))
     learner = make_dqn(p, "soft-dqn-kl", steps, rows_of(p.log_reference, paths))
-    target = learner.target(table_network("q", rows_of(q, paths)), dqn_windows(paths, p.states)).view(p.count, -1)
+    window = windows(paths, p.states)
+    target = learner.target(window, read(rows_of(q, paths), window.next_observation), rows_of(p.tau, paths)).view(
+        p.count, -1
+    )
     pair = paths.state[:, 0] * p.actions + paths.action[:, 0]
     return (
         torch.zeros_like(q).flatten(1).index_add(1, pair, paths.weight * target).view_as(q)
@@ -57,10 +60,14 @@ def check(cases: int, seed: int) -> Errors:
         leaf = logits.clone().requires_grad_()
         new = torch.log_softmax(leaf, -1)
         if p.uniform:
-            learner = make_a2c(p, "a2c-proper")
             action = torch.arange(p.actions).repeat(p.count, p.states, 1).view(-1, 1)
             rows = Categorical(leaf.repeat_interleave(p.actions, 1).flatten(0, 1).unsqueeze(1))
-            objective = -learner.policy_loss(rows, action, delta.reshape(-1, 1)).view_as(pairs)
+            penalty = maxent.kl(rows.log_policy, maxent.log_uniform(p.actions))
+            temperatures = p.tau.repeat_interleave(p.states * p.actions, 0)
+            loss = make_a2c(p, "a2c-proper").policy_loss(
+                rows.log_prob(action), delta.reshape(-1, 1), penalty, temperatures
+            )
+            objective = -loss.view_as(pairs)
         else:
             objective = new * delta - tau * (new.exp() * (new - p.log_reference)).sum(-1, keepdim=True)
         g = gradient(pairs * objective, leaf).flatten(1)
@@ -70,8 +77,8 @@ def check(cases: int, seed: int) -> Errors:
         )
         score = score.flatten(3)
         natural = npg.natural_gradient(tabular.fisher(visits, log_policy, score), g).view_as(logits)
-        damped = npg.damped_target(q, target, step, tau)
-        after = maxent.log_boltzmann(damped, tau, p.log_reference)
+        damped = npg.damped_target(q, target, step, p.tau.unsqueeze(2))
+        after = maxent.log_boltzmann(damped, p.tau, p.log_reference)
 
         # Linear features of logits, fewer than state-action pairs: one Gauss-Newton step on the damped regression, V held fixed.
         features = p.normal(p.count, p.states, p.actions, p.states * (p.actions - 1) // 2)
@@ -116,7 +123,7 @@ STATEMENT = Statement(
             "the natural step is ε, without 1/τ",
             npg,
             "damped_target",
-            lambda right: lambda q, target, step, tau: right(q, target, step, 1.0),
+            lambda right: lambda q, target, step, tau: right(q, target, step, torch.ones_like(tau)),
             "Schulman et al. 2017, Eq. 78: Q − Q̂^ε = log π − log π_old − ε(Δ − τ[…])",
             "Q − Q̂^ε = τ(log π − log π_old) − ε(Δ − τ[…])",
         ),
@@ -124,7 +131,7 @@ STATEMENT = Statement(
             "KL gradient left out",
             a2c.A2C,
             "policy_loss",
-            lambda right: lambda self, policy, action, advantage: -(policy.log_prob(action) * advantage).mean(1),
+            lambda right: lambda self, log_prob, advantage, kl, tau: -(log_prob * advantage).mean(1),
         ),
         Mutant(
             "plain gradient for the natural one",

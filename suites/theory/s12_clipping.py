@@ -8,29 +8,30 @@ import torch
 from torch import Tensor
 
 from algorithms import maxent
-from algorithms.learner import Spaces
 from algorithms.pairs import ppo
 from algorithms.policies import Categorical
-from suites.theory.problems import Problem, distance, draw, excess, gradient, over
+from suites.theory.problems import Problem, distance, draw, excess, gradient, make_ppo, over
 from suites.theory.statement import Errors, Mutant, Statement
 
 
 def check(cases: int, seed: int) -> Errors:
     def one(p: Problem) -> Errors:
         clip = float(0.02 + 0.6 * torch.rand(1, generator=p.generator))
-        settings, spaces = ppo.Settings(clip=clip, temperature=p.temperature), Spaces(p.states, p.actions, False)
         size = 10 ** (-2 + 2 * torch.rand(p.count, 1, 1, generator=p.generator, dtype=torch.float64))
         leaf = (p.logits + size * p.normal(*p.logits.shape)).requires_grad_()
-        new, old, estimate = torch.log_softmax(leaf, -1), p.log_policy, p.q
+        new, old = torch.log_softmax(leaf, -1), p.log_policy
+        mean, deviation = p.normal(p.count, 1), p.normal(p.count, 1).exp()
+        estimate, alpha = (p.q - mean.unsqueeze(2)) / deviation.unsqueeze(2), (p.tau / deviation).unsqueeze(2)
         ratio = (new - old).exp()
         entropy = -(new.exp() * new).sum(-1, keepdim=True)
 
         def objective(arm: str) -> Tensor:
             """What the arm maximizes, for every state and action [N, S, A]."""
-            learner = ppo.PPO(settings, spaces, 1000, **ppo.PPO.arms[arm].switches)
             rows = Categorical(leaf.repeat_interleave(p.actions, 1).flatten(0, 1).unsqueeze(1))
             action = torch.arange(p.actions).repeat(p.count, p.states, 1).view(-1, 1)
-            loss, _ = learner.policy_loss(rows, action, old.reshape(-1, 1), estimate.reshape(-1, 1))
+            flat = [each.repeat_interleave(p.states * p.actions, 0) for each in (mean, deviation, p.tau)]
+            learner = make_ppo(p, arm, clip=clip)
+            loss, _ = learner.policy_loss(rows, action, old.reshape(-1, 1), p.q.reshape(-1, 1), *flat)
             return -loss.view_as(new)
 
         def clipped(advantage: Tensor) -> Tensor:
@@ -43,20 +44,26 @@ def check(cases: int, seed: int) -> Errors:
         flat = torch.where(estimate > 0, ratio > 1 + clip, ratio < 1 - clip)
         slopes = gradient(found * flat, leaf)
         steep = gradient(found * ~flat, leaf)
-        spread = estimate - p.temperature * old
+        temperature = p.tau.unsqueeze(2)
         value, before, target = (p.normal(p.count, 6) for _ in range(3))
-        error = ppo.PPO(settings, spaces, 1000, **ppo.PPO.arms["ppo"].switches).value_loss(value, before, target)
+        error = make_ppo(p, "ppo", clip=clip).value_loss(value, before, target)
         kept = before + (value - before).clamp(-clip, clip)
         return {
             "lower bound": excess(found, ratio * estimate),
             "zero gradient where flat": slopes.abs().flatten(1).amax(1),
             "unclipped gradient elsewhere": distance(steep, gradient(ratio * estimate * ~flat, leaf)),
             "Eq. 38-39 without entropy": distance(found, clipped(estimate)),
-            "Eq. 38, sppo-38": distance(objective("sppo-38"), clipped(estimate) + p.temperature * entropy),
-            "Eq. 38's bonus alone, ppo-bonus": distance(
-                objective("ppo-bonus"), clipped(estimate) + p.temperature * entropy
+            "Eq. 38, sppo-38": distance(objective("sppo-38"), clipped(estimate) + alpha * entropy),
+            "Eq. 40-41, sppo-40": distance(objective("sppo-40"), clipped(estimate - alpha * old)),
+            **{
+                f"Eq. 38's bonus, not scaled: {arm}": distance(
+                    objective(arm), clipped(estimate) + temperature * entropy
+                )
+                for arm in ("ppo-bonus", "sppo-38-baselines")
+            },
+            "Eq. 40-41, not scaled: sppo-40-baselines": distance(
+                objective("sppo-40-baselines"), clipped(estimate - temperature * old)
             ),
-            "Eq. 40-41, sppo-40": distance(objective("sppo-40"), clipped(spread)),
             "value loss: the larger of two": distance(
                 error, 0.5 * torch.maximum((value - target) ** 2, (kept - target) ** 2).mean(1)
             ),
@@ -66,19 +73,34 @@ def check(cases: int, seed: int) -> Errors:
 
 
 def with_torch_min(change: Any) -> Any:
-    """PPO's policy loss with another function for the minimum."""
+    """PPO's policy loss of its hard arm with another function for the minimum."""
 
     def make(right: Any) -> Any:
         def changed(
-            self: ppo.PPO, policy: Categorical, action: Tensor, old: Tensor, advantage: Tensor
+            self: ppo.PPO, policy: Categorical, action: Tensor, old: Tensor, advantage: Tensor, *scale: Tensor
         ) -> tuple[Tensor, Tensor]:
-            ratio = (policy.log_prob(action) - old).exp()
-            inner = change(ratio * advantage, ratio.clamp(1 - self.settings.clip, 1 + self.settings.clip) * advantage)
-            return -(inner.mean(1) + self.bonus * self.settings.temperature * policy.entropy().mean(1)), ratio
+            mean, deviation, tau = scale
+            if self.bonus or self.log_policy:
+                return right(self, policy, action, old, advantage, *scale)  # type: ignore[no-any-return]
+            ratio, standard = (policy.log_prob(action) - old).exp(), (advantage - mean) / deviation
+            inner = change(ratio * standard, ratio.clamp(1 - self.settings.clip, 1 + self.settings.clip) * standard)
+            return -inner.mean(1), ratio
 
         return changed
 
     return make
+
+
+def plus_log_policy(right: Any) -> Any:
+    def changed(
+        self: ppo.PPO, policy: Categorical, action: Tensor, old: Tensor, advantage: Tensor, *scale: Tensor
+    ) -> Any:
+        mean, deviation, tau = scale
+        if self.log_policy:
+            advantage = advantage + 2 * deviation * self.scaled(self.log_policy, tau, deviation) * old
+        return right(self, policy, action, old, advantage, mean, deviation, tau)
+
+    return changed
 
 
 STATEMENT = Statement(
@@ -88,7 +110,7 @@ STATEMENT = Statement(
     formula=r"\min( r_\theta A, \operatorname{clip}( r_\theta, 1 - \varepsilon, 1 + \varepsilon ) A ) \le r_\theta A",
     source="Wei, proximal policy optimization; Liu, Gu, Liu 2020, Eq. 33, 38-41",
     computed=(
-        "All state-action pairs of random policies, near and far; objectives and gradients of PPO's four arms; its clipped value loss."
+        "All state-action pairs of random policies, near and far; objectives and gradients of PPO's arms with random mean and deviation; its clipped value loss."
     ),
     tolerance=1e-13,
     reason="float64 rounding (2e-16) of a few products; ratios here stay below 1e4",
@@ -102,15 +124,7 @@ STATEMENT = Statement(
             "Liu et al. Eq. 41 with + for −",
             ppo.PPO,
             "policy_loss",
-            lambda right: (
-                lambda self, policy, action, old, advantage: right(
-                    self,
-                    policy,
-                    action,
-                    old,
-                    advantage + 2 * self.log_policy_in_advantage * self.settings.temperature * old,
-                )
-            ),
+            plus_log_policy,
         ),
     ),
 )
