@@ -25,6 +25,7 @@ from suites.theory.statement import Errors
 TEMPERATURES = (1e-3, 1e-2, 0.1, 1.0, 10.0)
 DISCOUNTS = (0.0, 0.5, 0.9, 0.99)
 BATCHES = 20
+UPDATED = 5  # of the batches, on which whole updates are held to their equations: each takes milliseconds
 SIZES = ((2, 2), (3, 4), (5, 3), (7, 2))
 SMALL = ((2, 2), (3, 2), (2, 3))
 
@@ -132,6 +133,11 @@ def gradient(value: Tensor, leaf: Tensor) -> Tensor:
     """Gradient of each case's own value: value [N] (or more, summed) of leaf [N, ...]."""
     (found,) = torch.autograd.grad(value.sum(), leaf, retain_graph=True)
     return found
+
+
+def by_slope(outputs: Tensor, slope: Tensor) -> Tensor:
+    """A number a row [P] whose gradient by outputs [P, ...] is `slope`: what a learner's slope in closed form is the gradient of."""
+    return (outputs * slope.detach()).flatten(1).sum(1)
 
 
 def one_hot(index: Tensor, size: int) -> Tensor:
@@ -272,6 +278,15 @@ def windows(paths: Paths, states: int, cut: int | None = None) -> Window:
     observation = rollout.observation
     parts = observation[:, :-1], observation[:, 1:], rollout.action, rollout.reward, rollout.terminated
     return Window(*(part.transpose(1, 2) for part in (*parts, rollout.terminated | truncated)))
+
+
+def on_some(problems: Sequence[Problem], check: Callable[[Problem], Errors]) -> Errors:
+    """`check` on the first UPDATED batches; 0 for the others' cases."""
+    left = sum(p.count for p in problems[UPDATED:])
+    return {
+        name: torch.cat([error, torch.zeros(left, dtype=FLOAT)])
+        for name, error in over(problems[:UPDATED], check).items()
+    }
 
 
 # Whole updates ------------------------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from algorithms import maxent
 from algorithms.learner import Window
 from algorithms.pairs import dqn
 from algorithms.tabular import FLOAT, MDP
-from suites.theory.problems import Problem, distance, draw, gradient, make_dqn, over
+from suites.theory.problems import Problem, by_slope, distance, draw, gradient, make_dqn, over
 from suites.theory.statement import EXPONENTIATED, Errors, Mutant, Statement
 
 OUTCOMES = 3  # rewards that an action can give
@@ -39,7 +39,8 @@ def loss_gradient(p: Problem, q: Tensor, rewards: Tensor, chances: Tensor, weigh
     ended = torch.ones_like(action, dtype=torch.bool)
     window = Window(seen, seen, action, rewards.view(-1, 1, 1), ended, ended)
     target = learner.target(window, rows(q).unsqueeze(1), rows(p.tau))
-    loss, _ = learner.loss(rows(leaf), action[:, :, 0], target)
+    online = rows(leaf)
+    loss = by_slope(online, learner.loss_slope(online.detach(), action[:, :, 0], target))
     return gradient((weight.unsqueeze(-1) * chances).flatten(1).detach() * 0.5 * loss.view(p.count, -1), leaf)
 
 
@@ -122,8 +123,8 @@ STATEMENT = Statement(
         Mutant(
             "loss with the wrong factor",
             dqn.DQN,
-            "loss",
-            lambda right: lambda *arguments: tuple(2 * each for each in right(*arguments)),
+            "loss_slope",
+            lambda right: lambda *arguments: 2 * right(*arguments),
         ),
         Mutant(
             "an ended episode bootstraps",

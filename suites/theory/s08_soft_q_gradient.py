@@ -19,6 +19,7 @@ from suites.theory.problems import (
     Paths,
     Problem,
     adam_gradient,
+    by_slope,
     distance,
     draw,
     enumerate_paths,
@@ -26,6 +27,7 @@ from suites.theory.problems import (
     gradient,
     make_a2c,
     make_dqn,
+    on_some,
     one_hot,
     over,
     read,
@@ -68,7 +70,7 @@ def dqn_gradient(
     leaf, window = q.clone().requires_grad_(), windows(paths, p.states, cut)
     target = learner.target(window, read(rows_of(q, paths), window.next_observation), rows_of(p.tau, paths))
     now = read(rows_of(leaf, paths), window.observation[:, :, 0])
-    loss, _ = learner.loss(now, window.action[:, :, 0], target)
+    loss = by_slope(now, learner.loss_slope(now.detach(), window.action[:, :, 0], target))
     return gradient(paths.weight.detach() * 0.5 * loss.view(p.count, -1), leaf), target.view(p.count, -1)
 
 
@@ -81,18 +83,17 @@ def a2c_gradient(p: Problem, q: Tensor, paths: Paths, value: Tensor, cut: int | 
     target = learner.returns(rollout, kl, following(rollout, values), tau)[:, 0]
     leaf = q.clone().requires_grad_()
     now, _, _ = parts(leaf, p.temperature, torch.full_like(p.log_reference, 1 / p.actions).log())
-    first = Categorical(leaf[:, paths.state[:, 0]].flatten(0, 1).unsqueeze(1) / p.temperature)
+    logits = leaf[:, paths.state[:, 0]].flatten(0, 1).unsqueeze(1) / p.temperature
     now = now[:, paths.state[:, 0]].reshape(-1, 1)
-    log_prob, kl = first.log_prob(rollout.action[:, 0]), maxent.kl(first.log_policy, uniform)
-    loss = p.temperature * learner.policy_loss(log_prob, target - now.detach(), kl, tau) + 0.5 * (
-        now - target
-    ).square().mean(1)
+    slopes = learner.policy_slope(target - now.detach(), tau)
+    policy_loss = by_slope(logits, Categorical(logits.detach()).slope(rollout.action[:, 0], *slopes))
+    loss = p.temperature * policy_loss + 0.5 * (now - target).square().mean(1)
     return gradient(paths.weight.detach() * loss.view(p.count, -1), leaf)
 
 
-def in_training(p: Problem, q: Tensor) -> Errors:
+def in_training(p: Problem) -> Errors:
     """A whole update of each arm on random windows: the gradient that it descends by Eq. 46, and what the target network is then."""
-    steps, batch = MOST_STEPS, 6
+    q, steps, batch = p.logits, MOST_STEPS, 6
     shape = (p.count, batch, steps)
     state, after = (torch.randint(p.states, shape, generator=p.generator) for _ in range(2))
     action, reward = torch.randint(p.actions, shape, generator=p.generator), p.normal(*shape)
@@ -176,9 +177,18 @@ def check(cases: int, seed: int) -> Errors:
                 errors["Eq. 65 by A2C's losses"] = distance(
                     dqn_gradient(p, q, paths, arm, None, cut)[0], a2c_gradient(p, q, paths, value.detach(), cut)
                 )
-        return errors | in_training(p, q)
+        return errors | slopes_in_closed_form(p)
 
-    return over(draw(cases, seed, 8, SMALL, layouts=False), one)
+    problems = draw(cases, seed, 8, SMALL, layouts=False)
+    return over(problems, one) | on_some(problems, in_training)
+
+
+def slopes_in_closed_form(p: Problem) -> Errors:
+    """What trains against autodiff of the loss."""
+    leaf, action, target = p.q.clone().requires_grad_(), p.logits.argmax(-1), p.logits[..., 0]
+    learner = make_dqn(p, "soft-dqn-kl", 1)
+    truth = gradient(learner.loss(leaf, action, target)[0], leaf)
+    return {"the slope of DQN's loss": distance(learner.loss_slope(p.q, action, target), truth)}
 
 
 def copied_first(right: Any) -> Any:

@@ -12,6 +12,7 @@ from algorithms.policies import Categorical
 from suites.theory.problems import (
     SMALL,
     Problem,
+    by_slope,
     distance,
     draw,
     enumerate_paths,
@@ -61,12 +62,10 @@ def check(cases: int, seed: int) -> Errors:
         new = torch.log_softmax(leaf, -1)
         if p.uniform:
             action = torch.arange(p.actions).repeat(p.count, p.states, 1).view(-1, 1)
-            rows = Categorical(leaf.repeat_interleave(p.actions, 1).flatten(0, 1).unsqueeze(1))
-            penalty = maxent.kl(rows.log_policy, maxent.log_uniform(p.actions))
+            rows = leaf.repeat_interleave(p.actions, 1).flatten(0, 1).unsqueeze(1)
             temperatures = p.tau.repeat_interleave(p.states * p.actions, 0)
-            loss = make_a2c(p, "a2c-proper").policy_loss(
-                rows.log_prob(action), delta.reshape(-1, 1), penalty, temperatures
-            )
+            slopes = make_a2c(p, "a2c-proper").policy_slope(delta.reshape(-1, 1), temperatures)
+            loss = by_slope(rows, Categorical(rows.detach()).slope(action, *slopes))
             objective = -loss.view_as(pairs)
         else:
             objective = new * delta - tau * (new.exp() * (new - p.log_reference)).sum(-1, keepdim=True)
@@ -130,8 +129,8 @@ STATEMENT = Statement(
         Mutant(
             "KL gradient left out",
             a2c.A2C,
-            "policy_loss",
-            lambda right: lambda self, log_prob, advantage, kl, tau: -(log_prob * advantage).mean(1),
+            "policy_slope",
+            lambda right: lambda self, advantage, tau: right(self, advantage, 0 * tau),
         ),
         Mutant(
             "plain gradient for the natural one",

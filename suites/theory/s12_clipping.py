@@ -13,6 +13,8 @@ from algorithms.policies import Categorical
 from suites.theory.problems import Problem, distance, draw, excess, gradient, make_ppo, over
 from suites.theory.statement import Errors, Mutant, Statement
 
+ARMS = ("ppo", "ppo-bonus", "sppo-38", "sppo-40", "sppo-38-baselines", "sppo-40-baselines")
+
 
 def check(cases: int, seed: int) -> Errors:
     def one(p: Problem) -> Errors:
@@ -25,14 +27,21 @@ def check(cases: int, seed: int) -> Errors:
         ratio = (new - old).exp()
         entropy = -(new.exp() * new).sum(-1, keepdim=True)
 
+        rows = leaf.repeat_interleave(p.actions, 1).flatten(0, 1).unsqueeze(1)
+        action = torch.arange(p.actions).repeat(p.count, p.states, 1).view(-1, 1)
+        scale = [each.repeat_interleave(p.states * p.actions, 0) for each in (mean, deviation, p.tau)]
+        samples = action, old.reshape(-1, 1), p.q.reshape(-1, 1), *scale
+
         def objective(arm: str) -> Tensor:
             """What the arm maximizes, for every state and action [N, S, A]."""
-            rows = Categorical(leaf.repeat_interleave(p.actions, 1).flatten(0, 1).unsqueeze(1))
-            action = torch.arange(p.actions).repeat(p.count, p.states, 1).view(-1, 1)
-            flat = [each.repeat_interleave(p.states * p.actions, 0) for each in (mean, deviation, p.tau)]
-            learner = make_ppo(p, arm, clip=clip)
-            loss, _ = learner.policy_loss(rows, action, old.reshape(-1, 1), p.q.reshape(-1, 1), *flat)
+            loss, _ = make_ppo(p, arm, clip=clip).policy_loss(Categorical(rows), *samples)
             return -loss.view_as(new)
+
+        def slope(arm: str) -> Tensor:
+            """What its logits climb by, for every state and action [N, S, A, A]: the code that trains."""
+            policy = Categorical(rows.detach())
+            slopes = make_ppo(p, arm, clip=clip).policy_slope(policy, *samples)
+            return -policy.slope(action, *slopes).view(*new.shape, p.actions)
 
         def clipped(advantage: Tensor) -> Tensor:
             """Liu et al. 2020, Eq. 38 without its entropy, with Eq. 39's g written as it stands there."""
@@ -42,13 +51,21 @@ def check(cases: int, seed: int) -> Errors:
 
         found = objective("ppo")
         flat = torch.where(estimate > 0, ratio > 1 + clip, ratio < 1 - clip)
-        slopes = gradient(found * flat, leaf)
-        steep = gradient(found * ~flat, leaf)
+        taken = slope("ppo")
+        slopes, steep = taken * flat.unsqueeze(3), (taken * ~flat.unsqueeze(3)).sum(2)
         temperature = p.tau.unsqueeze(2)
         value, before, target = (p.normal(p.count, 6) for _ in range(3))
-        error = make_ppo(p, "ppo", clip=clip).value_loss(value, before, target)
+        learner, value = make_ppo(p, "ppo", clip=clip), value.requires_grad_()
+        error = learner.value_loss(value, before, target)
         kept = before + (value - before).clamp(-clip, clip)
         return {
+            **{
+                f"the slope of {arm}'s loss": distance(slope(arm).sum(2), gradient(objective(arm), leaf))
+                for arm in ARMS
+            },
+            "the slope of the value loss": distance(
+                learner.value_slope(value.detach(), before, target), gradient(error, value)
+            ),
             "lower bound": excess(found, ratio * estimate),
             "zero gradient where flat": slopes.abs().flatten(1).amax(1),
             "unclipped gradient elsewhere": distance(steep, gradient(ratio * estimate * ~flat, leaf)),
@@ -79,7 +96,7 @@ def with_torch_min(change: Any) -> Any:
         def changed(
             self: ppo.PPO, policy: Categorical, action: Tensor, old: Tensor, advantage: Tensor, *scale: Tensor
         ) -> tuple[Tensor, Tensor]:
-            mean, deviation, tau = scale
+            mean, deviation, _ = scale
             if self.bonus or self.log_policy:
                 return right(self, policy, action, old, advantage, *scale)  # type: ignore[no-any-return]
             ratio, standard = (policy.log_prob(action) - old).exp(), (advantage - mean) / deviation
@@ -89,6 +106,14 @@ def with_torch_min(change: Any) -> Any:
         return changed
 
     return make
+
+
+def unclipped(right: Any) -> Any:
+    def changed(self: ppo.PPO, policy: Categorical, action: Tensor, old: Tensor, *rest: Tensor) -> Any:
+        by_log_prob, by_entropy = right(self, policy, action, policy.log_prob(action), *rest)  # at ratio 1
+        return by_log_prob * (policy.log_prob(action) - old).exp(), by_entropy
+
+    return changed
 
 
 def plus_log_policy(right: Any) -> Any:
@@ -110,7 +135,7 @@ STATEMENT = Statement(
     formula=r"\min( r_\theta A, \operatorname{clip}( r_\theta, 1 - \varepsilon, 1 + \varepsilon ) A ) \le r_\theta A",
     source="Wei, proximal policy optimization; Liu, Gu, Liu 2020, Eq. 33, 38-41",
     computed=(
-        "All state-action pairs of random policies, near and far; objectives and gradients of PPO's arms with random mean and deviation; its clipped value loss."
+        "All state-action pairs of random policies, near and far; objectives and slopes of PPO's arms, any mean and deviation; its value loss."
     ),
     tolerance=1e-13,
     reason="float64 rounding (2e-16) of a few products; ratios here stay below 1e4",
@@ -119,6 +144,13 @@ STATEMENT = Statement(
         Mutant("maximum for minimum", ppo.PPO, "policy_loss", with_torch_min(torch.maximum)),
         Mutant("clipped term alone", ppo.PPO, "policy_loss", with_torch_min(lambda plain, clipped: clipped)),
         Mutant("no clip", ppo.PPO, "policy_loss", with_torch_min(lambda plain, clipped: plain)),
+        Mutant("a slope where the clip acts", ppo.PPO, "policy_slope", unclipped),
+        Mutant(
+            "a slope where the value's clip acts",
+            ppo.PPO,
+            "value_slope",
+            lambda right: lambda self, value, old, target: (value - target) / value.shape[1],
+        ),
         Mutant("entropy with the wrong sign", maxent, "entropy", lambda right: lambda log_policy: -right(log_policy)),
         Mutant(
             "Liu et al. Eq. 41 with + for −",
