@@ -42,7 +42,7 @@ SOFT = {"sppo-38": "Eq. 19", "sppo-40": "Eq. 20"}
 
 
 def expected_advantage(p: Problem, paths: Paths, arm: str, value: Tensor) -> tuple[Tensor, Tensor]:
-    """The arm's own advantages of the first steps with exact V [N W, 1], and by how much its value target misses V in expectation [N, S]."""
+    """The arm's own advantages of the first steps with exact V [N W, 1], and by how much its target misses V in expectation [N, S]."""
     learner, rollout = make_ppo(p, arm, TRACE), paths.rollout(p.states)
     values, observation = rows_of(value, paths), rollout.observation[:, :-1]
     old, now = Categorical(read(rows_of(p.logits, paths), observation)), read(values, observation)
@@ -67,33 +67,50 @@ def in_expectation(p: Problem) -> Errors:
     """Over all paths: with any baseline m and any deviation σ, σ times the gradient of the soft arms' loss is the gradient of J."""
     leaf = p.logits.clone().requires_grad_()
     log_policy = torch.log_softmax(leaf, -1)
-    visits = tabular.occupancy(p.mdp, p.log_policy) / (1 - p.discount)
-    paths = enumerate_paths(p.mdp, p.log_policy, STEPS, visits)
+    paths = visited(p)
     mean, deviation = p.normal(p.count, 1), p.normal(p.count, 1).exp()
-    one, scale = torch.ones_like(deviation), deviation.unsqueeze(2)
     errors: Errors = {}
     for arm, tau in {"ppo": 0.0, "sppo-38": p.temperature, "sppo-40": p.temperature}.items():
         value = exact_value(p, log_policy, tau, 0.0)
         truth = gradient((p.mdp.start * value).sum(-1), leaf)
         advantage, bias = expected_advantage(p, paths, arm, value.detach())
-        found = expected_gradient(p, paths, arm, advantage, mean, deviation)
+        found = deviation.unsqueeze(2) * expected_gradient(p, paths, arm, advantage, mean, deviation)
         name = f"{SOFT.get(arm, 'hard')}: {arm}"
-        errors[f"{name}: σ x its gradient is that of J"] = distance(scale * found, truth, 1 + tau)
+        errors[f"{name}: σ x its gradient is that of J"] = distance(found, truth, 1 + tau)
         errors[f"{name}, value target is V in expectation"] = distance(
             bias, torch.zeros_like(bias), 1 + value.abs().amax(1).detach()
         )
-    # The controls weigh entropy by σ α in the loss, and by α in the return: two temperatures, but at σ = 1.
-    entropy = -(log_policy.exp() * log_policy).sum(-1)
-    second = (scale - 1) * p.temperature * gradient((visits * entropy).sum(1), leaf)
-    for arm in (f"{arm}-baselines" for arm in SOFT):
-        found, plain = (expected_gradient(p, paths, arm, advantage, mean, each) for each in (deviation, one))
-        errors[f"{arm} is off by (σ − 1) α ∇H"] = distance(scale * found - second, truth, 1 + p.temperature)
-        errors[f"{arm} is right at σ = 1"] = distance(plain, truth, 1 + p.temperature)
-        predicted, missed = (each.flatten(1).norm(dim=1) for each in (second, scale * found - truth))
-        errors[f"{arm} is not the gradient of J at another σ"] = (
-            (predicted > 1e-6) & (missed < predicted / 2)
-        ).double()
     return errors
+
+
+def of_the_controls(p: Problem) -> Errors:
+    """They weigh entropy by σ α in the loss, and by α in the return: two temperatures, and the gradient of J at σ = 1 alone."""
+    leaf, paths, tau = p.logits.clone().requires_grad_(), visited(p), p.temperature
+    log_policy = torch.log_softmax(leaf, -1)
+    value = exact_value(p, log_policy, tau, 0.0)
+    truth = gradient((p.mdp.start * value).sum(-1), leaf)
+    mean, deviation = p.normal(p.count, 1), p.normal(p.count, 1).exp()
+    entropy, visits = -(log_policy.exp() * log_policy).sum(-1), tabular.occupancy(p.mdp, p.log_policy)
+    rise = gradient((visits * entropy).sum(1), leaf) / (1 - p.discount)
+    second = (deviation.unsqueeze(2) - 1) * tau * rise
+    errors: Errors = {}
+    for arm in (f"{arm}-baselines" for arm in SOFT):
+        advantage, _ = expected_advantage(p, paths, arm, value.detach())
+        found, at_one = (
+            each.unsqueeze(2) * expected_gradient(p, paths, arm, advantage, mean, each)
+            for each in (deviation, torch.ones_like(deviation))
+        )
+        errors[f"{arm} is off by (σ − 1) α ∇H"] = distance(found - second, truth, 1 + tau)
+        errors[f"{arm} is right at σ = 1"] = distance(at_one, truth, 1 + tau)
+        predicted, missed = (each.flatten(1).norm(dim=1) for each in (second, found - truth))
+        wrong = (predicted > 1e-6) & (missed < predicted / 2)
+        errors[f"{arm} is not the gradient of J at another σ"] = wrong.double()
+    return errors
+
+
+def visited(p: Problem) -> Paths:
+    """All two-step paths from the states that the policy visits, by how often it does."""
+    return enumerate_paths(p.mdp, p.log_policy, STEPS, tabular.occupancy(p.mdp, p.log_policy) / (1 - p.discount))
 
 
 def advantages(p: Problem, rollout: Rollout, value: Tensor, entropy: Tensor) -> Tensor:
@@ -150,7 +167,7 @@ def in_training(p: Problem) -> Errors:
 
 def check(cases: int, seed: int) -> Errors:
     problems = draw(cases, seed, 5, SMALL, layouts=False)
-    return over(problems, in_expectation) | on_some(problems, in_training)
+    return over(problems, in_expectation) | on_some(problems, lambda p: of_the_controls(p) | in_training(p))
 
 
 def no_bonus(right: Any) -> Any:

@@ -135,7 +135,8 @@ STATEMENT = Statement(
     formula=r"\min( r_\theta A, \operatorname{clip}( r_\theta, 1 - \varepsilon, 1 + \varepsilon ) A ) \le r_\theta A",
     source="Wei, proximal policy optimization; Liu, Gu, Liu 2020, Eq. 33, 38-41",
     computed=(
-        "All state-action pairs of random policies, near and far; objectives and slopes of PPO's arms, any mean and deviation; its value loss."
+        "All state-action pairs of random policies, near and far; objectives and slopes of PPO's arms at random mean and deviation; "
+        "its clipped value loss."
     ),
     tolerance=1e-13,
     reason="float64 rounding (2e-16) of a few products; ratios here stay below 1e4",
