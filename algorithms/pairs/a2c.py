@@ -34,9 +34,7 @@ class A2C(learner.Learner):
     source = "Schulman, Chen, Abbeel 2017, section 6.1, Eq. 79-80"
     arms = {
         "a2c-naive": Arm("A2C, one-step entropy term only (Eq. 79)", {"kl_in_return": False}),
-        "a2c-proper": Arm(
-            "A2C, entropy in the return too (Eq. 80)", {"kl_in_return": True}, "soft", "a2c-naive", "a2c-naive"
-        ),
+        "a2c-proper": Arm("A2C, entropy in the return (Eq. 80)", {"kl_in_return": True}, "soft", "a2c-naive", "a2c-naive"),
     }
     actions, settings_type, small = "choices", Settings, {"hidden": (32, 32), "environments": 4}
     metrics = {
@@ -57,21 +55,15 @@ class A2C(learner.Learner):
             reward = reward - tau.unsqueeze(2) * kl  # Eq. 80: r - tau KL
         return n_step(reward, following, rollout.terminated, rollout.truncated, self.settings.discount)
 
-    def policy_loss(self, log_prob: Tensor, advantage: Tensor, kl: Tensor, tau: Tensor) -> Tensor:
-        """Loss [P] of the actions' log pi, constant advantages and the policies' KL [P, B]; Eq. 84, in both arms."""
-        return (-log_prob * advantage + tau * kl).mean(1)
-
-    def policy_slope(self, advantage: Tensor, tau: Tensor) -> tuple[Tensor, Tensor]:
-        """Of `policy_loss` by log pi [P, B] and by the entropy, which is log A - KL [P, 1]."""
-        return -advantage / advantage.shape[1], -tau / advantage.shape[1]
+    def policy_loss(self, log_prob: Tensor, advantage: Tensor, kl: Tensor, tau: Tensor) -> tuple[Tensor, Tensor]:
+        """Of each step [P, B], and its slope by log pi; Eq. 84, in both arms. By the entropy, log A - KL, its slope is -tau."""
+        return -log_prob * advantage + tau * kl, -advantage
 
     def initial(self, draws: Draws) -> State:
         return rmsprop_state("nets", self.nets.initial(draws))
 
     def behaviour(self, state: State, use: Use) -> Act:
-        return lambda observation, noise, now: act(
-            Categorical(self.nets.head(0, state["nets"], observation)), noise, use
-        )
+        return lambda seen, noise, now: act(Categorical(self.nets.head(0, state["nets"], seen)), noise, use)
 
     def update(self, state: State, batch: Rollout, now: Now) -> Metrics:
         s, tau, shape = self.settings, now.rows["temperature"].unsqueeze(1), batch.reward.shape
@@ -80,14 +72,17 @@ class A2C(learner.Learner):
         kl = maxent.kl(policy.log_policy, maxent.log_uniform(self.choices))
         following = experience.following(batch, value, self.nets.head(1, state["nets"], experience.ahead(batch)))
         target = self.returns(batch, kl.view(shape), following, tau).flatten(1)
-        by_log_prob, by_entropy = self.policy_slope(target - value, tau)
-        by_value = s.value_coefficient * (value - target) / target.shape[1]  # of Eq. 85, weighted as in Eq. 86
-        gradients = nets.gradient(policy.slope(action, by_log_prob, by_entropy), by_value.unsqueeze(2))
+        policy_loss, by_log_prob = self.policy_loss(policy.log_prob(action), target - value, kl, tau)
+        value_loss, by_value = 0.5 * (value - target).square(), value - target  # Eq. 85
+        by_value = s.value_coefficient * by_value.unsqueeze(2)  # Eq. 86
+        gradients = nets.gradient(policy.slope(action, by_log_prob, tau), by_value)
         clip_norm_(gradients, s.max_gradient_norm, self.nets.parts)
         rmsprop_(state, "nets", gradients, now.rows["learning_rate"])
-        policy_loss = self.policy_loss(policy.log_prob(action), target - value, kl, tau)
-        value_loss = 0.5 * (value - target).square().mean(1)  # Eq. 85
-        return {"entropy": policy.entropy().mean(1), "policy_loss": policy_loss, "value_loss": value_loss}
+        return {
+            "entropy": policy.entropy().mean(1),
+            "policy_loss": policy_loss.mean(1),
+            "value_loss": value_loss.mean(1),
+        }
 
 
 LEARNER = A2C

@@ -53,7 +53,7 @@ class DQN(learner.Learner):
     metrics = {
         "entropy": Metric("mean entropy of the behaviour policy (epsilon-greedy) in nats"),
         "td_loss": Metric("mean squared temporal-difference error"),
-        "q_mean": Metric("mean Q(s, a) of the sampled transitions"),
+        "target_mean": Metric("mean target of the sampled transitions"),
     }
     small = {"hidden": (32, 32), "batch": 16, "learning_starts": 40, "replay_size": 100, "target_period": 30}
 
@@ -93,15 +93,9 @@ class DQN(learner.Learner):
         return n_step_windows(window.reward, penalty, value, window.terminated, ends, self.settings.discount)
 
     def loss(self, q: Tensor, action: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean squared error [P] of Q(s, a) [P, B], returned as well, of Q [P, B, A] (Eq. 44 without its 1/2)."""
-        chosen = q.gather(-1, action.unsqueeze(-1)).squeeze(-1)
-        return (target - chosen).square().mean(1), chosen
-
-    def loss_slope(self, q: Tensor, action: Tensor, target: Tensor) -> Tensor:
-        """Of `loss` by Q [P, B, A]."""
-        index = action.unsqueeze(-1)
-        error = q.gather(-1, index) - target.unsqueeze(-1)
-        return torch.zeros_like(q).scatter_(-1, index, 2 * error / action.shape[1])
+        """Squared error [P, B] of Q(s, a) (Eq. 44 without its 1/2) and its slope by Q [P, B, A]."""
+        error = q.gather(-1, action.unsqueeze(-1)) - target.unsqueeze(-1)
+        return error.square().squeeze(-1), torch.zeros_like(q).scatter_(-1, action.unsqueeze(-1), 2 * error)
 
     # What is common. ----------------------------------------------------------------------------------------------------
 
@@ -130,14 +124,14 @@ class DQN(learner.Learner):
         q = self.net.head(0, state["q.target"], batch.next_observation.flatten(1, 2))
         y = self.target(batch, q.unflatten(1, batch.reward.shape[1:]), tau)
         net, action = self.net.follow(state["q"], batch.observation[:, :, 0]), batch.action[:, :, 0]
-        loss, chosen = self.loss(net.heads[0], action, y)
-        adam_(state, "q", net.gradient(self.loss_slope(net.heads[0], action, y)), now.rows["learning_rate"])
+        loss, by_q = self.loss(net.heads[0], action, y)
+        adam_(state, "q", net.gradient(by_q), now.rows["learning_rate"])
         due = (now.step + s.horizon) // s.target_period > now.step // s.target_period
         copy_when_(state["q.target"], state["q"], due)
         epsilon = self.epsilon(now)
         greedy, other = 1 - epsilon + epsilon / self.choices, epsilon / self.choices
         entropy = -torch.special.xlogy(greedy, greedy) - (self.choices - 1) * torch.special.xlogy(other, other)
-        return {"entropy": entropy.expand_as(loss), "td_loss": loss, "q_mean": chosen.mean(1)}
+        return {"entropy": entropy.expand(len(y)), "td_loss": loss.mean(1), "target_mean": y.mean(1)}
 
 
 LEARNER = DQN

@@ -96,8 +96,8 @@ class Network:
         return tuple(head if self.copies else head.squeeze(1) for head in found)
 
     def globals(self, flat: Tensor) -> Tensor:
-        """The numbers that depend on no input [P, free]."""
-        return self.layout.tensors(flat)[-1][:, 0, 0]
+        """The numbers that depend on no input [P, free], also where there are none."""
+        return self.layout.tensors(flat)[-1][:, 0, 0] if self.free else flat[:, :0]
 
     def gradient_row(self, like: Array) -> Array:
         """Room for a gradient [P, n], 0 between the matrices."""
@@ -143,7 +143,7 @@ class Network:
 
 
 class Pass:
-    """Outputs of a network, and the gradient of its parameters, once, from a loss's slopes by the outputs."""
+    """Outputs of a network, and the gradient of its parameters, once, from the slopes of a loss that is a mean over the batch."""
 
     def __init__(self, network: Network, flat: Tensor, observation: Tensor) -> None:
         self.network = network
@@ -159,11 +159,11 @@ class Pass:
         self.heads = network.split(self.outputs.detach())
 
     def gradient(self, *slopes: Tensor, by_globals: Tensor | None = None) -> Tensor:
-        """[P, n], given slopes like `heads`, and by the numbers that depend on no input [P, free]."""
+        """[P, n], given each sample's slopes like `heads`, and the mean ones by the numbers that depend on no input [P, free]."""
         network = self.network
         by_outputs = torch.zeros_like(self.outputs)
         for part, slope in zip(network.split(by_outputs), slopes, strict=True):
-            part.copy_(slope)
+            torch.mul(slope, 1 / slope.shape[-2], out=part)
         if self.host:
             flat = network.gradient_row(self.matrices[0])
             into = network.layout.arrays(flat)[: len(self.matrices)]
