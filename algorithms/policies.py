@@ -124,7 +124,7 @@ class SigmaScheme:
         return Gaussian(mean, log_std if self.number == 2 else free.unsqueeze(1) + log_std)
 
     def slope(self, outputs: Tensor, by_mean: Tensor, by_log_std: Tensor) -> tuple[Tensor, Tensor | None]:
-        """By the outputs, and by the free parameters the mean over the batch [P, self.free A], given slopes by mean and log_std [P, B, A]."""
+        """By the outputs, and by the free parameters the batch's mean [P, self.free A], given slopes by mean and log_std [P, B, A]."""
         by_free = by_log_std.mean(1) if self.free else None
         if self.number == 1:
             return by_mean, by_free

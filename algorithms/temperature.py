@@ -23,7 +23,7 @@ class Temperature:
     """
 
     def __init__(self, learned: bool, target_entropy: float | None, spaces: Spaces) -> None:
-        """`target_entropy` in nats, of actions in (-1, 1) where the policy is squashed. None: minus A for A numbers, half of log A for A choices."""
+        """`target_entropy` in nats, of actions in (-1, 1) where these are squashed; None: -A for A numbers, half of log A for A choices."""
         usual = -float(spaces.actions) if spaces.kind == "numbers" else 0.5 * math.log(spaces.actions)
         self.learned, self.target_entropy = learned, usual if target_entropy is None else target_entropy
 

@@ -6,9 +6,6 @@ returns (Eq. 46). Settings of CleanRL's dqn.py. Convention 1 (Schulman): Q(s, a)
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import torch
 from pydantic import Field
 from torch import Tensor
@@ -57,7 +54,7 @@ class DQN(learner.Learner):
     }
     small = {"hidden": (32, 32), "batch": 16, "learning_starts": 40, "replay_size": 100, "target_period": 30}
 
-    def __init__(self, settings: Settings, spaces: Spaces, switches: Mapping[str, Any]) -> None:
+    def __init__(self, settings: Settings, spaces: Spaces, switches: learner.Switches) -> None:
         self.settings, self.choices = settings, spaces.actions
         self.backup_form, self.steps = switches["backup_form"], switches["steps"]
         self.net = Network("q", spaces, settings.hidden, (spaces.actions,))
@@ -84,7 +81,7 @@ class DQN(learner.Learner):
         return 0.0 if self.backup_form == "entropy" else maxent.log_uniform(self.choices)
 
     def target(self, window: Window, q: Tensor, tau: Tensor) -> Tensor:
-        """Targets y [P, B] of the target network's Q(s', a) [P, B, n, A] at what each step of the windows led to (Eq. 46; n = 1: Eq. 45)."""
+        """Targets y [P, B] of the target network's Q(s', a) [P, B, n, A] at what each step led to (Eq. 46; n = 1: Eq. 45)."""
         ends, length = window.ends, window.ends.shape[2]
         stop = torch.where(ends, torch.arange(length, device=ends.device), length - 1).amin(-1, keepdim=True)
         value = self.backup(q, tau.unsqueeze(2)).take_along_dim(stop, 2).squeeze(2)
@@ -101,7 +98,7 @@ class DQN(learner.Learner):
 
     def epsilon(self, now: Now) -> Tensor:
         """Probability of a uniform action: linear, then constant."""
-        s = self.settings
+        s: Settings = self.settings
         progress = (now.fraction / s.exploration_fraction).clamp(max=1)
         return s.exploration_start + progress * (s.exploration_end - s.exploration_start)
 
@@ -122,7 +119,7 @@ class DQN(learner.Learner):
     def update(self, state: State, batch: Window, now: Now) -> Metrics:
         tau, s = now.rows["temperature"].unsqueeze(1), self.settings
         q = self.net.head(0, state["q.target"], batch.next_observation.flatten(1, 2))
-        y = self.target(batch, q.unflatten(1, batch.reward.shape[1:]), tau)
+        y = self.target(batch, q.view(*batch.reward.shape, -1), tau)
         net, action = self.net.follow(state["q"], batch.observation[:, :, 0]), batch.action[:, :, 0]
         loss, by_q = self.loss(net.heads[0], action, y)
         adam_(state, "q", net.gradient(by_q), now.rows["learning_rate"])

@@ -1,14 +1,10 @@
 """PPO and SPPO: clipped policy optimization, without and with entropy in the return.
 
-Liu, Gu, Liu 2020 (Eq. 33-41, Algorithm 1, Table 1) on Schulman et al. 2017 (PPO), with the settings and details of CleanRL's ppo.py and
-ppo_continuous_action.py, but that actor and critic are clipped apart where they share no torso: alpha/sigma can outweigh the critic.
-Convention 2 (Liu): q(s, a) contains the entropy of s.
+Liu, Gu, Liu 2020 (Eq. 33-41, Algorithm 1, Table 1) on Schulman et al. 2017 (PPO), in details and settings as CleanRL, but that actor and
+critic are clipped apart where they share no torso: alpha/sigma can outweigh the critic. Convention 2 (Liu): q has the entropy of s.
 """
 
 from __future__ import annotations
-
-from collections.abc import Mapping
-from typing import Any
 
 import torch
 from pydantic import Field
@@ -68,28 +64,22 @@ class PPO(learner.Learner):
         "clip_fraction": Metric("share of samples whose ratio left the clip range"),
     }
 
-    def __init__(self, s: Settings, spaces: Spaces, switches: Mapping[str, Any]) -> None:
+    def __init__(self, s: Settings, spaces: Spaces, switches: learner.Switches) -> None:
         self.settings, self.head = s, policies.Head(spaces, switches["scheme"])
         if 2 * s.minibatches > (batch := s.horizon * s.environments):  # a deviation is of at least two advantages
             raise ValueError(f"minibatches: must be at most half of horizon x environments = {batch}")
         self.entropy_in_return, self.bonus, self.log_policy, self.scaled = (switches[name] for name in list(HARD)[:4])
-        heads = self.head.outputs, 1
-        self.nets = Network("nets", spaces, s.hidden, heads, "tanh", gains=(0.01, 1.0), free=self.head.free)
+        heads, free = (self.head.outputs, 1), self.head.free
+        self.nets = Network("nets", spaces, s.hidden, heads, "tanh", gains=(0.01, 1), free=free)
         self.temperature = Temperature(switches["learned"], s.target_entropy, spaces)
         self.normalization = Normalization(s.normalize, spaces.observation, s.environments, s.discount)
-        self.exploration = self.head.noise
-        self.randomness = {"minibatch": Draw("permutation", (s.epochs, batch))}
+        self.exploration, self.randomness = self.head.noise, {"minibatch": Draw("permutation", (s.epochs, batch))}
 
     # What is soft: the lines that read a switch. ------------------------------------------------------------------------
 
-    def returns(
-        self, run: Rollout, reward: Tensor, entropy: Tensor, value: Tensor, after: Tensor, tau: Tensor
-    ) -> Tensor:
-        """Advantages A-hat [P, T, E]; Eq. 35-37. Value targets are A-hat + V. tau [P, 1]."""
-        if self.entropy_in_return:
-            reward = reward + tau.unsqueeze(2) * entropy  # Eq. 35: r = r_ext + alpha H
-        s = self.settings
-        return gae(reward, value, after, run.terminated, run.truncated, s.discount, s.gae_lambda)
+    def reward(self, reward: Tensor, entropy: Tensor, tau: Tensor) -> Tensor:
+        """What returns are made of [P, T, E]. tau [P, 1]."""
+        return reward + tau.unsqueeze(2) * entropy if self.entropy_in_return else reward  # Eq. 35: r = r_ext + alpha H
 
     def weights(self, advantage: Tensor, old_log_prob: Tensor, tau: Tensor) -> tuple[Tensor, Tensor | None]:
         """What multiplies ratios [P, B] and the entropy [P, 1] in the loss: A-hat over its deviation sigma, and alpha over the same."""
@@ -111,12 +101,13 @@ class PPO(learner.Learner):
         if not self.settings.clip_value:
             return 0.5 * error.square(), error
         clipped = old_value + change.clamp(-clip, clip) - target
-        larger = torch.max(error.square(), clipped.square())
-        return 0.5 * larger, error * ((error.abs() >= clipped.abs()) | (change.abs() <= clip))
+        return 0.5 * torch.max(error.square(), clipped.square()), error * (
+            (error.abs() >= clipped.abs()) | (change.abs() <= clip)
+        )
 
     def initial(self, draws: Draws) -> State:
-        state = adam_state("nets", self.nets.initial(draws))
-        return state | self.temperature.initial(draws) | self.normalization.initial(draws)
+        nets = adam_state("nets", self.nets.initial(draws))
+        return nets | self.temperature.initial(draws) | self.normalization.initial(draws)
 
     def behaviour(self, state: State, use: Use) -> Act:
         def act(observation: Tensor, noise: Tensor, now: Now) -> Tensor:
@@ -133,7 +124,9 @@ class PPO(learner.Learner):
         old, value = self.head.policy(outputs, self.nets.globals(nets)), value.squeeze(2)
         ahead = self.nets.head(1, nets, self.normalization.normalize(state, experience.ahead(batch)))
         after, entropy = experience.following(batch, value, ahead), old.entropy()
-        advantage = self.returns(batch, reward, entropy.view(shape), value.view(shape), after, tau).flatten(1)
+        reward = self.reward(reward, entropy.view(shape), tau)
+        ends = batch.terminated, batch.truncated
+        advantage = gae(reward, value.view(shape), after, *ends, s.discount, s.gae_lambda).flatten(1)  # Eq. 36-37
         fields = {"observation": observation, "action": action, "old_log_prob": old.log_prob(action)}
         fields |= {"old_value": value, "advantage": advantage, "target": advantage + value}
         rate = now.rows["learning_rate"] * (1 - now.fraction) if s.anneal else now.rows["learning_rate"]
@@ -142,11 +135,10 @@ class PPO(learner.Learner):
         self.temperature.descend_(state, -entropy, now.rows["learning_rate"])
         self.normalization.track_(state, batch)
         policy_loss, value_loss, ratio = (torch.cat(values, 1) for values in zip(*told, strict=True))
-        kl, left = ratio - 1 - ratio.log(), ((ratio - 1).abs() > s.clip).float()
-        means = entropy, tau, policy_loss, value_loss, kl, left
+        means = entropy, tau, policy_loss, value_loss, ratio - 1 - ratio.log(), ((ratio - 1).abs() > s.clip).float()
         return {name: values.mean(1) for name, values in zip(self.metrics, means, strict=True)}
 
-    def step(self, state: State, part: Mapping[str, Tensor], rate: Tensor, tau: Tensor) -> tuple[Tensor, ...]:
+    def step(self, state: State, part: State, rate: Tensor, tau: Tensor) -> tuple[Tensor, ...]:
         """One optimizer step on a minibatch of [P, B, ...] tensors; losses and ratios [P, B]."""
         nets = self.nets.follow(state["nets"], part["observation"])
         policy, value = self.head.policy(nets.heads[0], self.nets.globals(state["nets"])), nets.heads[1].squeeze(2)
@@ -155,8 +147,8 @@ class PPO(learner.Learner):
         policy_loss, by_log_prob = self.policy_loss(ratio, weight)
         value_loss, by_value = self.value_loss(value, part["old_value"], part["target"])
         by_outputs, by_globals = self.head.slope(policy, nets.heads[0], part["action"], by_log_prob, bonus)
-        by_value = self.settings.value_coefficient * by_value.unsqueeze(2)
-        gradients = nets.gradient(by_outputs, by_value, by_globals=by_globals)
+        by_value = self.settings.value_coefficient * by_value
+        gradients = nets.gradient(by_outputs, by_value.unsqueeze(2), by_globals=by_globals)
         clip_norm_(gradients, self.settings.max_gradient_norm, self.nets.parts)
         adam_(state, "nets", gradients, rate, epsilon=1e-5)
         return policy_loss, value_loss, ratio

@@ -24,8 +24,9 @@ from algorithms.population.torso import Convolutions
 class Network:
     """`copies` networks a member for observations of `spaces`, with an output a head: heads (A, 1) are A logits and a value.
 
-    `hidden`: widths of a perceptron's layers. `extra`: numbers beside a flat observation, such as an action's. `gains`: of each head's orthogonal initial weights; None: PyTorch's uniform ones in all
-    layers. `free`: numbers that depend on no input, such as a global log-deviation.
+    `hidden`: widths of a perceptron's layers. `extra`: numbers beside a flat observation, such as an action's. `gains`: of each head's
+    orthogonal initial weights; None: PyTorch's uniform ones in all layers. `free`: numbers that depend on no input, such as a global
+    log-deviation.
     """
 
     def __init__(
@@ -89,9 +90,9 @@ class Network:
     def split(self, outputs: Tensor) -> tuple[Tensor, ...]:
         """The heads of all outputs [P, nets, B, out]."""
         if self.shared:
-            found = list(torch.split(outputs, self.heads, 3))
+            found = list(torch.split(outputs, list(self.heads), 3))
         else:
-            by_head = outputs.unflatten(1, (-1, len(self.heads)))
+            by_head = outputs.view(len(outputs), -1, len(self.heads), *outputs.shape[2:])
             found = [by_head[:, :, index, :, :width] for index, width in enumerate(self.heads)]
         return tuple(head if self.copies else head.squeeze(1) for head in found)
 
@@ -178,15 +179,15 @@ class Pass:
 
 class _Apply(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, flat: Tensor, observation: Tensor, network: Network) -> Tensor:  # type: ignore[override]
+    def forward(ctx: Any, flat: Tensor, observation: Tensor, network: Network) -> Tensor:
         matrices = network.matrices(flat)
         outputs, saved = network.engine.forward(matrices, _contiguous(observation), True)
         ctx.kept = network, matrices, saved
         return from_numpy(outputs)
 
     @staticmethod
-    @torch.autograd.function.once_differentiable  # type: ignore[untyped-decorator]
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor | None, None]:  # type: ignore[override]
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor | None, None]:
         network, matrices, saved = ctx.kept
         flat = network.gradient_row(matrices[0])
         into = network.layout.arrays(flat)[: len(matrices)]
