@@ -135,9 +135,10 @@ def gradient(value: Tensor, leaf: Tensor) -> Tensor:
     return found
 
 
-def by_slope(outputs: Tensor, slope: Tensor) -> Tensor:
-    """A number a row [P] whose gradient by outputs [P, ...] is `slope`: what a learner's slope in closed form is the gradient of."""
-    return (outputs * slope.detach()).flatten(1).sum(1)
+def by_state(paths: Paths, slope: Tensor, states: int) -> Tensor:
+    """Slopes [N, W, A] at the first states of paths, by their probabilities, as a gradient of each state's own [N, S, A]."""
+    weighted = paths.weight.detach().unsqueeze(2) * slope
+    return torch.zeros_like(weighted[:, :1]).expand(-1, states, -1).index_add(1, paths.state[:, 0], weighted)
 
 
 def one_hot(index: Tensor, size: int) -> Tensor:

@@ -12,12 +12,13 @@ from algorithms.learner import Rollout
 from algorithms.pairs import ppo
 from algorithms.policies import Categorical
 from algorithms.population import adam_state
+from algorithms.returns import gae
 from suites.theory.problems import (
     SMALL,
     Paths,
     Problem,
     adam_gradient,
-    by_slope,
+    by_state,
     distance,
     draw,
     enumerate_paths,
@@ -42,25 +43,28 @@ SOFT = {"sppo-38": "Eq. 19", "sppo-40": "Eq. 20"}
 
 
 def expected_advantage(p: Problem, paths: Paths, arm: str, value: Tensor) -> tuple[Tensor, Tensor]:
-    """The arm's own advantages of the first steps with exact V [N W, 1], and by how much its target misses V in expectation [N, S]."""
+    """The arm's own advantages of the first steps with exact V [N, W], and by how much V plus these misses V in expectation [N, S]."""
     learner, rollout = make_ppo(p, arm, TRACE), paths.rollout(p.states)
     values, observation = rows_of(value, paths), rollout.observation[:, :-1]
     old, now = Categorical(read(rows_of(p.logits, paths), observation)), read(values, observation)
     after, tau = following(rollout, values), rows_of(p.tau, paths)
-    advantage, target = learner.returns(rollout, rollout.reward, old.entropy(), now, after, tau)
-    missed = paths.weight * (target - now)[:, 0].view(p.count, -1)
-    return advantage[:, 0], torch.zeros_like(value).index_add(1, paths.state[:, 0], missed)
+    reward = learner.reward(rollout.reward, old.entropy(), tau)
+    advantage = gae(reward, now, after, rollout.terminated, rollout.truncated, p.discount, TRACE)
+    advantage = advantage[:, 0].view(p.count, -1)
+    return advantage, torch.zeros_like(value).index_add(1, paths.state[:, 0], paths.weight * advantage)
 
 
-def expected_gradient(p: Problem, paths: Paths, arm: str, advantage: Tensor, mean: Tensor, deviation: Tensor) -> Tensor:
-    """Expected gradient [N, S, A] of the arm's policy objective at the old policy, of advantages less `mean` over `deviation` [N, 1]."""
-    mean, deviation, tau = (rows_of(each, paths) for each in (mean, deviation, p.tau))
-    leaf = p.logits.clone().requires_grad_()
-    rows = leaf[:, paths.state[:, 0]].flatten(0, 1).unsqueeze(1)
-    policy, action = Categorical(rows.detach()), paths.action[:, 0].repeat(p.count).unsqueeze(1)
-    of = action, policy.log_prob(action), advantage, mean, deviation, tau
-    loss = by_slope(rows, policy.slope(action, *make_ppo(p, arm, TRACE).policy_slope(policy, *of)))
-    return -gradient(paths.weight * loss.view(p.count, -1), leaf)
+def expected_gradient(p: Problem, paths: Paths, arm: str, advantage: Tensor, others: Tensor) -> tuple[Tensor, Tensor]:
+    """Expected gradient [N, S, A] of the arm's policy objective at the old policy, and by what its advantages were divided [N, 1].
+
+    Their mean and deviation are those of a batch of all paths and of `others` [N, K]: whatever they are, paths do not change them.
+    """
+    learner, policy = make_ppo(p, arm, TRACE), Categorical(p.logits[:, paths.state[:, 0]])
+    action = paths.action[:, 0].expand(p.count, -1)
+    old, batch = policy.log_prob(action), torch.cat([advantage, others], 1)
+    weight, bonus = learner.weights(batch, torch.cat([old, others], 1), p.tau)
+    _, slope = learner.policy_loss(torch.ones_like(old), weight[:, : paths.count])
+    return -by_state(paths, policy.slope(action, slope, bonus), p.states), batch.std(1, keepdim=True) + 1e-8
 
 
 def in_expectation(p: Problem) -> Errors:
@@ -68,15 +72,15 @@ def in_expectation(p: Problem) -> Errors:
     leaf = p.logits.clone().requires_grad_()
     log_policy = torch.log_softmax(leaf, -1)
     paths = visited(p)
-    mean, deviation = p.normal(p.count, 1), p.normal(p.count, 1).exp()
+    others = p.normal(p.count, 3) * p.normal(p.count, 1).exp()
     errors: Errors = {}
     for arm, tau in {"ppo": 0.0, "sppo-38": p.temperature, "sppo-40": p.temperature}.items():
         value = exact_value(p, log_policy, tau, 0.0)
         truth = gradient((p.mdp.start * value).sum(-1), leaf)
         advantage, bias = expected_advantage(p, paths, arm, value.detach())
-        found = deviation.unsqueeze(2) * expected_gradient(p, paths, arm, advantage, mean, deviation)
+        found, deviation = expected_gradient(p, paths, arm, advantage, others)
         name = f"{SOFT.get(arm, 'hard')}: {arm}"
-        errors[f"{name}: σ x its gradient is that of J"] = distance(found, truth, 1 + tau)
+        errors[f"{name}, σ x its gradient is that of J"] = distance(deviation.unsqueeze(2) * found, truth, 1 + tau)
         errors[f"{name}, value target is V in expectation"] = distance(
             bias, torch.zeros_like(bias), 1 + value.abs().amax(1).detach()
         )
@@ -89,22 +93,18 @@ def of_the_controls(p: Problem) -> Errors:
     log_policy = torch.log_softmax(leaf, -1)
     value = exact_value(p, log_policy, tau, 0.0)
     truth = gradient((p.mdp.start * value).sum(-1), leaf)
-    mean, deviation = p.normal(p.count, 1), p.normal(p.count, 1).exp()
     entropy, visits = -(log_policy.exp() * log_policy).sum(-1), tabular.occupancy(p.mdp, p.log_policy)
     rise = gradient((visits * entropy).sum(1), leaf) / (1 - p.discount)
-    second = (deviation.unsqueeze(2) - 1) * tau * rise
     errors: Errors = {}
     for arm in (f"{arm}-baselines" for arm in SOFT):
         advantage, _ = expected_advantage(p, paths, arm, value.detach())
-        found, at_one = (
-            each.unsqueeze(2) * expected_gradient(p, paths, arm, advantage, mean, each)
-            for each in (deviation, torch.ones_like(deviation))
-        )
+        found, deviation = expected_gradient(p, paths, arm, advantage, p.normal(p.count, 3))
+        second = (deviation.unsqueeze(2) - 1) * tau * rise
+        found = deviation.unsqueeze(2) * found
         errors[f"{arm} is off by (σ − 1) α ∇H"] = distance(found - second, truth, 1 + tau)
-        errors[f"{arm} is right at σ = 1"] = distance(at_one, truth, 1 + tau)
         predicted, missed = (each.flatten(1).norm(dim=1) for each in (second, found - truth))
         wrong = (predicted > 1e-6) & (missed < predicted / 2)
-        errors[f"{arm} is not the gradient of J at another σ"] = wrong.double()
+        errors[f"{arm} is not the gradient of J, but at σ = 1"] = wrong.double()
     return errors
 
 
@@ -170,21 +170,24 @@ def check(cases: int, seed: int) -> Errors:
     return over(problems, in_expectation) | on_some(problems, lambda p: of_the_controls(p) | in_training(p))
 
 
-def no_bonus(right: Any) -> Any:
-    def changed(self: ppo.PPO, *arguments: Any) -> Any:
-        kept, self.bonus = self.bonus, None
+def changed_weights(change: Any) -> Any:
+    """`change` of what multiplies ratios and entropy, of the learner, of its weights and of their arguments."""
+    return lambda right: lambda self, *arguments: change(self, *right(self, *arguments), *arguments)
+
+
+def bonus_by_action(self: ppo.PPO, weight: Tensor, bonus: Tensor | None, *arguments: Tensor) -> Any:
+    return weight, None if bonus is None else self.exploration.shape[0] * bonus
+
+
+def two_temperatures(right: Any) -> Any:
+    """Alpha beside the scaled advantage, as the controls have it on purpose."""
+
+    def changed(self: ppo.PPO, *arguments: Tensor) -> Any:
+        kept, self.scaled = self.scaled, False
         try:
             return right(self, *arguments)
         finally:
-            self.bonus = kept
-
-    return changed
-
-
-def bonus_by_action(right: Any) -> Any:
-    def changed(self: ppo.PPO, policy: Categorical, *arguments: Any) -> Any:
-        by_log_prob, by_entropy = right(self, policy, *arguments)
-        return by_log_prob, None if by_entropy is None else self.spaces.actions * by_entropy
+            self.scaled = kept
 
     return changed
 
@@ -192,14 +195,10 @@ def bonus_by_action(right: Any) -> Any:
 def log_policy_first(right: Any) -> Any:
     """Eq. 41's term in the advantage before its mean and deviation are taken."""
 
-    def changed(self: ppo.PPO, state: Any, sample: Any, rate: Tensor, tau: Tensor, told: bool) -> Any:
-        kept, self.log_policy = self.log_policy, None
-        if kept:
-            sample = {**sample, "advantage": sample["advantage"] - tau * sample["old_log_prob"]}
-        try:
-            return right(self, state, sample, rate, tau, told)
-        finally:
-            self.log_policy = kept
+    def changed(self: ppo.PPO, advantage: Tensor, old_log_prob: Tensor, tau: Tensor) -> Any:
+        if self.log_policy:
+            advantage, old_log_prob = advantage - tau * old_log_prob, 0 * old_log_prob
+        return right(self, advantage, old_log_prob, tau)
 
     return changed
 
@@ -207,8 +206,8 @@ def log_policy_first(right: Any) -> Any:
 def wrong_step(right: Any) -> Any:
     """Entropies [P, T, E] read as [P, E, T]: right where there is one environment."""
 
-    def changed(self: ppo.PPO, rollout: Rollout, reward: Tensor, entropy: Tensor, *arguments: Tensor) -> Any:
-        return right(self, rollout, reward, entropy.mT.reshape(entropy.shape), *arguments)
+    def changed(self: ppo.PPO, reward: Tensor, entropy: Tensor, tau: Tensor) -> Any:
+        return right(self, reward, entropy.mT.reshape(entropy.shape), tau)
 
     return changed
 
@@ -236,28 +235,30 @@ STATEMENT = Statement(
         Mutant(
             "descent on the objective",
             ppo.PPO,
-            "policy_slope",
-            lambda right: lambda *arguments: tuple(None if each is None else -each for each in right(*arguments)),
+            "weights",
+            changed_weights(lambda self, weight, bonus, *_: (-weight, None if bonus is None else -bonus)),
             "Liu, Gu, Liu 2020, Algorithm 1, line 9: θ ← θ − λ∇L with L of Eq. 38 or 40, which is maximized",
             "θ ← θ + λ∇L",
         ),
         Mutant(
             "α∇H inside the sum over actions, so that each action counts it",
             ppo.PPO,
-            "policy_slope",
-            bonus_by_action,
+            "weights",
+            changed_weights(bonus_by_action),
             "Liu, Gu, Liu 2020, Eq. 11-19: Σ_a [q ∇π + α∇H]",
             "Σ_a [q ∇π] + α∇H",
         ),
-        Mutant("Eq. 19 without α∇H", ppo.PPO, "policy_slope", no_bonus),
+        Mutant(
+            "Eq. 19 without α∇H", ppo.PPO, "weights", changed_weights(lambda self, weight, bonus, *_: (weight, None))
+        ),
         Mutant(
             "two temperatures: entropy in the loss not divided by σ",
             ppo.PPO,
-            "scaled",
-            lambda right: lambda self, how, tau, deviation: tau,
+            "weights",
+            two_temperatures,
         ),
-        Mutant("log π within what the advantage is normalized by", ppo.PPO, "step", log_policy_first),
-        Mutant("entropy given to another step where there are several environments", ppo.PPO, "returns", wrong_step),
+        Mutant("log π within what the advantage is normalized by", ppo.PPO, "weights", log_policy_first),
+        Mutant("entropy given to another step where there are several environments", ppo.PPO, "reward", wrong_step),
         Mutant("entropy with the wrong sign", maxent, "entropy", lambda right: lambda log_policy: -right(log_policy)),
         Mutant(
             "no γ in the advantage",

@@ -21,7 +21,7 @@ from suites.theory.problems import (
     TEMPERATURES,
     Paths,
     Problem,
-    by_slope,
+    by_state,
     distance,
     draw,
     enumerate_paths,
@@ -53,12 +53,11 @@ def a2c_gradient(p: Problem, paths: Paths, arm: str, value: Tensor) -> Tensor:
     policy = Categorical(read(rows_of(p.logits, paths), rollout.observation[:, :-1]))
     kl = maxent.kl(policy.log_policy, uniform)
     target = learner.returns(rollout, kl, following(rollout, values), tau)[:, 0]
-    leaf = p.logits.clone().requires_grad_()
-    rows, action = leaf[:, paths.state[:, 0]].flatten(0, 1).unsqueeze(1), rollout.action[:, 0]
-    baseline = value[:, paths.state[:, 0]].reshape(-1, 1)
-    slopes = learner.policy_slope(target - baseline, tau)
-    loss = by_slope(rows, Categorical(rows.detach()).slope(action, *slopes))
-    return -gradient(paths.weight.detach() * loss.view(p.count, -1), leaf)
+    policy, action = Categorical(p.logits[:, paths.state[:, 0]]), paths.action[:, 0].expand(p.count, -1)
+    advantage = target.view(p.count, -1) - value[:, paths.state[:, 0]]
+    kl = maxent.kl(policy.log_policy, uniform)
+    _, slope = learner.policy_loss(policy.log_prob(action), advantage, kl, p.tau)
+    return -by_state(paths, policy.slope(action, slope, p.tau), p.states)
 
 
 def gradients(p: Problem) -> dict[str, Tensor]:
@@ -126,23 +125,24 @@ def check(cases: int, seed: int) -> Errors:
         policy, action, advantage = Categorical(p.logits), p.q.argmax(-1), p.q[..., 0]
         log_prob, kl = policy.log_prob(action), maxent.kl(policy.log_policy, maxent.log_uniform(p.actions))
         naive, proper = (
-            make_a2c(p, arm).policy_loss(log_prob, advantage, kl, p.tau) for arm in ("a2c-naive", "a2c-proper")
+            make_a2c(p, arm).policy_loss(log_prob, advantage, kl, p.tau)[0] for arm in ("a2c-naive", "a2c-proper")
         )
-        mean, deviation = p.normal(p.count, 1), p.normal(p.count, 1).exp()
 
-        def ppo_loss(arm: str, deviation: Tensor) -> Tensor:
-            return make_ppo(p, arm).policy_loss(policy, action, log_prob + 0.1, advantage, mean, deviation, p.tau)[0]
+        def ppo_loss(arm: str) -> Tensor:
+            """Of each state, as a member's batch."""
+            learner = make_ppo(p, arm)
+            weight, bonus = learner.weights(advantage, log_prob + 0.1, p.tau)
+            loss, _ = learner.policy_loss(torch.full_like(log_prob, -0.1).exp(), weight)
+            return loss if bonus is None else loss - bonus * policy.entropy()
 
-        one = torch.ones_like(deviation)
         return {
             "proper is the gradient of J": distance(g["proper"], g["J"], 1 + p.temperature),
             "naive lacks the later penalties": distance(g["naive"] + g["left out"], g["J"], 1 + p.temperature),
             "naive is not the gradient of J": ((predicted > 1e-6) & (found < predicted / 2)).double(),
             "the arms of a2c share the loss": distance(naive, proper),
             "ppo-bonus and sppo-38-baselines share the loss": distance(
-                ppo_loss("ppo-bonus", deviation), ppo_loss("sppo-38-baselines", deviation)
+                ppo_loss("ppo-bonus"), ppo_loss("sppo-38-baselines")
             ),
-            "at σ = 1 sppo-38, too": distance(ppo_loss("ppo-bonus", one), ppo_loss("sppo-38", one)),
             **slopes_in_closed_form(p),
         }
 
@@ -155,9 +155,9 @@ def slopes_in_closed_form(p: Problem) -> Errors:
     leaf, action, advantage = p.logits.clone().requires_grad_(), p.q.argmax(-1), p.q[..., 0]
     policy, learner = Categorical(leaf), make_a2c(p, "a2c-proper")
     kl = maxent.kl(policy.log_policy, maxent.log_uniform(p.actions))
-    truth = gradient(learner.policy_loss(policy.log_prob(action), advantage, kl, p.tau), leaf)
-    slope = Categorical(p.logits).slope(action, *learner.policy_slope(advantage, p.tau))
-    return {"the slope of a2c's loss": distance(slope, truth)}
+    loss, slope = learner.policy_loss(policy.log_prob(action), advantage, kl, p.tau)
+    found = Categorical(p.logits).slope(action, slope, p.tau)
+    return {"the slope of a2c's loss": distance(found, gradient(loss, leaf))}
 
 
 def figure(seed: int) -> Plot:
@@ -184,8 +184,8 @@ def naive_returns(right: Any) -> Any:
 
 
 def printed_eq_49(right: Any) -> Any:
-    """The gradient of a KL that multiplies the score is lost."""
-    return lambda self, advantage, tau: right(self, advantage, 0 * tau)
+    """The gradient of a KL that multiplies the score is lost: tau grad KL is taken off again, all else is left."""
+    return lambda self, action, by_log_prob, bonus=None: right(self, action, by_log_prob, None)
 
 
 STATEMENT = Statement(
@@ -230,8 +230,8 @@ STATEMENT = Statement(
         ),
         Mutant(
             "KL term inside the bracket that multiplies the score, where it vanishes",
-            a2c.A2C,
-            "policy_slope",
+            Categorical,
+            "slope",
             printed_eq_49,
             "Schulman et al. 2017, Eq. 49: ∇log π (r_0 + Σ γ^d (r − τKL) − τ∇KL)",
             "∇log π (r_t + Σ γ^d (r − τKL)) − τ∇KL",

@@ -11,7 +11,7 @@ from algorithms import maxent
 from algorithms.learner import Window
 from algorithms.pairs import dqn
 from algorithms.tabular import FLOAT, MDP
-from suites.theory.problems import Problem, by_slope, distance, draw, gradient, make_dqn, over
+from suites.theory.problems import Problem, distance, draw, gradient, make_dqn, over
 from suites.theory.statement import EXPONENTIATED, Errors, Mutant, Statement
 
 OUTCOMES = 3  # rewards that an action can give
@@ -32,16 +32,15 @@ def loss_gradient(p: Problem, q: Tensor, rewards: Tensor, chances: Tensor, weigh
         """A row for each action and outcome."""
         return table.repeat_interleave(p.actions * OUTCOMES, 0)
 
-    leaf = q.clone().requires_grad_()
     learner, members = make_dqn(p, "soft-dqn-kl", 1, rows(p.log_reference)), p.actions * OUTCOMES
     action = torch.arange(p.actions).repeat_interleave(OUTCOMES).repeat(p.count).view(-1, 1, 1)
     seen = torch.ones(p.count * members, 1, 1, 1, dtype=FLOAT)
     ended = torch.ones_like(action, dtype=torch.bool)
     window = Window(seen, seen, action, rewards.view(-1, 1, 1), ended, ended)
     target = learner.target(window, rows(q).unsqueeze(1), rows(p.tau))
-    online = rows(leaf)
-    loss = by_slope(online, learner.loss_slope(online.detach(), action[:, :, 0], target))
-    return gradient((weight.unsqueeze(-1) * chances).flatten(1).detach() * 0.5 * loss.view(p.count, -1), leaf)
+    _, slope = learner.loss(rows(q), action[:, :, 0], target)
+    chance = (weight.unsqueeze(-1) * chances).detach().reshape(-1, 1, 1)
+    return (0.5 * chance * slope).view(p.count, members, 1, -1).sum(1)
 
 
 def check(cases: int, seed: int) -> Errors:
@@ -123,8 +122,8 @@ STATEMENT = Statement(
         Mutant(
             "loss with the wrong factor",
             dqn.DQN,
-            "loss_slope",
-            lambda right: lambda *arguments: 2 * right(*arguments),
+            "loss",
+            lambda right: lambda *arguments: tuple(2 * each for each in right(*arguments)),
         ),
         Mutant(
             "an ended episode bootstraps",

@@ -19,7 +19,7 @@ from suites.theory.problems import (
     Paths,
     Problem,
     adam_gradient,
-    by_slope,
+    by_state,
     distance,
     draw,
     enumerate_paths,
@@ -67,11 +67,11 @@ def dqn_gradient(
 ) -> tuple[Tensor, Tensor]:
     """Expected gradient [N, S, A] of half the arm's loss at online = target network, and its targets y [N, W]."""
     learner = make_dqn(p, arm, paths.state.shape[1], None if reference is None else rows_of(reference, paths))
-    leaf, window = q.clone().requires_grad_(), windows(paths, p.states, cut)
+    window = windows(paths, p.states, cut)
     target = learner.target(window, read(rows_of(q, paths), window.next_observation), rows_of(p.tau, paths))
-    now = read(rows_of(leaf, paths), window.observation[:, :, 0])
-    loss = by_slope(now, learner.loss_slope(now.detach(), window.action[:, :, 0], target))
-    return gradient(paths.weight.detach() * 0.5 * loss.view(p.count, -1), leaf), target.view(p.count, -1)
+    now = read(rows_of(q, paths), window.observation[:, :, 0])
+    _, slope = learner.loss(now, window.action[:, :, 0], target)
+    return by_state(paths, 0.5 * slope.view(p.count, -1, p.actions), p.states), target.view(p.count, -1)
 
 
 def a2c_gradient(p: Problem, q: Tensor, paths: Paths, value: Tensor, cut: int | None) -> Tensor:
@@ -82,13 +82,15 @@ def a2c_gradient(p: Problem, q: Tensor, paths: Paths, value: Tensor, cut: int | 
     kl = maxent.kl(policy.log_policy, uniform)
     target = learner.returns(rollout, kl, following(rollout, values), tau)[:, 0]
     leaf = q.clone().requires_grad_()
+    first, action = paths.state[:, 0], paths.action[:, 0].expand(p.count, -1)
     now, _, _ = parts(leaf, p.temperature, torch.full_like(p.log_reference, 1 / p.actions).log())
-    logits = leaf[:, paths.state[:, 0]].flatten(0, 1).unsqueeze(1) / p.temperature
-    now = now[:, paths.state[:, 0]].reshape(-1, 1)
-    slopes = learner.policy_slope(target - now.detach(), tau)
-    policy_loss = by_slope(logits, Categorical(logits.detach()).slope(rollout.action[:, 0], *slopes))
-    loss = p.temperature * policy_loss + 0.5 * (now - target).square().mean(1)
-    return gradient(paths.weight.detach() * loss.view(p.count, -1), leaf)
+    target, now = target.view(p.count, -1), now[:, first]
+    policy = Categorical(q[:, first] / p.temperature)
+    kl = maxent.kl(policy.log_policy, uniform)
+    _, slope = learner.policy_loss(policy.log_prob(action), target - now.detach(), kl, p.tau)
+    # The logits are Q/tau, so that tau times the gradient by Q is the one by logits.
+    by_policy = by_state(paths, policy.slope(action, slope, p.tau), p.states)
+    return by_policy + gradient(paths.weight.detach() * 0.5 * (now - target).square(), leaf)
 
 
 def in_training(p: Problem) -> Errors:
@@ -186,9 +188,8 @@ def check(cases: int, seed: int) -> Errors:
 def slopes_in_closed_form(p: Problem) -> Errors:
     """What trains against autodiff of the loss."""
     leaf, action, target = p.q.clone().requires_grad_(), p.logits.argmax(-1), p.logits[..., 0]
-    learner = make_dqn(p, "soft-dqn-kl", 1)
-    truth = gradient(learner.loss(leaf, action, target)[0], leaf)
-    return {"the slope of DQN's loss": distance(learner.loss_slope(p.q, action, target), truth)}
+    loss, slope = make_dqn(p, "soft-dqn-kl", 1).loss(leaf, action, target)
+    return {"the slope of DQN's loss": distance(slope, gradient(loss, leaf))}
 
 
 def copied_first(right: Any) -> Any:

@@ -7,12 +7,10 @@ from torch import Tensor
 
 from algorithms import maxent, tabular
 from algorithms.losses import npg
-from algorithms.pairs import a2c
 from algorithms.policies import Categorical
 from suites.theory.problems import (
     SMALL,
     Problem,
-    by_slope,
     distance,
     draw,
     enumerate_paths,
@@ -58,18 +56,19 @@ def check(cases: int, seed: int) -> Errors:
         pairs = visits.unsqueeze(-1) * log_policy.exp()
 
         # Natural gradient in the softmax parametrization, from A2C's loss where its uniform reference is the problem's.
-        leaf = logits.clone().requires_grad_()
-        new = torch.log_softmax(leaf, -1)
         if p.uniform:
-            action = torch.arange(p.actions).repeat(p.count, p.states, 1).view(-1, 1)
-            rows = leaf.repeat_interleave(p.actions, 1).flatten(0, 1).unsqueeze(1)
-            temperatures = p.tau.repeat_interleave(p.states * p.actions, 0)
-            slopes = make_a2c(p, "a2c-proper").policy_slope(delta.reshape(-1, 1), temperatures)
-            loss = by_slope(rows, Categorical(rows.detach()).slope(action, *slopes))
-            objective = -loss.view_as(pairs)
+            action = torch.arange(p.actions).repeat(p.count, p.states)
+            policy = Categorical(logits.repeat_interleave(p.actions, 1))
+            learner = make_a2c(p, "a2c-proper")
+            penalty = maxent.kl(policy.log_policy, maxent.log_uniform(p.actions))
+            _, slope = learner.policy_loss(policy.log_prob(action), delta.flatten(1), penalty, p.tau)
+            climbs = -policy.slope(action, slope, p.tau).view(*pairs.shape, p.actions)
+            g = (pairs.unsqueeze(3) * climbs).sum(2).flatten(1)
         else:
+            leaf = logits.clone().requires_grad_()
+            new = torch.log_softmax(leaf, -1)
             objective = new * delta - tau * (new.exp() * (new - p.log_reference)).sum(-1, keepdim=True)
-        g = gradient(pairs * objective, leaf).flatten(1)
+            g = gradient(pairs * objective, leaf).flatten(1)
         score = torch.eye(p.states, dtype=torch.float64).view(1, p.states, 1, p.states, 1) * (
             torch.eye(p.actions, dtype=torch.float64).view(1, 1, p.actions, 1, p.actions)
             - log_policy.exp().view(p.count, p.states, 1, 1, -1)
@@ -128,9 +127,9 @@ STATEMENT = Statement(
         ),
         Mutant(
             "KL gradient left out",
-            a2c.A2C,
-            "policy_slope",
-            lambda right: lambda self, advantage, tau: right(self, advantage, 0 * tau),
+            Categorical,
+            "slope",
+            lambda right: lambda self, action, by_log_prob, bonus=None: right(self, action, by_log_prob, None),
         ),
         Mutant(
             "plain gradient for the natural one",

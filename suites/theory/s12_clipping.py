@@ -13,8 +13,6 @@ from algorithms.policies import Categorical
 from suites.theory.problems import Problem, distance, draw, excess, gradient, make_ppo, over
 from suites.theory.statement import Errors, Mutant, Statement
 
-ARMS = ("ppo", "ppo-bonus", "sppo-38", "sppo-40", "sppo-38-baselines", "sppo-40-baselines")
-
 
 def check(cases: int, seed: int) -> Errors:
     def one(p: Problem) -> Errors:
@@ -22,26 +20,22 @@ def check(cases: int, seed: int) -> Errors:
         size = 10 ** (-2 + 2 * torch.rand(p.count, 1, 1, generator=p.generator, dtype=torch.float64))
         leaf = (p.logits + size * p.normal(*p.logits.shape)).requires_grad_()
         new, old = torch.log_softmax(leaf, -1), p.log_policy
-        mean, deviation = p.normal(p.count, 1), p.normal(p.count, 1).exp()
-        estimate, alpha = (p.q - mean.unsqueeze(2)) / deviation.unsqueeze(2), (p.tau / deviation).unsqueeze(2)
-        ratio = (new - old).exp()
-        entropy = -(new.exp() * new).sum(-1, keepdim=True)
+        ratio, entropy = (new - old).exp(), -(new.exp() * new).sum(-1, keepdim=True)
+        # All states and actions are a member's batch: so their mean and deviation scale the advantages.
+        mean, deviation = (each.view(-1, 1, 1) for each in (p.q.flatten(1).mean(1), p.q.flatten(1).std(1) + 1e-8))
+        estimate, temperature = (p.q - mean) / deviation, p.tau.unsqueeze(2)
+        action = torch.arange(p.actions).repeat(p.count, p.states)
 
-        rows = leaf.repeat_interleave(p.actions, 1).flatten(0, 1).unsqueeze(1)
-        action = torch.arange(p.actions).repeat(p.count, p.states, 1).view(-1, 1)
-        scale = [each.repeat_interleave(p.states * p.actions, 0) for each in (mean, deviation, p.tau)]
-        samples = action, old.reshape(-1, 1), p.q.reshape(-1, 1), *scale
-
-        def objective(arm: str) -> Tensor:
-            """What the arm maximizes, for every state and action [N, S, A]."""
-            loss, _ = make_ppo(p, arm, clip=clip).policy_loss(Categorical(rows), *samples)
-            return -loss.view_as(new)
-
-        def slope(arm: str) -> Tensor:
-            """What its logits climb by, for every state and action [N, S, A, A]: the code that trains."""
-            policy = Categorical(rows.detach())
-            slopes = make_ppo(p, arm, clip=clip).policy_slope(policy, *samples)
-            return -policy.slope(action, *slopes).view(*new.shape, p.actions)
+        def objective(arm: str) -> tuple[Tensor, Tensor]:
+            """What the arm maximizes for every state and action [N, S, A], and what their logits climb by [N, S, A, A]."""
+            learner = make_ppo(p, arm, clip=clip)
+            policy = Categorical(leaf.repeat_interleave(p.actions, 1))
+            weight, bonus = learner.weights(p.q.flatten(1), old.flatten(1), p.tau)
+            loss, by_log_prob = learner.policy_loss((policy.log_prob(action) - old.flatten(1)).exp(), weight)
+            if bonus is not None:
+                loss = loss - bonus * policy.entropy()
+            slope = policy.slope(action, by_log_prob, bonus)
+            return -loss.view_as(new), -slope.detach().view(*new.shape, p.actions)
 
         def clipped(advantage: Tensor) -> Tensor:
             """Liu et al. 2020, Eq. 38 without its entropy, with Eq. 39's g written as it stands there."""
@@ -49,81 +43,56 @@ def check(cases: int, seed: int) -> Errors:
                 ratio * advantage, torch.where(advantage > 0, (1 + clip) * advantage, (1 - clip) * advantage)
             )
 
-        found = objective("ppo")
+        (found, taken), errors = objective("ppo"), {}
         flat = torch.where(estimate > 0, ratio > 1 + clip, ratio < 1 - clip)
-        taken = slope("ppo")
         slopes, steep = taken * flat.unsqueeze(3), (taken * ~flat.unsqueeze(3)).sum(2)
-        temperature = p.tau.unsqueeze(2)
+        alpha = temperature / deviation
+        right = {
+            "sppo-38": ("Eq. 38", clipped(estimate) + alpha * entropy),
+            "sppo-40": ("Eq. 40-41", clipped(estimate - alpha * old)),
+            "ppo-bonus": ("Eq. 38's bonus, not scaled", clipped(estimate) + temperature * entropy),
+            "sppo-38-baselines": ("Eq. 38, not scaled", clipped(estimate) + temperature * entropy),
+            "sppo-40-baselines": ("Eq. 40-41, not scaled", clipped(estimate - temperature * old)),
+        }
+        for arm, (name, expected) in right.items():
+            value, slope = objective(arm)
+            errors[f"{name}: {arm}"] = distance(value, expected)
+            errors[f"{name}: the slope of {arm}"] = distance(slope.sum(2), gradient(expected, leaf))
         value, before, target = (p.normal(p.count, 6) for _ in range(3))
         learner, value = make_ppo(p, "ppo", clip=clip), value.requires_grad_()
-        error = learner.value_loss(value, before, target)
+        error, by_value = learner.value_loss(value, before, target)
         kept = before + (value - before).clamp(-clip, clip)
-        return {
-            **{
-                f"the slope of {arm}'s loss": distance(slope(arm).sum(2), gradient(objective(arm), leaf))
-                for arm in ARMS
-            },
-            "the slope of the value loss": distance(
-                learner.value_slope(value.detach(), before, target), gradient(error, value)
-            ),
+        larger = 0.5 * torch.maximum((value - target) ** 2, (kept - target) ** 2)
+        return errors | {
             "lower bound": excess(found, ratio * estimate),
             "zero gradient where flat": slopes.abs().flatten(1).amax(1),
             "unclipped gradient elsewhere": distance(steep, gradient(ratio * estimate * ~flat, leaf)),
             "Eq. 38-39 without entropy": distance(found, clipped(estimate)),
-            "Eq. 38, sppo-38": distance(objective("sppo-38"), clipped(estimate) + alpha * entropy),
-            "Eq. 40-41, sppo-40": distance(objective("sppo-40"), clipped(estimate - alpha * old)),
-            **{
-                f"Eq. 38's bonus, not scaled: {arm}": distance(
-                    objective(arm), clipped(estimate) + temperature * entropy
-                )
-                for arm in ("ppo-bonus", "sppo-38-baselines")
-            },
-            "Eq. 40-41, not scaled: sppo-40-baselines": distance(
-                objective("sppo-40-baselines"), clipped(estimate - temperature * old)
-            ),
-            "value loss: the larger of two": distance(
-                error, 0.5 * torch.maximum((value - target) ** 2, (kept - target) ** 2).mean(1)
-            ),
+            "value loss: the larger of two": distance(error, larger),
+            "the slope of the value loss": distance(by_value, gradient(larger, value)),
         }
 
     return over(draw(cases, seed, 12), one)
 
 
 def with_torch_min(change: Any) -> Any:
-    """PPO's policy loss of its hard arm with another function for the minimum."""
+    """PPO's policy loss with another function for the minimum."""
 
-    def make(right: Any) -> Any:
-        def changed(
-            self: ppo.PPO, policy: Categorical, action: Tensor, old: Tensor, advantage: Tensor, *scale: Tensor
-        ) -> tuple[Tensor, Tensor]:
-            mean, deviation, _ = scale
-            if self.bonus or self.log_policy:
-                return right(self, policy, action, old, advantage, *scale)  # type: ignore[no-any-return]
-            ratio, standard = (policy.log_prob(action) - old).exp(), (advantage - mean) / deviation
-            inner = change(ratio * standard, ratio.clamp(1 - self.settings.clip, 1 + self.settings.clip) * standard)
-            return -inner.mean(1), ratio
+    def changed(self: ppo.PPO, ratio: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+        loss = -change(ratio * weight, ratio.clamp(1 - self.settings.clip, 1 + self.settings.clip) * weight)
+        return loss, -ratio * weight * (ratio * weight <= -loss)
 
-        return changed
-
-    return make
+    return lambda right: changed
 
 
-def unclipped(right: Any) -> Any:
-    def changed(self: ppo.PPO, policy: Categorical, action: Tensor, old: Tensor, *rest: Tensor) -> Any:
-        by_log_prob, by_entropy = right(self, policy, action, policy.log_prob(action), *rest)  # at ratio 1
-        return by_log_prob * (policy.log_prob(action) - old).exp(), by_entropy
-
-    return changed
+def without_clip(right: Any) -> Any:
+    """The slope by log pi is kept where the clip acts."""
+    return lambda self, ratio, weight: (right(self, ratio, weight)[0], -ratio * weight)
 
 
 def plus_log_policy(right: Any) -> Any:
-    def changed(
-        self: ppo.PPO, policy: Categorical, action: Tensor, old: Tensor, advantage: Tensor, *scale: Tensor
-    ) -> Any:
-        mean, deviation, tau = scale
-        if self.log_policy:
-            advantage = advantage + 2 * deviation * self.scaled(self.log_policy, tau, deviation) * old
-        return right(self, policy, action, old, advantage, mean, deviation, tau)
+    def changed(self: ppo.PPO, advantage: Tensor, old_log_prob: Tensor, tau: Tensor) -> Any:
+        return right(self, advantage, -old_log_prob, tau)
 
     return changed
 
@@ -145,18 +114,18 @@ STATEMENT = Statement(
         Mutant("maximum for minimum", ppo.PPO, "policy_loss", with_torch_min(torch.maximum)),
         Mutant("clipped term alone", ppo.PPO, "policy_loss", with_torch_min(lambda plain, clipped: clipped)),
         Mutant("no clip", ppo.PPO, "policy_loss", with_torch_min(lambda plain, clipped: plain)),
-        Mutant("a slope where the clip acts", ppo.PPO, "policy_slope", unclipped),
+        Mutant("a slope where the clip acts", ppo.PPO, "policy_loss", without_clip),
         Mutant(
             "a slope where the value's clip acts",
             ppo.PPO,
-            "value_slope",
-            lambda right: lambda self, value, old, target: (value - target) / value.shape[1],
+            "value_loss",
+            lambda right: lambda self, value, old, target: (right(self, value, old, target)[0], value - target),
         ),
         Mutant("entropy with the wrong sign", maxent, "entropy", lambda right: lambda log_policy: -right(log_policy)),
         Mutant(
             "Liu et al. Eq. 41 with + for −",
             ppo.PPO,
-            "policy_loss",
+            "weights",
             plus_log_policy,
         ),
     ),
