@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import pytest
 import torch
 from torch import nn
 
@@ -109,3 +110,10 @@ def shuffles(count, epochs, size, seed=0):
 def kl_to_uniform(policy):
     """KL(pi || uniform) of a torch.distributions.Categorical."""
     return math.log(policy.probs.shape[-1]) - policy.entropy()
+
+
+def assert_metrics(metrics, expected, tolerance):
+    assert metrics.keys() == expected.keys()
+    for name, value in expected.items():
+        assert metrics[name].shape == (1,)
+        assert metrics[name].item() == pytest.approx(value, rel=tolerance, abs=tolerance), name

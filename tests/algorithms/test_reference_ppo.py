@@ -7,7 +7,19 @@ import math
 import numpy as np
 import pytest
 import torch
-from reference import BOUNDS, flattened, followers, module, now, parameters, relative, rollouts, shuffles, started
+from reference import (
+    BOUNDS,
+    assert_metrics,
+    flattened,
+    followers,
+    module,
+    now,
+    parameters,
+    relative,
+    rollouts,
+    shuffles,
+    started,
+)
 from torch import nn
 
 from algorithms.learner import Spaces
@@ -23,8 +35,8 @@ CASES += [(arm, NUMBERS) for arm in PPO.arms]
 class Reference:
     """PPO of one arm, as CleanRL writes it, with the arm's lines of Liu et al. 2020."""
 
-    def __init__(self, made, arm, state):
-        self.s, self.arm, self.spaces = made.settings, arm, made.spaces
+    def __init__(self, made, arm, spaces, state):
+        self.s, self.arm, self.spaces = made.settings, arm, spaces
         self.actor, self.critic = module(made.nets, state["nets"], 0), module(made.nets, state["nets"], 1)
         self.log_std = nn.Parameter(torch.zeros(2, dtype=state["nets"].dtype))
         self.actor_parameters = list(self.actor.parameters())
@@ -113,13 +125,9 @@ class Reference:
             self.alpha_optimizer.step()
         self.seen.append(rollout.observation[0, :-1].flatten(0, 1).double().numpy())
         last = told[-s.minibatches :]
-        metrics = {name: np.mean([each[name] for each in last]) for name in last[0]}
-        explained = 1 - ((target - old_value).var() / target.var()).item()
-        return metrics | {
-            "entropy": entropy.mean().item(),
-            "temperature": alpha,
-            "explained_variance": explained,
-        }
+        sizes = [each.pop("size") for each in last]
+        metrics = {name: np.average([each[name] for each in last], weights=sizes) for name in last[0]}
+        return metrics | {"entropy": entropy.mean().item(), "temperature": alpha}
 
     def step(self, observation, action, old_log_prob, old_value, advantage, target, alpha):
         s, policy, value = self.s, self.policy(observation), self.critic(observation).squeeze(1)
@@ -134,19 +142,20 @@ class Reference:
         bonus |= dict.fromkeys(("sppo-38", "sppo-auto", "sppo-38-s4"), alpha / deviation)
         ratio = (policy.log_prob(action) - old_log_prob).exp()
         surrogate = torch.min(ratio * advantage, ratio.clamp(1 - s.clip, 1 + s.clip) * advantage)
-        policy_loss = -surrogate.mean() - bonus.get(self.arm, 0.0) * policy.entropy().mean()
+        policy_loss, bonus = -surrogate.mean(), bonus.get(self.arm, 0.0) * policy.entropy().mean()
         error = (value - target) ** 2
         if s.clip_value:
             kept = old_value + (value - old_value).clamp(-s.clip, s.clip)
             error = torch.max(error, (kept - target) ** 2)
         value_loss = 0.5 * error.mean()
         self.optimizer.zero_grad()
-        (policy_loss + s.value_coefficient * value_loss).backward()
+        (policy_loss - bonus + s.value_coefficient * value_loss).backward()
         nn.utils.clip_grad_norm_(self.actor_parameters, s.max_gradient_norm)
         nn.utils.clip_grad_norm_(self.critic.parameters(), s.max_gradient_norm)
         self.optimizer.step()
         with torch.no_grad():
             return {
+                "size": len(action),
                 "policy_loss": policy_loss.item(),
                 "value_loss": value_loss.item(),
                 "approx_kl": (ratio - 1 - ratio.log()).mean().item(),
@@ -165,24 +174,17 @@ def of(made, state):
 
 def trained(arm, spaces, updates, dtype, **settings):
     """Both after so many updates: the error of all that is learned, over its change, and the last update's metrics."""
-    made = PPO(Settings(**{**SMALL, **settings}), spaces, PPO.arms[arm].switches)
-    state, s = started(made, 3, dtype), made.settings
-    plain, before = Reference(made, arm, state), of(made, state).clone()
-    orders = shuffles(updates, s.epochs, made.batch)
+    made, s = PPO(Settings(**{**SMALL, **settings}), spaces, PPO.arms[arm].switches), Settings(**{**SMALL, **settings})
+    state, batch = started(made, 3, dtype), s.horizon * s.environments
+    plain, before = Reference(made, arm, spaces, state), of(made, state).clone()
+    orders = shuffles(updates, s.epochs, batch)
     rows = {"learning_rate": s.learning_rate, "temperature": s.temperature}
     experience = rollouts(updates, s.horizon, s.environments, spaces, dtype=dtype)
     for count, (rollout, order) in enumerate(zip(experience, orders, strict=True)):
-        step = count * made.batch
+        step = count * batch
         metrics = made.update(state, rollout, now(step, BUDGET, dtype, {"minibatch": order}, **rows))
         expected = plain.update(rollout, order, step)
     return relative(of(made, state), plain.learned(), before), metrics, expected
-
-
-def assert_metrics(metrics, expected, tolerance):
-    assert metrics.keys() == expected.keys() == PPO.metrics.keys()
-    for name, value in expected.items():
-        assert metrics[name].shape == (1,)
-        assert metrics[name].item() == pytest.approx(value, rel=tolerance, abs=tolerance), name
 
 
 @pytest.mark.parametrize("dtype", BOUNDS)
