@@ -95,8 +95,8 @@ def followers(rollout):
 
 
 def now(step, budget, dtype=torch.float32, noise=None, **rows):
-    """`rows`: by name, of the one member."""
-    values = {name: torch.tensor([value], dtype=dtype) for name, value in rows.items()}
+    """`rows`: by name, of the one member, or of each."""
+    values = {name: torch.tensor(value, dtype=dtype).reshape(-1) for name, value in rows.items()}
     return Now(torch.tensor(step), torch.tensor(step / budget, dtype=dtype), values, noise or {})
 
 
