@@ -150,7 +150,7 @@ def test_exploration_falls_linearly_and_then_stays():
 def acting(arm, epsilon, use="collect"):
     """Actions of 100,000 environments where action 1 is the best, and their noise."""
     made = learner(arm, exploration_start=epsilon, exploration_end=epsilon)
-    made.net.head = lambda _index, _flat, observation: observation
+    made.net.head = lambda _index, _flat: lambda observation: observation
     noise = Streams([1], 1, torch.device("cpu")).take("action", Draw("uniform", (100_000, 2)))
     observation = torch.tensor([0.0, 1.0]).expand(1, 100_000, 2)
     return made.behaviour({"q": torch.zeros(1, 1)}, use)(observation, noise, now(0, 1)), noise

@@ -44,7 +44,7 @@ class Reference:
             self.actor_parameters.append(self.log_std)
         self.optimizer = torch.optim.Adam([*self.actor_parameters, *self.critic.parameters()], lr=1.0, eps=1e-5)
         self.log_alpha = nn.Parameter(torch.zeros((), dtype=state["nets"].dtype))
-        self.alpha_optimizer = torch.optim.Adam([self.log_alpha], lr=self.s.learning_rate)
+        self.alpha_optimizer = torch.optim.Adam([self.log_alpha], lr=1.0)
         self.seen, self.returns, self.running = [], [], np.zeros(self.s.environments)
 
     @property
@@ -107,29 +107,23 @@ class Reference:
             if self.arm.startswith("sppo"):
                 reward = reward + alpha * entropy
             advantage = self.advantages(rollout, reward, value, after).flatten()
-            old_value = value.flatten()
-            target = advantage + old_value
-        for group in self.optimizer.param_groups:
+            target = advantage + value.flatten()
+        for group in [*self.optimizer.param_groups, *self.alpha_optimizer.param_groups]:
             group["lr"] = s.learning_rate * (1 - step / BUDGET if s.anneal else 1)
         told = []
         for epoch in range(s.epochs):
             for part in range(s.minibatches):
                 size = len(action)
                 chosen = order[0, epoch, part * size // s.minibatches : (part + 1) * size // s.minibatches]
-                fields = (observation, action, old_log_prob, old_value, advantage, target)
+                fields = (observation, action, old_log_prob, advantage, target)
                 told.append(self.step(*(field[chosen] for field in fields), alpha))
-        if self.arm == "sppo-auto":
-            goal = 0.5 * math.log(self.spaces.actions) if self.spaces.kind == "choices" else -self.spaces.actions
-            self.alpha_optimizer.zero_grad()
-            (-self.log_alpha * (goal - entropy.mean())).backward()
-            self.alpha_optimizer.step()
         self.seen.append(rollout.observation[0, :-1].flatten(0, 1).double().numpy())
         last = told[-s.minibatches :]
         sizes = [each.pop("size") for each in last]
         metrics = {name: np.average([each[name] for each in last], weights=sizes) for name in last[0]}
         return metrics | {"entropy": entropy.mean().item(), "temperature": alpha}
 
-    def step(self, observation, action, old_log_prob, old_value, advantage, target, alpha):
+    def step(self, observation, action, old_log_prob, advantage, target, alpha):
         s, policy, value = self.s, self.policy(observation), self.critic(observation).squeeze(1)
         mean, deviation = advantage.mean(), advantage.std() + 1e-8
         if self.arm == "sppo-40":
@@ -143,16 +137,17 @@ class Reference:
         ratio = (policy.log_prob(action) - old_log_prob).exp()
         surrogate = torch.min(ratio * advantage, ratio.clamp(1 - s.clip, 1 + s.clip) * advantage)
         policy_loss, bonus = -surrogate.mean(), bonus.get(self.arm, 0.0) * policy.entropy().mean()
-        error = (value - target) ** 2
-        if s.clip_value:
-            kept = old_value + (value - old_value).clamp(-s.clip, s.clip)
-            error = torch.max(error, (kept - target) ** 2)
-        value_loss = 0.5 * error.mean()
+        value_loss = 0.5 * ((value - target) ** 2).mean()
         self.optimizer.zero_grad()
         (policy_loss - bonus + s.value_coefficient * value_loss).backward()
         nn.utils.clip_grad_norm_(self.actor_parameters, s.max_gradient_norm)
         nn.utils.clip_grad_norm_(self.critic.parameters(), s.max_gradient_norm)
         self.optimizer.step()
+        if self.arm == "sppo-auto":
+            goal = 0.5 * math.log(self.spaces.actions) if self.spaces.kind == "choices" else -self.spaces.actions
+            self.alpha_optimizer.zero_grad()
+            (-self.log_alpha * (goal - policy.entropy().mean()).detach()).backward()
+            self.alpha_optimizer.step()
         with torch.no_grad():
             return {
                 "size": len(action),
@@ -202,7 +197,7 @@ def test_an_arm_is_its_plain_implementation(arm, spaces, updates, dtype):
     ("arm", "spaces", "settings"),
     [
         ("sppo-38", NUMBERS, {"normalize": True}),
-        ("sppo-40", CHOICES, {"normalize": True, "clip_value": False, "anneal": False}),
+        ("sppo-40", CHOICES, {"normalize": True, "anneal": False}),
         ("sppo-auto", CHOICES, {"normalize": True, "minibatches": 4}),
     ],
 )
