@@ -128,7 +128,7 @@ class DQN(learner.Learner):
         net, action = self.net.follow(state["q"], batch.observation[:, :, 0]), batch.action[:, :, 0]
         loss, by_q = self.loss(net.heads[0], action, y)
         adam_(state, "q", net.gradient(by_q), now.rows["learning_rate"])
-        due = (now.step + s.horizon) // s.target_period > now.step // s.target_period
+        due = (now.step + s.horizon * s.environments) // s.target_period > now.step // s.target_period
         copy_when_(state["q.target"], state["q"], due)
         epsilon = self.epsilon(now)
         greedy, other = 1 - epsilon + epsilon / self.choices, epsilon / self.choices

@@ -142,9 +142,9 @@ class PPO(learner.Learner):
         by_value = self.settings.value_coefficient * by_value.unsqueeze(2)
         gradients = nets.gradient(by_outputs, by_value, by_globals=by_globals)
         clip_norm_(gradients, self.settings.max_gradient_norm, self.nets.parts)
-        adam_(state, "nets", gradients, rate, epsilon=1e-5)
         if self.temperature.learned:
             self.temperature.descend_(state, -policy.entropy(), rate)
+        adam_(state, "nets", gradients, rate, epsilon=1e-5)
         return policy_loss, value_loss, ratio
 
 
