@@ -14,6 +14,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from harness.audit.compare import Finding, recompute
 from harness.audit.draw import cell_folders, draw_members, draw_segments
 from harness.errors import InputError, ResultsError, suggestion
@@ -27,6 +29,7 @@ from harness.plan.pairs import find_pair
 from harness.pool.messages import Event, Note
 from harness.run.environments import BACKENDS
 from harness.run.spec import make_learner
+from harness.schema.documents import first_problem
 from harness.schema.grid import base
 from harness.schema.manifest import Code, Environment
 from harness.schema.results import Cell, damages, read_cell
@@ -90,6 +93,8 @@ def _auditable(folder: Path) -> Cell:
             if base(arm) not in kind.arms or arm not in manifest.arms:
                 raise InputError(f"members: arm {arm!r} is unknown to this version")
             make_learner(spec_of(manifest, arm), offered)
+    except ValidationError as error:
+        raise InputError(f"{where}: arms.{arm}.settings.{first_problem(error)}") from error
     except (TypeError, ValueError) as error:
         raise InputError(f"{where}: {error}") from error
     return cell

@@ -306,7 +306,10 @@ def test_a_code_that_changed_and_gives_the_same_bits_is_said_and_equal(run, faul
             lambda manifest: manifest["members"]["a2c-naive"]["1"].__setitem__("chain", {}),
             "members.a2c-naive.1.chain: must be a list",
         ),
-        (lambda manifest: manifest["arms"]["a2c-naive"]["settings"].__setitem__("hidden", [0]), "hidden.0: must be"),
+        (
+            lambda manifest: manifest["arms"]["a2c-naive"]["settings"].__setitem__("hidden", [0]),
+            r"arms\.a2c-naive\.settings\.hidden\.0: must be at least 1",
+        ),
         (lambda manifest: manifest.__setitem__("pair", "../../a2c"), "unknown pair"),
         (lambda manifest: manifest["environment"].__setitem__("backend", "os"), "backend"),
     ],
