@@ -308,7 +308,7 @@ def test_a_code_that_changed_and_gives_the_same_bits_is_said_and_equal(run, faul
         ),
         (
             lambda manifest: manifest["arms"]["a2c-naive"]["settings"].__setitem__("hidden", [0]),
-            r"arms\.a2c-naive\.settings\.hidden\.0: must be at least 1",
+            r"settings\.hidden\.0: must be at least 1 \(got 0\)$",
         ),
         (lambda manifest: manifest.__setitem__("pair", "../../a2c"), "unknown pair"),
         (lambda manifest: manifest["environment"].__setitem__("backend", "os"), "backend"),
