@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 
 import torch
 
-from algorithms.population import State
+from algorithms.learner import State
 
 PREFIX = "replay."
 ROWS = 1024

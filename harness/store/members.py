@@ -31,7 +31,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 
-from algorithms.population import State
+from algorithms.learner import State
 from harness.files import canonical, make_folder, replacing
 from harness.store import blocks
 
