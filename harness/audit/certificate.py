@@ -22,11 +22,12 @@ from harness.plan import tasks
 from harness.plan.cells import cell_specs
 from harness.plan.code import code
 from harness.plan.identity import capability, machine, versions
-from harness.plan.manifest import spec_of
+from harness.plan.manifest import against_of, spec_of
 from harness.plan.pairs import find_pair
 from harness.pool.messages import Event, Note
 from harness.run.environments import BACKENDS
 from harness.run.spec import make_learner
+from harness.schema.grid import base
 from harness.schema.manifest import Code, Environment
 from harness.schema.results import Cell, damages, read_cell
 from harness.schema.suite import load_suite
@@ -82,7 +83,7 @@ def _auditable(folder: Path) -> Cell:
         offered = tasks.offered(cell.task, backend)
         kind = find_pair(cell.pair)
         for arm in manifest.members:
-            if arm not in kind.arms or arm not in manifest.arms:
+            if base(arm) not in kind.arms or arm not in manifest.arms:
                 raise InputError(f"members: arm {arm!r} is unknown to this version")
             make_learner(spec_of(manifest, arm), offered)
     except (TypeError, ValueError) as error:
@@ -168,8 +169,9 @@ def settings_problems(cell: Cell) -> list[str]:
     """The first field in which a run differs from its pair or suite in this checkout; [] where in none, or the suite is not here."""
     manifest, kind = cell.manifest, find_pair(cell.pair)
     for arm in manifest.members:
-        ours, theirs = kind.arms[arm], manifest.arms[arm]
-        for name, value in (("soft", ours.soft), ("hard", ours.hard), ("switches", dict(ours.switches))):
+        ours, theirs = kind.arms[base(arm)], manifest.arms[arm]
+        here = {"role": ours.role, "against": against_of(kind, arm), "switches": dict(ours.switches)}
+        for name, value in here.items():
             if getattr(theirs, name) != value:
                 return [f"{arm}: {name}: {getattr(theirs, name)!r} in the run, {value!r} in the pair of this checkout"]
     try:
@@ -183,8 +185,8 @@ def settings_problems(cell: Cell) -> list[str]:
         flat = [{**spec, **{f"settings.{name}": value for name, value in spec["settings"].items()}} for spec in both]
         for name in sorted((set(flat[0]) | set(flat[1])) - {"settings"}):
             if flat[0].get(name) != flat[1].get(name):
-                here = f"{flat[1].get(name)!r} in the suite of this checkout"
-                return [f"{arm}: {name}: {flat[0].get(name)!r} in the run, {here}"]
+                registered = f"{flat[1].get(name)!r} in the suite of this checkout"
+                return [f"{arm}: {name}: {flat[0].get(name)!r} in the run, {registered}"]
     return []
 
 

@@ -223,7 +223,7 @@ def test_a_run_made_with_another_setting_than_it_says_is_found(run, fault):
 
 
 def test_a_run_made_with_other_settings_than_its_suite_is_found(run, tmp_path, fault):
-    write_suite(tmp_path, cells={"a2c": {"CartPole-v1": {"environments": 4, "hidden": 32, "discount": 0.98}}})
+    write_suite(tmp_path, cells={"a2c": {"CartPole-v1": {"environments": 4, "hidden": [32, 32], "discount": 0.98}}})
     verdict, made = audited(run, members=1)
     assert verdict == audit.DIFFERENT
     assert made["problems"][0].endswith("settings.discount: 0.99 in the run, 0.98 in the suite of this checkout")

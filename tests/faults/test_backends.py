@@ -20,8 +20,8 @@ TASKS = [
     pytest.param("ppo", "gymnasium", "HalfCheetah-v5", {"horizon": 64}, marks=pytest.mark.slow),
     *(pytest.param(pair, "envpool", "CartPole-v1", {}, marks=envpool) for pair in PAIRS),
     pytest.param("ppo", "envpool", "HalfCheetah-v5", {"horizon": 64}, marks=[envpool, pytest.mark.slow]),
-    pytest.param("ppo", "atari", "ALE/Pong-v5", {"horizon": 16, "hidden": 32}, marks=pytest.mark.slow),
-    pytest.param("a2c", "atari", "ALE/Pong-v5", {"environments": 2, "hidden": 32}, marks=pytest.mark.slow),
+    pytest.param("ppo", "atari", "ALE/Pong-v5", {"horizon": 16, "hidden": [32, 32]}, marks=pytest.mark.slow),
+    pytest.param("a2c", "atari", "ALE/Pong-v5", {"environments": 2, "hidden": [32, 32]}, marks=pytest.mark.slow),
     pytest.param(
         "dqn", "atari", "ALE/Pong-v5", {"hidden": (32, 32), "learning_starts": 20, "replay_size": 60, "batch": 16}
     ),

@@ -23,8 +23,8 @@ from harness.schema.results import folder_name
 
 LONGER = {"tasks": {"CartPole-v1": {"steps": 8000}}}
 TINY = {
-    "ppo": {"horizon": 16, "minibatches": 2, "epochs": 2, "hidden": 32},
-    "a2c": {"environments": 4, "hidden": 32},
+    "ppo": {"horizon": 16, "minibatches": 2, "epochs": 2, "hidden": [32, 32]},
+    "a2c": {"environments": 4, "hidden": [32, 32]},
     "dqn": {"learning_starts": 100, "replay_size": 150, "batch": 16},
 }
 WAYS = {  # number of workers, seeds, variables

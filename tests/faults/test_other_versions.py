@@ -157,7 +157,7 @@ def own(tmp_path, monkeypatch):
         tmp_path,
         tasks={task: {"steps": 320}},
         references={task: {"low": 0, "high": 1, "source": "none"}},
-        cells={"a2c": {task: {"environments": 4, "hidden": 32}}},
+        cells={"a2c": {task: {"environments": 4, "hidden": [32, 32]}}},
     )
     return package
 

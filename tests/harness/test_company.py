@@ -89,7 +89,7 @@ def test_a_member_leaves_the_same_bytes_in_any_company(pair, task, arm):
 ODD = [
     ("ppo", "CartPole-v1", "sppo-38", {"environments": 3, "horizon": 37, "minibatches": 4}),  # minibatches of 27 and 28
     ("ppo", "Pendulum-v1", "sppo-40", {"environments": 1, "horizon": 41, "minibatches": 2, "hidden": 96}),
-    ("a2c", "CartPole-v1", "a2c-proper", {"environments": 1, "horizon": 3, "hidden": 32}),
+    ("a2c", "CartPole-v1", "a2c-proper", {"environments": 1, "horizon": 3, "hidden": [32, 32]}),
     ("dqn", "CartPole-v1", "soft-dqn-kl-5step", {"batch": 13, "horizon": 7}),
 ]
 

@@ -37,7 +37,7 @@ def own(tmp_path, monkeypatch):
 
     def write(name, source, pair="Mine"):
         (place / f"{name}.py").write_text(source)
-        cells = {f"{name}:{pair}": {"CartPole-v1": {"environments": 4, "hidden": 32}}}
+        cells = {f"{name}:{pair}": {"CartPole-v1": {"environments": 4, "hidden": [32, 32]}}}
         write_suite(tmp_path, segments=2, tasks={"CartPole-v1": {"steps": 80}}, cells=cells)
         return place / f"{name}.py"
 
