@@ -78,7 +78,7 @@ def over(row: Tensor, like: Tensor) -> Tensor:
 def merge_(state: State, name: str, values: Tensor) -> None:
     """Merge values [P, B, *shape], each member's own, into its running mean and variance (of a population), in place.
 
-    Chan et al. 1979. The first values replace the initial 0 and 1.
+    Chan et al. 1979. The first values replace the initial 0 and 1. `var_mean`, as `var` takes another way where a row is alone.
     """
     mean, variance, count = (state[f"{name}.{part}"] for part in ("mean", "variance", "count"))
     total = count + values.shape[1]
@@ -86,7 +86,8 @@ def merge_(state: State, name: str, values: Tensor) -> None:
         weight.to(mean.dtype).view(-1, *[1] * (mean.dim() - 1))
         for weight in (count / total, values.shape[1] / total, count * values.shape[1] / total**2)
     )
-    difference = values.mean(1) - mean
-    variance.copy_(variance * old + values.var(1, correction=0) * new + difference.square() * between)
+    spread, centre = torch.var_mean(values, 1, correction=0)
+    difference = centre - mean
+    variance.copy_(variance * old + spread * new + difference.square() * between)
     mean.add_(difference * new)
     count.copy_(total)

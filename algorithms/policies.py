@@ -1,13 +1,14 @@
 """Policies over the outputs of a network: choices, numbers without bounds, and numbers in (-1, 1).
 
 Shapes: member P, batch B (or environments), actions A. Only functions are used here whose bits on the CPU do not depend on where in an
-array a number stands: exp, log1p, tanh, log_softmax and sums are such, but softplus, logaddexp, atanh and sigmoid treat an array's tail otherwise.
+array a number stands: exp, log1p, tanh, log_softmax and sums. softplus, logaddexp, atanh and sigmoid round an array's tail otherwise.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from typing import ClassVar, Literal
 
 import torch
@@ -20,19 +21,24 @@ LOG_TWO_PI = math.log(2 * math.pi)
 
 
 class Categorical:
-    """Softmax policy of logits [..., A]. `log_policy` [..., A] is log pi(.|s)."""
+    """Softmax policy of logits [..., A]."""
 
     def __init__(self, logits: Tensor) -> None:
-        self.log_policy = torch.log_softmax(logits, -1)
+        self.logits = logits
+
+    @cached_property
+    def log_policy(self) -> Tensor:
+        """log pi(.|s) [..., A]."""
+        return torch.log_softmax(self.logits, -1)
 
     @property
     def mode(self) -> Tensor:
         """The likeliest action [...] (int64)."""
-        return self.log_policy.argmax(-1)
+        return self.logits.argmax(-1)
 
     def sample(self, noise: Tensor) -> Tensor:
         """Actions [...] (int64): the Gumbel-max trick with standard Gumbel noise [..., A]."""
-        return (self.log_policy + noise).argmax(-1)
+        return (self.logits + noise).argmax(-1)
 
     def log_prob(self, action: Tensor) -> Tensor:
         """log pi(a|s), action [...] -> [...]."""
@@ -41,6 +47,16 @@ class Categorical:
     def entropy(self) -> Tensor:
         """H(pi) in nats [...]."""
         return maxent.entropy(self.log_policy)
+
+    def slope(self, action: Tensor, by_log_prob: Tensor, by_entropy: Tensor | None = None) -> Tensor:
+        """By the logits [..., A], given a loss's slopes by log pi(a|s) and by H(pi) [...]."""
+        policy = self.log_policy.exp()
+        slope = -by_log_prob.unsqueeze(-1) * policy  # d log pi(a) / d logits = 1_a - pi
+        slope.scatter_add_(-1, action.unsqueeze(-1), by_log_prob.unsqueeze(-1))
+        if by_entropy is not None:  # d H / d logits = -pi (log pi + H)
+            surprise = self.log_policy - (policy * self.log_policy).sum(-1, keepdim=True)
+            slope -= by_entropy.unsqueeze(-1) * policy * surprise
+        return slope
 
 
 @dataclass(frozen=True)
@@ -67,6 +83,15 @@ class Gaussian:
     def entropy(self) -> Tensor:
         """Differential entropy in nats, in closed form [P, B]."""
         return (self.log_std + 0.5 * (1 + LOG_TWO_PI)).expand_as(self.mean).sum(-1)
+
+    def slope(self, action: Tensor, by_log_prob: Tensor, by_entropy: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """By mean and log_std [P, B, A] each, given a loss's slopes by log pi(a|s) and by H(pi) [P, B] or [P, 1]."""
+        deviation = self.log_std.exp()
+        scaled = (action - self.mean) / deviation
+        by_log_std = by_log_prob.unsqueeze(-1) * (scaled * scaled - 1)
+        if by_entropy is not None:
+            by_log_std = by_log_std + by_entropy.unsqueeze(-1)
+        return by_log_prob.unsqueeze(-1) * scaled / deviation, by_log_std
 
 
 @dataclass(frozen=True)
@@ -97,6 +122,15 @@ class SigmaScheme:
             return Gaussian(mean, free.unsqueeze(1))
         log_std = local[0].clamp(max=0) if self.number == 4 else local[0]
         return Gaussian(mean, log_std if self.number == 2 else free.unsqueeze(1) + log_std)
+
+    def slope(self, outputs: Tensor, by_mean: Tensor, by_log_std: Tensor) -> tuple[Tensor, Tensor | None]:
+        """By the outputs and by the free parameters [P, self.free A], given slopes by mean and log_std [P, B, A]."""
+        by_free = by_log_std.sum(1) if self.free else None
+        if self.number == 1:
+            return by_mean, by_free
+        if self.number == 4:
+            by_log_std = by_log_std * (outputs.chunk(2, -1)[1] <= 0)
+        return torch.cat([by_mean, by_log_std], -1), by_free
 
 
 class SquashedGaussian:

@@ -9,14 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import torch
 from pydantic import Field
 from torch import Tensor
 
 from algorithms import experience, learner, maxent
 from algorithms.learner import Act, Arm, Draw, Draws, Metric, Metrics, Now, Rollout, Row, Spaces, State, Use
 from algorithms.policies import Categorical, act
-from algorithms.population import Network, clip_norm_, gradient, leaf, rmsprop_, rmsprop_state
+from algorithms.population import Network, clip_norm_, rmsprop_, rmsprop_state
 from algorithms.returns import n_step
 
 
@@ -62,27 +61,33 @@ class A2C(learner.Learner):
         """Loss [P] of the actions' log pi, constant advantages and the policies' KL [P, B]; Eq. 84, in both arms."""
         return (-log_prob * advantage + tau * kl).mean(1)
 
+    def policy_slope(self, advantage: Tensor, tau: Tensor) -> tuple[Tensor, Tensor]:
+        """Of `policy_loss` by log pi [P, B] and by the entropy, which is log A - KL [P, 1]."""
+        return -advantage / advantage.shape[1], -tau / advantage.shape[1]
+
     def initial(self, draws: Draws) -> State:
         return rmsprop_state("nets", self.nets.initial(draws))
 
     def behaviour(self, state: State, use: Use) -> Act:
-        return lambda observation, noise, now: act(Categorical(self.nets(state["nets"], observation)[0]), noise, use)
+        return lambda observation, noise, now: act(
+            Categorical(self.nets.head(0, state["nets"], observation)), noise, use
+        )
 
     def update(self, state: State, batch: Rollout, now: Now) -> Metrics:
-        tau, nets = now.rows["temperature"].unsqueeze(1), leaf(state["nets"])
-        logits, value = self.nets(nets, batch.observation[:, :-1].flatten(1, 2))
-        policy, value = Categorical(logits), value.squeeze(2)
+        s, tau, shape = self.settings, now.rows["temperature"].unsqueeze(1), batch.reward.shape
+        nets = self.nets.follow(state["nets"], batch.observation[:, :-1].flatten(1, 2))
+        policy, value, action = Categorical(nets.heads[0]), nets.heads[1].squeeze(2), batch.action.flatten(1, 2)
         kl = maxent.kl(policy.log_policy, maxent.log_uniform(self.choices))
-        with torch.no_grad():
-            following = experience.following(batch, value, self.nets(nets, experience.ahead(batch))[1])
-            target = self.returns(batch, kl.view_as(batch.reward), following, tau).flatten(1)
-        policy_loss = self.policy_loss(policy.log_prob(batch.action.flatten(1, 2)), target - value.detach(), kl, tau)
-        value_loss = 0.5 * (value - target).square().mean(1)  # Eq. 85
-        gradients = gradient(policy_loss + self.settings.value_coefficient * value_loss, nets)  # Eq. 86
-        clip_norm_(gradients, self.settings.max_gradient_norm, self.nets.parts)
+        following = experience.following(batch, value, self.nets.head(1, state["nets"], experience.ahead(batch)))
+        target = self.returns(batch, kl.view(shape), following, tau).flatten(1)
+        by_log_prob, by_entropy = self.policy_slope(target - value, tau)
+        by_value = s.value_coefficient * (value - target) / target.shape[1]  # of Eq. 85, weighted as in Eq. 86
+        gradients = nets.gradient(policy.slope(action, by_log_prob, by_entropy), by_value.unsqueeze(2))
+        clip_norm_(gradients, s.max_gradient_norm, self.nets.parts)
         rmsprop_(state, "nets", gradients, now.rows["learning_rate"])
-        losses = {"policy_loss": policy_loss.detach(), "value_loss": value_loss.detach()}
-        return losses | {"entropy": policy.entropy().detach().mean(1)}
+        policy_loss = self.policy_loss(policy.log_prob(action), target - value, kl, tau)
+        value_loss = 0.5 * (value - target).square().mean(1)  # Eq. 85
+        return {"entropy": policy.entropy().mean(1), "policy_loss": policy_loss, "value_loss": value_loss}
 
 
 LEARNER = A2C

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from algorithms import learner, maxent
 from algorithms.learner import Act, Arm, Draw, Draws, Metric, Metrics, Now, Replay, Row, Spaces, State, Use, Window
-from algorithms.population import Network, adam_state, copy_when_, descend_, leaf
+from algorithms.population import Network, adam_, adam_state, copy_when_
 from algorithms.returns import n_step_windows
 
 
@@ -97,6 +97,12 @@ class DQN(learner.Learner):
         chosen = q.gather(-1, action.unsqueeze(-1)).squeeze(-1)
         return (target - chosen).square().mean(1), chosen
 
+    def loss_slope(self, q: Tensor, action: Tensor, target: Tensor) -> Tensor:
+        """Of `loss` by Q [P, B, A]."""
+        index = action.unsqueeze(-1)
+        error = q.gather(-1, index) - target.unsqueeze(-1)
+        return torch.zeros_like(q).scatter_(-1, index, 2 * error / action.shape[1])
+
     # What is common. ----------------------------------------------------------------------------------------------------
 
     def epsilon(self, now: Now) -> Tensor:
@@ -111,7 +117,7 @@ class DQN(learner.Learner):
 
     def behaviour(self, state: State, use: Use) -> Act:
         def act(observation: Tensor, noise: Tensor, now: Now) -> Tensor:
-            greedy = self.net(state["q"], observation)[0].argmax(-1)
+            greedy = self.net.head(0, state["q"], observation).argmax(-1)
             if use != "collect":  # the policy itself is the greedy one
                 return greedy
             draw, choice = noise.unbind(-1)
@@ -121,18 +127,17 @@ class DQN(learner.Learner):
 
     def update(self, state: State, batch: Window, now: Now) -> Metrics:
         tau, s = now.rows["temperature"].unsqueeze(1), self.settings
-        with torch.no_grad():
-            q = self.net(state["q.target"], batch.next_observation.flatten(1, 2))[0]
-            y = self.target(batch, q.unflatten(1, batch.reward.shape[1:]), tau)
-        parameters = leaf(state["q"])
-        loss, chosen = self.loss(self.net(parameters, batch.observation[:, :, 0])[0], batch.action[:, :, 0], y)
-        descend_(state, "q", loss, parameters, now.rows["learning_rate"])
+        q = self.net.head(0, state["q.target"], batch.next_observation.flatten(1, 2))
+        y = self.target(batch, q.unflatten(1, batch.reward.shape[1:]), tau)
+        net, action = self.net.follow(state["q"], batch.observation[:, :, 0]), batch.action[:, :, 0]
+        loss, chosen = self.loss(net.heads[0], action, y)
+        adam_(state, "q", net.gradient(self.loss_slope(net.heads[0], action, y)), now.rows["learning_rate"])
         due = (now.step + s.horizon) // s.target_period > now.step // s.target_period
         copy_when_(state["q.target"], state["q"], due)
         epsilon = self.epsilon(now)
         greedy, other = 1 - epsilon + epsilon / self.choices, epsilon / self.choices
         entropy = -torch.special.xlogy(greedy, greedy) - (self.choices - 1) * torch.special.xlogy(other, other)
-        return {"entropy": entropy.expand_as(loss), "td_loss": loss.detach(), "q_mean": chosen.detach().mean(1)}
+        return {"entropy": entropy.expand_as(loss), "td_loss": loss, "q_mean": chosen.mean(1)}
 
 
 LEARNER = DQN

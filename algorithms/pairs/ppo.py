@@ -19,7 +19,7 @@ from algorithms import experience, learner, policies
 from algorithms.learner import Act, Arm, Draw, Draws, Metric, Metrics, Now, Rollout, Row, Spaces, State, Use
 from algorithms.normalization import Normalization
 from algorithms.policies import Categorical, Policy, SigmaScheme
-from algorithms.population import Network, adam_, adam_state, clip_norm_, gradient, leaf
+from algorithms.population import Network, adam_, adam_state, clip_norm_
 from algorithms.returns import gae
 from algorithms.temperature import Temperature
 
@@ -124,10 +124,8 @@ class PPO(learner.Learner):
         tau: Tensor,
     ) -> tuple[Tensor, Tensor]:
         """Loss [P] (the negative of Eq. 38 or 40) and ratios [P, B], of advantages A-hat [P, B] and what scales them [P, 1]."""
-        advantage = (advantage - mean) / deviation
-        if self.log_policy:
-            advantage = advantage - self.scaled(self.log_policy, tau, deviation) * old_log_prob  # Eq. 41
         ratio = (policy.log_prob(action) - old_log_prob).exp()
+        advantage = self.scaled_advantage(advantage, old_log_prob, mean, deviation, tau)
         clipped = ratio.clamp(1 - self.settings.clip, 1 + self.settings.clip)
         objective = torch.min(ratio * advantage, clipped * advantage).mean(1)  # Eq. 38-40, g(eps, A) of Eq. 39
         if self.bonus:
@@ -135,6 +133,32 @@ class PPO(learner.Learner):
                 1
             )  # Eq. 38: + alpha H
         return -objective, ratio
+
+    def policy_slope(
+        self,
+        policy: Policy,
+        action: Tensor,
+        old_log_prob: Tensor,
+        advantage: Tensor,
+        mean: Tensor,
+        deviation: Tensor,
+        tau: Tensor,
+    ) -> tuple[Tensor, Tensor | None]:
+        """Of `policy_loss` by log pi(a|s) [P, B] and by H(pi) [P, 1]."""
+        ratio = (policy.log_prob(action) - old_log_prob).exp()
+        advantage = self.scaled_advantage(advantage, old_log_prob, mean, deviation, tau)
+        plain, clipped = ratio * advantage, ratio.clamp(1 - self.settings.clip, 1 + self.settings.clip) * advantage
+        by_entropy = -self.scaled(self.bonus, tau, deviation) / action.shape[1] if self.bonus else None
+        return -plain * (plain <= clipped) / action.shape[1], by_entropy  # where the clip acts the objective is flat
+
+    def scaled_advantage(
+        self, advantage: Tensor, old_log_prob: Tensor, mean: Tensor, deviation: Tensor, tau: Tensor
+    ) -> Tensor:
+        """What multiplies the ratio [P, B]."""
+        advantage = (advantage - mean) / deviation
+        if self.log_policy:
+            advantage = advantage - self.scaled(self.log_policy, tau, deviation) * old_log_prob  # Eq. 41
+        return advantage
 
     def scaled(self, how: str, tau: Tensor, deviation: Tensor) -> Tensor:
         """The temperature beside the scaled advantage [P, 1]: alpha/sigma, so that there is one, or alpha itself, as baselines has it."""
@@ -150,13 +174,22 @@ class PPO(learner.Learner):
             error = torch.max(error, (clipped - target).square())
         return 0.5 * error.mean(1)
 
+    def value_slope(self, value: Tensor, old_value: Tensor, target: Tensor) -> Tensor:
+        """Of `value_loss` by the value [P, B]: 0 where the clipped error is the larger one and the clip acts."""
+        error, clip = value - target, self.settings.clip
+        if self.settings.clip_value:
+            change = value - old_value
+            clipped = old_value + change.clamp(-clip, clip) - target
+            error = error * ((error.abs() >= clipped.abs()) | (change.abs() <= clip))
+        return error / value.shape[1]
+
     def initial(self, draws: Draws) -> State:
         state = adam_state("nets", self.nets.initial(draws))
         return state | self.temperature.initial(draws) | self.normalization.initial(draws)
 
     def behaviour(self, state: State, use: Use) -> Act:
         def act(observation: Tensor, noise: Tensor, now: Now) -> Tensor:
-            outputs, _ = self.nets(state["nets"], self.normalization.normalize(state, observation))
+            outputs = self.nets.head(0, state["nets"], self.normalization.normalize(state, observation))
             return policies.act(self.policy(state["nets"], outputs), noise, use)
 
         return act
@@ -171,7 +204,7 @@ class PPO(learner.Learner):
         with torch.no_grad():
             outputs, value = self.nets(state["nets"], observation)
             old, value = self.policy(state["nets"], outputs), value.squeeze(2)
-            ahead = self.nets(state["nets"], self.normalization.normalize(state, experience.ahead(batch)))[1]
+            ahead = self.nets.head(1, state["nets"], self.normalization.normalize(state, experience.ahead(batch)))
             following, entropy = experience.following(batch, value, ahead), old.entropy()
             advantage, target = self.returns(batch, reward, entropy.view(shape), value.view(shape), following, tau)
             action, advantage, target = batch.action.flatten(1, 2), advantage.flatten(1), target.flatten(1)
@@ -183,9 +216,8 @@ class PPO(learner.Learner):
             "old_value": value,
         }
         fields |= {"advantage": advantage, "target": target}
-        told: list[Metrics] = []
-        for sample in experience.minibatches(now.noise["minibatch"], s.minibatches, fields):
-            told.append(self.step(state, sample, rate, tau))
+        steps = enumerate(experience.minibatches(now.noise["minibatch"], s.minibatches, fields), 1)
+        told = [self.step(state, sample, rate, tau, k > (s.epochs - 1) * s.minibatches) for k, sample in steps]
         self.temperature.descend_(state, -entropy, now.rows["learning_rate"])
         self.normalization.track_(state, batch)
         last = told[-s.minibatches :]
@@ -193,23 +225,32 @@ class PPO(learner.Learner):
         explained = 1 - (target - value).var(1) / target.var(1)
         return means | {"entropy": entropy.mean(1), "temperature": tau.squeeze(1), "explained_variance": explained}
 
-    def step(self, state: State, sample: Mapping[str, Tensor], rate: Tensor, tau: Tensor) -> Metrics:
-        """One optimizer step on a minibatch of [P, B, ...] tensors."""
-        nets = leaf(state["nets"])
-        outputs, value = self.nets(nets, sample["observation"])
-        advantage = sample["advantage"]
-        mean, deviation = advantage.mean(1, keepdim=True), advantage.std(1, keepdim=True) + 1e-8
-        policy_loss, ratio = self.policy_loss(
-            self.policy(nets, outputs), sample["action"], sample["old_log_prob"], advantage, mean, deviation, tau
-        )
-        value_loss = self.value_loss(value.squeeze(2), sample["old_value"], sample["target"])
-        gradients = gradient(policy_loss + self.settings.value_coefficient * value_loss, nets)
+    def step(self, state: State, sample: Mapping[str, Tensor], rate: Tensor, tau: Tensor, told: bool) -> Metrics:
+        """One optimizer step on a minibatch of [P, B, ...] tensors; its metrics where `told`."""
+        nets = self.nets.follow(state["nets"], sample["observation"])
+        outputs, value = nets.heads
+        policy, value, action = self.policy(state["nets"], outputs), value.squeeze(2), sample["action"]
+        mean, deviation = moments(sample["advantage"])
+        of = action, sample["old_log_prob"], sample["advantage"], mean, deviation, tau
+        by_log_prob, by_entropy = self.policy_slope(policy, *of)
+        by_value = self.value_slope(value, sample["old_value"], sample["target"]) * self.settings.value_coefficient
+        by_outputs, by_globals = policy.slope(action, by_log_prob, by_entropy), None
+        if self.scheme:
+            by_outputs, by_globals = self.scheme.slope(outputs, *by_outputs)
+        gradients = nets.gradient(by_outputs, by_value.unsqueeze(2), by_globals=by_globals)
         clip_norm_(gradients, self.settings.max_gradient_norm, self.nets.parts)
         adam_(state, "nets", gradients, rate, epsilon=1e-5)
-        ratio = ratio.detach()
+        if not told:
+            return {}
+        policy_loss, ratio = self.policy_loss(policy, *of)
+        value_loss = self.value_loss(value, sample["old_value"], sample["target"])
         kl, left = (ratio - 1 - ratio.log()).mean(1), ((ratio - 1).abs() > self.settings.clip).float().mean(1)
-        losses = {"policy_loss": policy_loss.detach(), "value_loss": value_loss.detach()}
-        return losses | {"approx_kl": kl, "clip_fraction": left}
+        return {"policy_loss": policy_loss, "value_loss": value_loss, "approx_kl": kl, "clip_fraction": left}
+
+
+def moments(advantage: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and deviation [P, 1] of advantages [P, B]."""
+    return advantage.mean(1, keepdim=True), advantage.std(1, keepdim=True) + 1e-8
 
 
 LEARNER = PPO

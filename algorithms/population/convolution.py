@@ -6,10 +6,9 @@ members: the order of summation is a part of what determines a member's numbers.
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Iterator
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -17,13 +16,10 @@ from torch import Tensor, from_numpy
 
 from algorithms.population.rows import Array, Room
 
-SMALL = 1_000_000  # multiply-adds: OpenBLAS does products up to here without packing them first, where it has AVX-512
 
-
-@functools.cache
-def _block(rows: int, other: int) -> int:
-    """Rows of one product: the largest divisor of `rows`, 8 or more, whose product with `other` is at most SMALL; else all."""
-    return max((d for d in range(8, rows + 1) if rows % d == 0 and d * other <= SMALL), default=rows)
+def _part(size: int, most: int) -> int:
+    """The largest divisor of `size` up to `most`; `size` itself where there is none of 8 or more."""
+    return max((d for d in range(8, most + 1) if size % d == 0), default=size)
 
 
 class Layer(Protocol):
@@ -47,36 +43,33 @@ class Layer(Protocol):
 
 
 class Dense:
-    """inputs W + b, in blocks of small products at small batches."""
+    """inputs W + b. W is taken in parts: at small batches this takes half the time, at large ones as much."""
 
-    BLOCKED = 32  # samples
+    COLUMNS, ROWS = 64, 200  # of a part, at most
 
     def __init__(self, inputs: int, outputs: int, relu: bool) -> None:
-        self.shape, self.inputs, self.relu = (inputs + 1, outputs), inputs, relu
+        self.shape, self.relu = (inputs + 1, outputs), relu
         self.out: tuple[int, ...] = (outputs,)
-
-    def _blocks(self, rows: int, other: int, batch: int) -> int:
-        return rows // _block(rows, other) if batch <= self.BLOCKED else 1
+        self.columns, self.rows = _part(outputs, self.COLUMNS), _part(inputs, self.ROWS)
 
     def forward(self, matrix: Array, inputs: Array, outputs: Array) -> None:
-        members, batch, width = outputs.shape
-        blocks = self._blocks(batch, self.inputs * width, batch)
-        flat, out = inputs.reshape(members, blocks, -1, self.inputs), outputs.reshape(members, blocks, -1, width)
-        np.matmul(flat, matrix[:, None, :-1], out=out)
+        members, batch = inputs.shape[:2]
+        parts = matrix[:, :-1].reshape(members, self.shape[0] - 1, -1, self.columns).swapaxes(1, 2)
+        out = outputs.reshape(members, batch, -1, self.columns).swapaxes(1, 2)
+        np.matmul(inputs.reshape(members, 1, batch, -1), parts, out=out)
         outputs += matrix[:, -1:]
         if self.relu:
             from_numpy(outputs).relu_()
 
     def backward(self, matrix: Array, inputs: Array, gradient: Array, into: Array, by_inputs: Array | None) -> None:
         members, batch, width = gradient.shape
-        blocks = self._blocks(self.inputs, batch * width, batch)
-        flat = inputs.reshape(members, batch, blocks, -1).transpose(0, 2, 3, 1)
-        np.matmul(flat, gradient[:, None], out=into[:, :-1].reshape(members, blocks, -1, width))
+        parts = inputs.reshape(members, batch, -1, self.rows).transpose(0, 2, 3, 1)
+        np.matmul(parts, gradient[:, None], out=into[:, :-1].reshape(members, -1, self.rows, width))
         np.sum(gradient, 1, out=into[:, -1])
         if by_inputs is not None:
-            blocks = self._blocks(batch, self.inputs * width, batch)
-            out = by_inputs.reshape(members, blocks, -1, self.inputs)
-            np.matmul(gradient.reshape(members, blocks, -1, width), matrix[:, None, :-1].swapaxes(2, 3), out=out)
+            parts = matrix[:, :-1].reshape(members, -1, self.rows, width).swapaxes(2, 3)
+            out = by_inputs.reshape(members, batch, -1, self.rows).swapaxes(1, 2)
+            np.matmul(gradient[:, None], parts, out=out)
 
     def plain(self, matrix: Tensor, inputs: Tensor) -> Tensor:
         outputs = torch.baddbmm(matrix[:, -1:], inputs.flatten(2), matrix[:, :-1])
@@ -89,66 +82,65 @@ class Convolution:
     Patches are unrolled a few samples at a time, of several members where batches are small, so that they stay in the cache.
     """
 
+    SMALL = 1_000_000  # multiply-adds of a product: up to here OpenBLAS does not pack it first where it has AVX-512
+    CACHE = 3 * 2**18  # numbers in the patches of larger products
+
     def __init__(self, image: tuple[int, ...], filters: int, k: int, s: int, scale: float, room: Room) -> None:
         height, width, channels = image
         self.image, self.filters, self.k, self.s, self.scale, self.room = image, filters, k, s, scale, room
         self.high, self.wide, self.taps = (height - k) // s + 1, (width - k) // s + 1, k * k * channels
         self.shape = (self.taps + 1, filters)
         self.out: tuple[int, ...] = (self.high, self.wide, filters)
-        self.patches, self.size = self.high * self.wide, (self.taps + 1) * filters
-        self.chunk = 2 ** max(0, int(math.log2(SMALL / (self.patches * self.size))))
+        size = self.high * self.wide * (self.taps + 1)
+        samples = self.SMALL // (size * filters)
+        self.chunk = 2 ** int(math.log2(samples if samples >= 8 else max(1, self.CACHE // size)))
 
-    def _pieces(self, members: int, batch: int) -> Iterator[tuple[slice, slice]]:
-        """At most `chunk` samples each: some of one member, or all of some members."""
+    def _numbers(self, images: Array, dtype: np.dtype[Any]) -> Array:
+        """images / scale [p, b, *image] of this dtype, without gaps."""
+        if images.dtype == dtype and self.scale == 1 and images.flags.c_contiguous:
+            return images
+        numbers = from_numpy(self.room.take(images.shape, dtype)).copy_(from_numpy(images))
+        return (numbers if self.scale == 1 else numbers.div_(self.scale)).numpy()
+
+    def _patches(self, images: Array, dtype: np.dtype[Any]) -> Iterator[tuple[tuple[slice, slice], Array]]:
+        """Which members and samples, and their patches [p, b * high * wide, taps + 1], which the next ones overwrite.
+
+        A piece has at most `chunk` samples: some of one member, or all of some members.
+        """
+        (_, width, channels), (members, batch) = self.image, images.shape[:2]
+        work = self.room.take((self.chunk, self.high, self.wide, self.taps + 1), dtype)
+        work[..., -1] = 1  # for the bias
+        run = np.dtype(
+            (np.void, self.k * channels * dtype.itemsize)
+        )  # the pixels of a patch's row, copied as one thing
+        runs = np.ndarray((*work.shape[:3], self.k), run, work, 0, (*work.strides[:3], run.itemsize))
+        pixel, row = channels * dtype.itemsize, width * channels * dtype.itemsize
+        strides = math.prod(self.image) * dtype.itemsize, self.s * row, self.s * pixel, row
         together = max(1, self.chunk // batch)
         for member in range(0, members, together):
             for sample in range(0, batch, self.chunk):
-                yield slice(member, member + together), slice(sample, sample + self.chunk)
-
-    def _work(self, matrix: Array) -> Array:
-        work = self.room.take((self.chunk, self.high, self.wide, self.taps + 1), matrix.dtype)
-        work[..., -1] = 1  # for the bias
-        return work
-
-    def _unroll(self, images: Array, work: Array) -> Array:
-        """The patches [p, b * patches, taps + 1] of images [p, b, *image], in `work`."""
-        members = len(images)
-        if images.dtype != work.dtype or self.scale != 1 or not images.flags.c_contiguous:
-            floats = from_numpy(self.room.take(images.shape, work.dtype)).copy_(from_numpy(images))
-            images = (floats if self.scale == 1 else floats.div_(self.scale)).numpy()
-        images = images.reshape(-1, *self.image)
-        samples, (sample, row, pixel, _) = len(images), images.strides
-        run = np.dtype((np.void, self.k * pixel))  # the pixels of a patch's row, copied as one thing
-        grid = (samples, self.high, self.wide, self.k)
-        patches = np.ndarray(grid, run, images, 0, (sample, row * self.s, pixel * self.s, row))
-        np.copyto(np.ndarray(grid, run, work, 0, (*work.strides[:3], run.itemsize)), patches)
-        return work[:samples].reshape(members, -1, self.taps + 1)
+                piece = slice(member, member + together), slice(sample, sample + self.chunk)
+                numbers = self._numbers(images[piece], dtype)
+                to = runs[: len(numbers) * numbers.shape[1]]
+                np.copyto(to, np.ndarray(to.shape, run, numbers, 0, strides))
+                yield piece, work[: len(to)].reshape(len(numbers), -1, self.taps + 1)
 
     def forward(self, matrix: Array, inputs: Array, outputs: Array) -> None:
-        work = self._work(matrix)
-        for members, samples in self._pieces(*inputs.shape[:2]):
-            patches, out = self._unroll(inputs[members, samples], work), outputs[members, samples]
-            cut = (len(patches), -1, _block(patches.shape[1], self.size))
-            np.matmul(patches.reshape(*cut, self.taps + 1), matrix[members, None], out=out.reshape(*cut, self.filters))
+        for piece, patches in self._patches(inputs, matrix.dtype):
+            out = outputs[piece]
+            np.matmul(patches, matrix[piece[0]], out=out.reshape(len(out), -1, self.filters))
             from_numpy(out).relu_()
 
     def backward(self, matrix: Array, inputs: Array, gradient: Array, into: Array, by_inputs: Array | None) -> None:
-        work = self._work(matrix)
-        for members, samples in self._pieces(*inputs.shape[:2]):
-            patches = self._unroll(inputs[members, samples], work)
-            slopes, transposed = (
-                gradient[members, samples].reshape(len(patches), -1, self.filters),
-                patches.swapaxes(1, 2),
-            )
+        for piece, patches in self._patches(inputs, matrix.dtype):
+            (members, samples), slopes = piece, gradient[piece].reshape(len(patches), -1, self.filters)
             if samples.start == 0:
-                np.matmul(transposed, slopes, out=into[members])
+                np.matmul(patches.swapaxes(1, 2), slopes, out=into[members])
             else:
-                into[members] += np.matmul(transposed, slopes)
+                into[members] += np.matmul(patches.swapaxes(1, 2), slopes)
             if by_inputs is not None:  # the patches are done with: their gradient takes their place
-                cut = (len(patches), -1, _block(patches.shape[1], self.size))
-                back = np.ascontiguousarray(matrix[members, None, :-1].swapaxes(2, 3))
-                np.matmul(slopes.reshape(*cut, self.filters), back, out=patches.reshape(*cut, self.taps + 1)[..., :-1])
-                self._fold(patches, by_inputs[members, samples])
+                np.matmul(slopes, matrix[members, :-1].swapaxes(1, 2), out=patches[..., :-1])
+                self._fold(patches, by_inputs[piece])
 
     def _fold(self, patches: Array, images: Array) -> None:
         """Add up in each pixel what the patches that hold it give."""

@@ -67,6 +67,21 @@ class Network:
             outputs = from_numpy(self.engine.forward(self.matrices(flat), _contiguous(observation), False)[0])
         return self.split(outputs)
 
+    def head(self, index: int, flat: Tensor, observation: Tensor) -> Tensor:
+        """One head's output, without gradient: where heads have networks of their own, the others are not computed."""
+        heads = len(self.heads)
+        if flat.device.type != "cpu" or self.shared or heads == 1:
+            return self(flat.detach(), observation)[index]
+        matrices = [matrix[:, index::heads] for matrix in self.matrices(flat)]
+        outputs = from_numpy(self.engine.forward(matrices, _contiguous(observation), False)[0])[
+            ..., : self.heads[index]
+        ]
+        return outputs if self.copies else outputs.squeeze(1)
+
+    def follow(self, flat: Tensor, observation: Tensor) -> Pass:
+        """A forward pass whose gradient is taken by slopes of the outputs, without a graph."""
+        return Pass(self, flat, observation)
+
     def plain(self, flat: Tensor, observation: Tensor) -> Tensor:
         """All outputs [P, nets, B, out] by torch alone, with derivatives of any order."""
         return self.engine.plain(self.layout.tensors(flat)[: len(self.engine.shapes)], observation)
@@ -83,6 +98,10 @@ class Network:
     def globals(self, flat: Tensor) -> Tensor:
         """The numbers that depend on no input [P, free]."""
         return self.layout.tensors(flat)[-1][:, 0, 0]
+
+    def gradient_row(self, like: Array) -> Array:
+        """Room for a gradient [P, n], 0 between the matrices."""
+        return self.gradients.take((len(like), self.engine.nets * self.layout.size), like.dtype)
 
     def matrices(self, flat: Tensor) -> list[Array]:
         return self.layout.arrays(flat.detach().numpy())[: len(self.engine.shapes)]
@@ -123,6 +142,40 @@ class Network:
             matrix[:, :-1] = gain * _orthogonal(draws.take(role, Draw("normal", shape)).cpu().numpy(), inputs > outputs)
 
 
+class Pass:
+    """Outputs of a network, and the gradient of its parameters, once, from a loss's slopes by the outputs."""
+
+    def __init__(self, network: Network, flat: Tensor, observation: Tensor) -> None:
+        self.network = network
+        self.host = flat.device.type == "cpu"
+        if self.host:
+            self.matrices = network.matrices(flat)
+            outputs, self.saved = network.engine.forward(self.matrices, _contiguous(observation), True)
+            self.outputs = from_numpy(outputs)
+        else:
+            with torch.enable_grad():
+                self.flat = flat.detach().requires_grad_()
+                self.outputs = network.plain(self.flat, observation)
+        self.heads = network.split(self.outputs.detach())
+
+    def gradient(self, *slopes: Tensor, by_globals: Tensor | None = None) -> Tensor:
+        """[P, n], given slopes like `heads`, and by the numbers that depend on no input [P, free]."""
+        network = self.network
+        by_outputs = torch.zeros_like(self.outputs)
+        for part, slope in zip(network.split(by_outputs), slopes, strict=True):
+            part.copy_(slope)
+        if self.host:
+            flat = network.gradient_row(self.matrices[0])
+            into = network.layout.arrays(flat)[: len(self.matrices)]
+            network.engine.backward(self.matrices, self.saved, by_outputs.numpy(), into, False)
+            found = from_numpy(flat)
+        else:
+            (found,) = torch.autograd.grad(self.outputs, self.flat, by_outputs)
+        if by_globals is not None:
+            network.globals(found).copy_(by_globals)
+        return found
+
+
 class _Apply(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, flat: Tensor, observation: Tensor, network: Network) -> Tensor:  # type: ignore[override]
@@ -135,7 +188,7 @@ class _Apply(torch.autograd.Function):
     @torch.autograd.function.once_differentiable  # type: ignore[untyped-decorator]
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor | None, None]:  # type: ignore[override]
         network, matrices, saved = ctx.kept
-        flat = network.gradients.take((len(gradient), network.engine.nets * network.layout.size), matrices[0].dtype)
+        flat = network.gradient_row(matrices[0])
         into = network.layout.arrays(flat)[: len(matrices)]
         by_inputs = network.engine.backward(matrices, saved, _contiguous(gradient), into, ctx.needs_input_grad[1])
         return from_numpy(flat), None if by_inputs is None else from_numpy(by_inputs), None

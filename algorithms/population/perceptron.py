@@ -33,7 +33,7 @@ class Perceptrons:
         hidden[:, 0, :, :-1], hidden[..., -1] = inputs, 1
         kept = [hidden]
         for index, matrix in enumerate(matrices):
-            following = self._room.take((members, self.nets, batch, matrix.shape[-1]), matrix.dtype)
+            following = self._room.take((members, matrix.shape[1], batch, matrix.shape[-1]), matrix.dtype)
             if index == 0:
                 np.matmul(hidden, matrix, out=following)
             else:

@@ -116,6 +116,12 @@ class Cohort:
         fraction = torch.tensor(step / self.spec.steps, dtype=torch.float32)
         return Now(torch.tensor(step).to(self.device), fraction.to(self.device), self.rows, noise or {})
 
+    def nows(self, step: int, each: int, count: int) -> list[Now]:
+        """`now` at `count` times from `step` on, `each` steps apart; made at once, since a tensor takes as long as a layer."""
+        steps = torch.arange(step, step + each * count, each)
+        fractions = (steps.double() / self.spec.steps).float().to(self.device)
+        return [Now(*at, self.rows, {}) for at in zip(steps.to(self.device).unbind(), fractions.unbind(), strict=True)]
+
     def _noise(self, draws: Streams) -> dict[str, Tensor]:
         return {role: draws.take(role, draw) for role, draw in self.learner.randomness.items()}
 
@@ -173,7 +179,7 @@ class Checks:
         may_be_nan = {name for name, metric in self.cohort.learner.metrics.items() if not metric.finite}
         checked = [rollout.reward, rollout.observation]  # type: ignore[attr-defined]
         checked += [values for name, values in state.items() if not name.startswith("replay.")]
-        sums = [values.flatten(1).sum(1) for values in checked if values.is_floating_point()]
+        sums = [values.reshape(len(values), -1).sum(1) for values in checked if values.is_floating_point()]
         sums += [value for metrics in batches for name, value in metrics.items() if name not in may_be_nan]
         broken = ~torch.isfinite(torch.stack([total.to(self.at.device).float() for total in sums])).all(0)
         self.at = torch.where(broken & (self.at < 0), step, self.at)

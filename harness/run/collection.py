@@ -18,70 +18,71 @@ REVERSION = 0.15  # of Ornstein-Uhlenbeck noise to 0, a step (Lillicrap et al. 2
 
 
 class Collector:
-    """Rollouts of one segment, on environments that are reset at its start. A rollout stands until the next one is collected."""
+    """Rollouts of one segment, on environments that are reset at its start. A rollout stands until the next one is collected.
+
+    Rows are numpy's, written in place; on the CPU the rollout's tensors are the same memory.
+    """
 
     def __init__(self, cohort: Cohort, draws: Streams) -> None:
         self.cohort, self.draws, settings = cohort, draws, cohort.learner.settings
-        members, self.count, self.horizon = len(cohort.seeds), settings.environments, settings.horizon
-        spaces, steps = cohort.spaces, (members, self.horizon, self.count)
+        self.members, self.count, self.horizon = len(cohort.seeds), settings.environments, settings.horizon
+        spaces, steps = cohort.spaces, (self.members, self.horizon, self.count)
         numbers = (spaces.actions,) if spaces.kind == "numbers" else ()
-        dtype = getattr(torch, spaces.dtype)
         places = self.horizon // spaces.limit + 2
-        self.observation = torch.zeros(members, self.horizon + 1, self.count, *spaces.observation, dtype=dtype)
-        self.final = torch.zeros(members, places, self.count, *spaces.observation, dtype=dtype)
-        self.action = torch.zeros(*steps, *numbers, dtype=torch.float32 if numbers else torch.int64)
-        self.reward = torch.zeros(steps)
-        self.terminated, self.truncated = torch.zeros(steps, dtype=torch.bool), torch.zeros(steps, dtype=torch.bool)
-        self.episodes = Episodes(members, self.count)
+        self.observation = np.zeros((self.members, self.horizon + 1, self.count, *spaces.observation), spaces.dtype)
+        self.final = np.zeros((self.members, places, self.count, *spaces.observation), spaces.dtype)
+        self.action = np.zeros((*steps, *numbers), np.float32 if numbers else np.int64)
+        self.reward = np.zeros(steps, np.float32)
+        self.terminated, self.truncated = np.zeros(steps, bool), np.zeros(steps, bool)
+        self.episodes = Episodes(self.members, self.count)
         self.walk: Tensor | None = None
         first = cohort.training.reset(draws.environment_seeds("environment", self.count))
         self.observation[:, -1] = self._own(first)
 
-    def _own(self, values: np.ndarray) -> Tensor:
+    def _own(self, values: np.ndarray) -> np.ndarray:
         """[P E, ...] -> [P, E, ...]"""
-        return torch.from_numpy(values).unflatten(0, (-1, self.count))
+        return values.reshape(self.members, self.count, *values.shape[1:])
 
     @torch.no_grad()
     def collect(self, state: State, step: int, cut: bool) -> Rollout:
         """The next rollout; `cut`: it is the last of its segment, so that its last step is truncated. `step`: taken before by a member."""
-        cohort, learner = self.cohort, self.cohort.learner
-        act = learner.behaviour(state, "collect")
-        exploration = learner.exploration
+        cohort, exploration = self.cohort, self.cohort.learner.exploration
+        act = cohort.learner.behaviour(state, "collect")
         noise = self.draws.take("action", Draw(exploration.kind, (self.horizon, self.count, *exploration.shape)))
+        nows = cohort.nows(step, self.count, self.horizon)
         self.observation[:, 0] = self.observation[:, -1]
-        places = np.zeros(len(cohort.seeds) * self.count, dtype=np.int64)
-        for t in range(self.horizon):
-            now = cohort.now(step + t * self.count)
-            action = act(self.observation[:, t].to(cohort.device), self._correlated(noise[:, t]), now)
-            self.action[:, t] = action
-            result = cohort.training.step(to_environment(cohort, self.action[:, t]))
-            observation, reward, terminated, truncated, final = result
+        places = np.zeros(self.members * self.count, dtype=np.int64)
+        for t, now, now_noise in zip(range(self.horizon), nows, noise.unbind(1), strict=True):
+            seen = torch.from_numpy(self.observation[:, t]).to(cohort.device)
+            self.action[:, t] = act(seen, self._correlated(now_noise), now).cpu().numpy()
+            flat = to_environment(cohort, self.action[:, t])
+            observation, reward, terminated, truncated, final = cohort.training.step(flat)
             if cohort.spec.time_limit == "terminal":
                 terminated = terminated | truncated
             truncated = truncated & ~terminated
-            done = terminated | truncated
             self.observation[:, t + 1], self.reward[:, t] = self._own(observation), self._own(reward)
             self.terminated[:, t], self.truncated[:, t] = self._own(terminated), self._own(truncated)
-            self._place(np.flatnonzero(truncated), final, places)
+            done = terminated | truncated
+            if done.any():
+                self._place(np.flatnonzero(truncated), final, places)
+                if self.walk is not None:
+                    self.walk *= torch.from_numpy(~self._own(done)).unsqueeze(-1).to(cohort.device)
             self.episodes.add(reward, done)
-            if self.walk is not None and done.any():
-                self.walk *= ~self._own(done).unsqueeze(-1).to(cohort.device)
         if cut:  # the environments are reset next: no window may reach across
             going = ~(self.terminated[:, -1] | self.truncated[:, -1])
-            self._place(np.flatnonzero(going.numpy()), observation, places)
+            self._place(np.flatnonzero(going), observation, places)
             self.truncated[:, -1] |= going
         fields = (self.observation, self.final, self.action, self.reward, self.terminated, self.truncated)
-        return Rollout(*(field.to(cohort.device) for field in fields))
+        return Rollout(*(torch.from_numpy(field).to(cohort.device) for field in fields))
 
     def _place(self, ended: np.ndarray, final: np.ndarray, places: np.ndarray) -> None:
         """Put what the steps of these environments led to into the next free places."""
         for index in ended:
             if places[index] == self.final.shape[1]:
-                raise RuntimeError(
-                    f"task {self.cohort.spec.task!r}: truncated more often than its limit of {self.cohort.spaces.limit} steps allows"
-                )
+                limit = self.cohort.spaces.limit
+                raise RuntimeError(f"task {self.cohort.spec.task!r}: truncates more often than every {limit} steps")
             member, environment = divmod(int(index), self.count)
-            self.final[member, places[index], environment] = torch.from_numpy(final[index])
+            self.final[member, places[index], environment] = final[index]
             places[index] += 1
 
     def _correlated(self, noise: Tensor) -> Tensor:
@@ -92,9 +93,9 @@ class Collector:
         return self.walk
 
 
-def to_environment(cohort: Cohort, action: Tensor) -> np.ndarray:
+def to_environment(cohort: Cohort, action: np.ndarray) -> np.ndarray:
     """Actions [P, E] or [P, E, A] as the environments take them: one row an environment, within the bounds."""
-    flat: np.ndarray = action.flatten(0, 1).cpu().numpy()
+    flat = action.reshape(-1, *action.shape[2:])
     if cohort.spaces.bounds is not None:
         flat = np.clip(
             np.nan_to_num(flat), *np.float32(cohort.spaces.bounds)

@@ -35,7 +35,9 @@ class Evaluator:
             noise = draws.take("evaluation action", exploration)
             seen = torch.from_numpy(observation).unflatten(0, (members, 2 * episodes)).to(cohort.device)
             action = torch.cat([sample(seen[:, :episodes], noise, now), greedy(seen[:, episodes:], noise, now)], 1)
-            observation, reward, terminated, truncated, _ = environments.step(to_environment(cohort, action))
+            observation, reward, terminated, truncated, _ = environments.step(
+                to_environment(cohort, action.cpu().numpy())
+            )
             score += reward * running
             length += running
             running &= ~(terminated | truncated)
