@@ -69,7 +69,9 @@ def _problems(kind: type[Learner]) -> Iterator[str]:
             yield f"arms: {name}: role: {arm.role!r} is none of hard, soft and control"
         if arm.role == "hard" and arm.against is not None:
             yield f"arms: {name}: against: a hard arm is compared with none"
-        if arm.role != "hard" and arm.against not in hard:
+        if arm.role != "hard" and arm.against is None:
+            yield f"arms: {name}: against: is missing; it names the hard arm that this one is compared with"
+        elif arm.role != "hard" and arm.against not in hard:
             yield f"arms: {name}: against: {arm.against!r} is no hard arm{suggestion(str(arm.against), hard)}"
         if arm.at_zero is not None and arm.at_zero not in kind.arms:
             yield f"arms: {name}: at_zero: {arm.at_zero!r} is no arm{suggestion(arm.at_zero, kind.arms)}"
