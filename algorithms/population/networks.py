@@ -24,8 +24,9 @@ from algorithms.population.torso import Convolutions
 class Network:
     """`copies` networks a member for observations of `spaces`, with an output a head: heads (A, 1) are A logits and a value.
 
-    `hidden`: widths of a perceptron's layers. `extra`: numbers beside a flat observation, such as an action's. `gains`: of each head's orthogonal initial weights; None: PyTorch's uniform ones in all
-    layers. `free`: numbers that depend on no input, such as a global log-deviation.
+    `hidden`: widths of a perceptron's layers. `extra`: numbers beside a flat observation, such as an action's. `gains`: of each head's
+    orthogonal initial weights; None: PyTorch's uniform ones in all layers. `free`: numbers that depend on no input, such as a global
+    log-deviation.
     """
 
     def __init__(
@@ -89,15 +90,15 @@ class Network:
     def split(self, outputs: Tensor) -> tuple[Tensor, ...]:
         """The heads of all outputs [P, nets, B, out]."""
         if self.shared:
-            found = list(torch.split(outputs, self.heads, 3))
+            found = list(torch.split(outputs, list(self.heads), 3))
         else:
-            by_head = outputs.unflatten(1, (-1, len(self.heads)))
+            by_head = outputs.view(len(outputs), -1, len(self.heads), *outputs.shape[2:])
             found = [by_head[:, :, index, :, :width] for index, width in enumerate(self.heads)]
         return tuple(head if self.copies else head.squeeze(1) for head in found)
 
     def globals(self, flat: Tensor) -> Tensor:
-        """The numbers that depend on no input [P, free]."""
-        return self.layout.tensors(flat)[-1][:, 0, 0]
+        """The numbers that depend on no input [P, free], also where there are none."""
+        return self.layout.tensors(flat)[-1][:, 0, 0] if self.free else flat[:, :0]
 
     def gradient_row(self, like: Array) -> Array:
         """Room for a gradient [P, n], 0 between the matrices."""
@@ -143,7 +144,7 @@ class Network:
 
 
 class Pass:
-    """Outputs of a network, and the gradient of its parameters, once, from a loss's slopes by the outputs."""
+    """Outputs of a network, and the gradient of its parameters, once, from the slopes of a loss that is a mean over the batch."""
 
     def __init__(self, network: Network, flat: Tensor, observation: Tensor) -> None:
         self.network = network
@@ -159,11 +160,11 @@ class Pass:
         self.heads = network.split(self.outputs.detach())
 
     def gradient(self, *slopes: Tensor, by_globals: Tensor | None = None) -> Tensor:
-        """[P, n], given slopes like `heads`, and by the numbers that depend on no input [P, free]."""
+        """[P, n], given each sample's slopes like `heads`, and the mean ones by the numbers that depend on no input [P, free]."""
         network = self.network
         by_outputs = torch.zeros_like(self.outputs)
         for part, slope in zip(network.split(by_outputs), slopes, strict=True):
-            part.copy_(slope)
+            torch.mul(slope, 1 / slope.shape[-2], out=part)
         if self.host:
             flat = network.gradient_row(self.matrices[0])
             into = network.layout.arrays(flat)[: len(self.matrices)]
@@ -178,15 +179,15 @@ class Pass:
 
 class _Apply(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, flat: Tensor, observation: Tensor, network: Network) -> Tensor:  # type: ignore[override]
+    def forward(ctx: Any, flat: Tensor, observation: Tensor, network: Network) -> Tensor:
         matrices = network.matrices(flat)
         outputs, saved = network.engine.forward(matrices, _contiguous(observation), True)
         ctx.kept = network, matrices, saved
         return from_numpy(outputs)
 
     @staticmethod
-    @torch.autograd.function.once_differentiable  # type: ignore[untyped-decorator]
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor | None, None]:  # type: ignore[override]
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor | None, None]:
         network, matrices, saved = ctx.kept
         flat = network.gradient_row(matrices[0])
         into = network.layout.arrays(flat)[: len(matrices)]

@@ -26,9 +26,9 @@ def gradient(loss: Tensor, parameters: Tensor) -> Tensor:
 
 
 def clip_norm_(gradients: Tensor, limit: float, parts: int = 1) -> Tensor:
-    """Scale each of `parts` equal parts of each row [P, n] in place to at most `limit` in the 2-norm; returns the norms before [P, parts]."""
-    split = gradients.unflatten(1, (parts, -1))
-    norms = split.square().sum(2).sqrt()
+    """Scale each of `parts` equal parts of each row [P, n], in place, to a 2-norm of at most `limit`; returns the norms [P, parts]."""
+    split = gradients.view(len(gradients), parts, -1)
+    norms: Tensor = split.square().sum(2).sqrt()
     split.mul_((limit / (norms + 1e-6)).clamp_(max=1.0).unsqueeze(2))
     return norms
 
