@@ -18,7 +18,7 @@ from harness.selfcheck.experience import Step, Task, cast, learner_of, play, rec
 from harness.selfcheck.operations import OPERATIONS
 
 TASKS: dict[Kind, tuple[Task, ...]] = {
-    "choices": (Task("CartPole-v1", "batched"),),
+    "choices": (Task("CartPole-v1", "batched"), Task("MinAtar/Breakout-v1", "minatar")),
     "numbers": (Task("Pendulum-v1", "batched"),),
 }
 SIZES = (1, 2, 10, 40)

@@ -62,13 +62,17 @@ def small_specs(
 ) -> list[Spec]:
     """Each arm of a pair with its small settings on each task that it can take, long enough that the ring of a replay wraps.
 
-    A task is left out where the pair itself refuses it (ValueError), as one of numbers may refuse images.
+    A task is left out where the pair itself refuses it (ValueError), as one may refuse images. Images are slow, and all that they change
+    is the network, so that they are given to the first soft arm alone.
     """
     kind, found = learner_class(pair), []
     made = kind.settings_type(**{**kind.small, **settings})
     for task in (each for of in tasks if kind.actions in ("both", of) for each in tasks[of]):
         offered = environments.spaces(task.name, task.backend)
-        for arm, its in kind.arms.items():
+        image = len(offered.observation) == 3
+        chosen = [name for name, arm in kind.arms.items() if arm.role == "soft"][:1] if image else kind.arms
+        for arm in chosen:
+            its = kind.arms[arm]
             if its.actions in (None, offered.kind) and (learner := _made(kind, made, offered, its.switches)):
                 steps = _steps(learner, segments, updates)
                 dumped = made.model_dump(mode="json")

@@ -15,7 +15,6 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import small_suite
 import torch
 
@@ -40,11 +39,7 @@ ALONE, SEVEN, TWENTY = (3,), (11, 3, 9, 17, 101, 8, 5), (9, 3, 17, 5, 8, 11, *ra
 
 
 def specs(pair: str, **settings) -> list[Spec]:
-    """Each arm on each kind of actions; on images, where arms share all that is new, the first soft one (or the first) alone."""
-    arms = learner_class(pair).arms
-    on_images = next((name for name, arm in arms.items() if arm.role == "soft"), next(iter(arms)))
-    found = small_specs(pair, TINY, SEGMENTS, 1, **settings)
-    return [spec for spec in found if spec.task != "images" or spec.arm == on_images]
+    return small_specs(pair, TINY, SEGMENTS, 1, **settings)
 
 
 def company(pair: str) -> list[str]:
@@ -152,7 +147,7 @@ def bench(pair: str) -> list[str]:
         work(1)
         iterations += 1
     said = [] if units > 0 < iterations else [f"no steps: {iterations} iterations of {units}"]
-    return said if measure.flops_per_step(job) > 0 else [*said, "no products of matrices"]
+    return said if measure.flops_per_step(job.spec) > 0 else [*said, "no products of matrices"]
 
 
 def page(pair: str) -> list[str]:
@@ -171,7 +166,7 @@ def page(pair: str) -> list[str]:
         shown = Path("site/small.html").read_text()
     arms = [name for name, arm in kind.arms.items() if arm.actions in (None, of)]
     said = [f"damaged: {each}" for each in built.damaged]
-    return said + [f"the page does not show {name}" for name in arms if f"<code>{name}</code>" not in shown]
+    return said + [f"the page does not show {name}" for name in arms if f"<b>{name}</b>" not in shown]
 
 
 LAWS = {
@@ -193,7 +188,7 @@ def left_behind(spec: Spec, seeds: tuple[int, ...], by_member: str = "{}") -> Be
     return _left_behind(json.dumps(spec.to_json()), seeds, by_member)
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _left_behind(spec: str, seeds: tuple[int, ...], by_member: str) -> Behind:
     cohort = Cohort(Spec(**json.loads(spec)), list(seeds), rows=json.loads(by_member))
     return _followed(cohort, cohort.initial(), range(1, SEGMENTS + 1))

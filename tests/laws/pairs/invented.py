@@ -6,15 +6,27 @@ parameters, two updates a rollout, noise of its own, a Polyak target and a scala
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import torch
 from pydantic import Field
 from torch import Tensor
 
 from algorithms import learner
-from algorithms.learner import Act, Arm, Draw, Draws, Metric, Metrics, Now, Replay, Row, Spaces, State, Use, Window
+from algorithms.learner import (
+    Act,
+    Arm,
+    Draw,
+    Draws,
+    Metric,
+    Metrics,
+    Now,
+    Replay,
+    Row,
+    Spaces,
+    State,
+    Switches,
+    Use,
+    Window,
+)
 from algorithms.policies import SquashedGaussian, stretch
 from algorithms.population import Network, adam_state, descend_, follow_, leaf
 from algorithms.temperature import Temperature
@@ -51,14 +63,14 @@ class Invented(learner.Learner):
     }
     small = {"hidden": (32, 16), "batch": 8, "learning_starts": 24, "replay_size": 48, "keep": 0.9}
 
-    def __init__(self, settings: Settings, spaces: Spaces, switches: Mapping[str, Any]) -> None:
+    def __init__(self, settings: Settings, spaces: Spaces, switches: Switches) -> None:
         if spaces.bounds is None or len(spaces.observation) != 1:
             raise ValueError("task: must have a row of observations, and numbers as actions")
         self.settings, self.bounds, numbers = settings, spaces.bounds, spaces.actions
         self.entropy_in_target = switches["entropy_in_target"]
         self.actor = Network("actor", spaces, settings.hidden, (2 * numbers,))
         self.critics = Network("critics", spaces, settings.hidden, (1,), copies=2, extra=numbers)
-        self.temperature = Temperature(switches["learned"], -float(numbers))
+        self.temperature = Temperature(switches["learned"], None, spaces)
         self.exploration = Draw("ornstein-uhlenbeck", (numbers,))
         self.randomness = {use: Draw("normal", (settings.batch, numbers)) for use in ("target", "policy")}
         self.replay = Replay(settings.replay_size, settings.batch, settings.learning_starts, updates=2)
