@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from safetensors.torch import load, save
 
-from algorithms.learner import Kind, State
+from algorithms.learner import Kind, Learner, State
 from harness.plan.pairs import told
 from harness.run.cohort import fix_arithmetic
 from harness.run.spec import Spec, pair_names
@@ -24,7 +24,7 @@ TASKS: dict[Kind, tuple[Task, ...]] = {
 SIZES = (1, 2, 10, 40)
 """Members of a cohort."""
 UPDATES = 3
-COMPARED = 10
+COMPARED = 4
 """Members whose arithmetic is compared with the CPU's."""
 BOUNDS = {"float32": 1e-3, "float64": 1e-9}
 """Of an error: the norm of a tensor's difference from the CPU's in float64, over the norm of its change by the updates."""
@@ -91,13 +91,12 @@ def check_arm(spec: Spec, device: torch.device) -> Found:
     try:
         state, steps = record(spec, list(range(max(SIZES))), UPDATES)
         entry.errors = errors(spec, state, steps, device)
-        whole = run(spec, state, steps, range(max(SIZES)), device)
+        whole = Run(spec, state, steps, range(max(SIZES)), device).left
         for size in SIZES:
-            part = run(spec, state, steps, _turned(size), device)
-            if _equal(part, {each: whole[each][_turned(size)] for each in whole}):
+            part = Run(spec, state, steps, _turned(size), device)
+            if _equal(part.left, {each: whole[each][_turned(size)] for each in whole}):
                 entry.company.append(size)
-            resumed = run(spec, state, steps, _turned(size), device, resumed=True)
-            if _equal(resumed, part):
+            if _equal(part.resumed(), part.left):
                 entry.resume = [*(entry.resume or []), size]
     except Exception as error:  # a device may lack an operation
         entry.failure = told(error)
@@ -106,9 +105,10 @@ def check_arm(spec: Spec, device: torch.device) -> Found:
 
 def errors(spec: Spec, state: State, steps: Sequence[Step], device: torch.device) -> dict[str, float]:
     """By type, the greatest error of all floating tensors of the state."""
-    exact, found = run(spec, state, steps, range(COMPARED), CPU, torch.float64), {}
+    members, found = range(COMPARED), {}
+    exact = Run(spec, state, steps, members, CPU, torch.float64).left
     for name in BOUNDS:
-        rough, worst = run(spec, state, steps, range(COMPARED), device, getattr(torch, name)), 0.0
+        rough, worst = Run(spec, state, steps, members, device, getattr(torch, name)).left, 0.0
         for each, before in state.items():
             if before.is_floating_point():
                 change = (exact[each] - before[:COMPARED]).norm()
@@ -118,28 +118,35 @@ def errors(spec: Spec, state: State, steps: Sequence[Step], device: torch.device
     return found
 
 
-def run(
-    spec: Spec,
-    state: State,
-    steps: Sequence[Step],
-    members: Sequence[int],
-    device: torch.device,
-    dtype: torch.dtype = torch.float32,
-    resumed: bool = False,
-) -> State:
-    """What some of the members leave behind, on the CPU: the state after all steps, metrics and actions.
+class Run:
+    """Some members of what was recorded, updated anew."""
 
-    `resumed`: before the last step the state goes through the bytes of a file, and the learner is another.
-    """
-    chosen = torch.tensor(members)
-    rows = {name: cast(each[chosen], device, dtype) for name, each in state.items()}
-    moved = [step.map(lambda each: each[chosen]).to(device, dtype) for step in steps]
-    said = play(learner_of(spec), rows, moved[:-1])
-    if resumed:
-        stored = load(save({name: each.cpu().contiguous() for name, each in rows.items()}))
-        rows = {name: each.to(device) for name, each in stored.items()}
-    said |= {f"last {name}": each for name, each in play(learner_of(spec), rows, moved[-1:]).items()}
-    return {name: each.cpu() for name, each in (said | rows).items()}
+    def __init__(
+        self,
+        spec: Spec,
+        state: State,
+        steps: Sequence[Step],
+        members: Sequence[int],
+        device: torch.device,
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
+        chosen = torch.tensor(members)
+        rows = {name: cast(each[chosen], device, dtype) for name, each in state.items()}
+        moved = [step.map(lambda each: each[chosen]).to(device, dtype) for step in steps]
+        self.spec, self.device, self.last, learner = spec, device, moved[-1:], learner_of(spec)
+        self.before = play(learner, rows, moved[:-1])
+        self.stored = save({name: each.cpu().contiguous() for name, each in rows.items()})
+        self.left = self._ended(learner, rows)
+        """On the CPU: the state after all steps, metrics and actions."""
+
+    def resumed(self) -> State:
+        """The same, but before the last step all but the bytes of a file was lost."""
+        rows = {name: each.to(self.device) for name, each in load(self.stored).items()}
+        return self._ended(learner_of(self.spec), rows)
+
+    def _ended(self, learner: Learner, rows: State) -> State:
+        last = {f"last {name}": each for name, each in play(learner, rows, self.last).items()}
+        return {name: each.cpu() for name, each in (self.before | last | rows).items()}
 
 
 def _turned(size: int) -> list[int]:

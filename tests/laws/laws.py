@@ -19,7 +19,9 @@ import small_suite
 import torch
 
 from harness.bench import measure
-from harness.plan.pairs import find_pair, told
+from harness.plan.pairs import find_pair
+from harness.plan.pairs import told as in_a_line
+from harness.pool.messages import Failed
 from harness.run.cohort import Cohort
 from harness.run.spec import Spec, learner_class, pair_names
 from harness.selfcheck.experience import Task, learner_of, play, record, small_specs
@@ -107,7 +109,7 @@ def device(pair: str) -> list[str]:
             state = {name: each.to(meta) for name, each in before.items()}
             done = play(learner_of(spec), state, [step.to(meta, torch.float32) for step in steps])
         except Exception as error:  # the pair's own code
-            said.append(f"{spec.arm} on {spec.task}: {told(error)}")
+            said.append(f"{spec.arm} on {spec.task}: {in_a_line(error)}")
             continue
         shapes = {name.split(" of update")[0]: tuple(each.shape) for name, each in done.items() if "of update" in name}
         if shapes != dict.fromkeys(kind.metrics, (2,)):
@@ -142,16 +144,14 @@ def bench(pair: str) -> list[str]:
     task = REAL["numbers" if kind.actions == "numbers" else "choices"]
     job = measure.Job("learner", measure.bench_spec(pair, None, task), [0, 1])
     work, units = measure.learner_work(job)
-    iterations, start = 0, time.perf_counter()
-    while time.perf_counter() - start < 0.2:
+    start = time.perf_counter()
+    while units and time.perf_counter() - start < 0.2:
         work(1)
-        iterations += 1
-    said = [] if units > 0 < iterations else [f"no steps: {iterations} iterations of {units}"]
-    return said if measure.flops_per_step(job.spec) > 0 else [*said, "no products of matrices"]
+    return [] if measure.flops_per_step(job.spec) > 0 else ["its networks multiply no matrices"]
 
 
 def page(pair: str) -> list[str]:
-    """A small result is reported, and the page has the pair's arms."""
+    """A small result is reported, and the page has the pair's arms and the lines in which they differ."""
     kind = learner_class(pair)
     of = "numbers" if kind.actions == "numbers" else "choices"
     least = max(spec.steps for spec in small_specs(pair, {of: [Task(REAL[of], "batched")]}, 2, 1))
@@ -161,11 +161,14 @@ def page(pair: str) -> list[str]:
         small_suite.write_suite(Path(folder), segments=2, tasks=tasks, references={REAL[of]: scale}, cells=cells)
         complete, events = small_suite.train_here(Path("results"))
         if not complete:
-            return [f"training: {events[-1]}"]
+            return [f"training: {told.message}" for told in small_suite.messages(events, Failed)]
         built = build(["small"], Path("site"))
         shown = Path("site/small.html").read_text()
     arms = [name for name, arm in kind.arms.items() if arm.actions in (None, of)]
     said = [f"damaged: {each}" for each in built.damaged]
+    code = re.search(r'<pre class="scroll code"[^>]*><code>(.*?)</code>', shown, re.S)
+    if not (code and code[1].strip()):
+        said.append("the page shows no lines in which the arms differ: no line reads a switch as self.<switch>")
     return said + [f"the page does not show {name}" for name in arms if f"<b>{name}</b>" not in shown]
 
 
