@@ -31,9 +31,7 @@ class A2C(learner.Learner):
     source = "Schulman, Chen, Abbeel 2017, section 6.1, Eq. 79-80"
     arms = {
         "a2c-naive": Arm("A2C, one-step entropy term only (Eq. 79)", {"kl_in_return": False}),
-        "a2c-proper": Arm(
-            "A2C, entropy in the return (Eq. 80)", {"kl_in_return": True}, "soft", "a2c-naive", "a2c-naive"
-        ),
+        "a2c-proper": Arm("A2C, KL in the return (Eq. 80)", {"kl_in_return": True}, "soft", "a2c-naive", "a2c-naive"),
     }
     actions, settings_type, small = "choices", Settings, {"hidden": (32, 32), "environments": 4}
     metrics = {
@@ -60,22 +58,22 @@ class A2C(learner.Learner):
         return rmsprop_state("nets", self.nets.initial(draws))
 
     def behaviour(self, state: State, use: Use) -> Act:
-        return lambda seen, noise, now: act(Categorical(self.nets.head(0, state["nets"], seen)), noise, use)
+        logits = self.nets.head(0, state["nets"])
+        return lambda observation, noise, now: act(Categorical(logits(observation)), noise, use)
 
     def update(self, state: State, batch: Rollout, now: Now) -> Metrics:
         s, tau, shape = self.settings, now.rows["temperature"].unsqueeze(1), batch.reward.shape
         nets = self.nets.follow(state["nets"], batch.observation[:, :-1].flatten(1, 2))
         policy, value, action = Categorical(nets.heads[0]), nets.heads[1].squeeze(2), batch.action.flatten(1, 2)
         kl = maxent.kl(policy.log_policy, maxent.log_uniform(self.choices))
-        following = experience.following(batch, value, self.nets.head(1, state["nets"], experience.ahead(batch)))
+        following = experience.following(batch, value, self.nets.head(1, state["nets"])(experience.ahead(batch)))
         target = self.returns(batch, kl.view(shape), following, tau).flatten(1)
         policy_loss, by_log_prob = self.policy_loss(policy.log_prob(action), target - value, kl, tau)
-        value_loss, by_value = 0.5 * (value - target).square(), value - target  # Eq. 85
-        by_logits, by_value = policy.slope(action, by_log_prob, tau), s.value_coefficient * by_value  # Eq. 86
+        by_logits, by_value = policy.slope(action, by_log_prob, tau), s.value_coefficient * (value - target)  # Eq. 86
         gradients = nets.gradient(by_logits, by_value.unsqueeze(2))
         clip_norm_(gradients, s.max_gradient_norm, self.nets.parts)
         rmsprop_(state, "nets", gradients, now.rows["learning_rate"])
-        means = policy.entropy(), policy_loss, value_loss
+        means = policy.entropy(), policy_loss, 0.5 * (value - target).square()  # Eq. 85
         return {name: values.mean(1) for name, values in zip(self.metrics, means, strict=True)}
 
 

@@ -107,8 +107,10 @@ class DQN(learner.Learner):
         return adam_state("q", parameters) | {"q.target": parameters.clone()}
 
     def behaviour(self, state: State, use: Use) -> Act:
+        q = self.net.head(0, state["q"])
+
         def act(observation: Tensor, noise: Tensor, now: Now) -> Tensor:
-            greedy = self.net.head(0, state["q"], observation).argmax(-1)
+            greedy = q(observation).argmax(-1)
             if use != "collect":  # the policy itself is the greedy one
                 return greedy
             draw, choice = noise.unbind(-1)
@@ -118,7 +120,7 @@ class DQN(learner.Learner):
 
     def update(self, state: State, batch: Window, now: Now) -> Metrics:
         tau, s = now.rows["temperature"].unsqueeze(1), self.settings
-        q = self.net.head(0, state["q.target"], batch.next_observation.flatten(1, 2))
+        q = self.net.head(0, state["q.target"])(batch.next_observation.flatten(1, 2))
         y = self.target(batch, q.view(*batch.reward.shape, -1), tau)
         net, action = self.net.follow(state["q"], batch.observation[:, :, 0]), batch.action[:, :, 0]
         loss, by_q = self.loss(net.heads[0], action, y)

@@ -1,7 +1,7 @@
 """PPO and SPPO: clipped policy optimization, without and with entropy in the return.
 
-Liu, Gu, Liu 2020 (Eq. 33-41, Algorithm 1, Table 1) on Schulman et al. 2017 (PPO), in details and settings as CleanRL, but that actor and
-critic are clipped apart where they share no torso: alpha/sigma can outweigh the critic. Convention 2 (Liu): q has the entropy of s.
+Liu, Gu, Liu 2020 (Eq. 33-41, Algorithm 1, Table 1). Details and settings as CleanRL's, but no value clipping (Eq. 33), and gradients of
+actor and critic are clipped apart where they share no torso: alpha/sigma can outweigh the critic. Convention 2: q has the entropy of s.
 """
 
 from __future__ import annotations
@@ -32,7 +32,6 @@ class Settings(learner.Settings):
     discount: float = Field(default=0.99, ge=0, le=1)
     gae_lambda: float = Field(default=0.95, ge=0, le=1)
     clip: float = Field(default=0.2, gt=0)
-    clip_value: bool = True
     value_coefficient: float = Field(default=0.5, ge=0)
     temperature: Row = 0.01
     target_entropy: float | None = None  # for the learned temperature, in nats; None: half of log A, or minus A numbers
@@ -69,8 +68,9 @@ class PPO(learner.Learner):
         if 2 * s.minibatches > (batch := s.horizon * s.environments):  # a deviation is of at least two advantages
             raise ValueError(f"minibatches: must be at most half of horizon x environments = {batch}")
         self.entropy_in_return, self.bonus, self.log_policy, self.scaled = (switches[name] for name in list(HARD)[:4])
-        heads, free = (self.head.outputs, 1), self.head.free
-        self.nets = Network("nets", spaces, s.hidden, heads, "tanh", gains=(0.01, 1), free=free)
+        self.nets = Network(
+            "nets", spaces, s.hidden, self.head.beside_value, "tanh", gains=(0.01, 1), free=self.head.free
+        )
         self.temperature = Temperature(switches["learned"], s.target_entropy, spaces)
         self.normalization = Normalization(s.normalize, spaces.observation, s.environments, s.discount)
         self.exploration, self.randomness = self.head.noise, {"minibatch": Draw("permutation", (s.epochs, batch))}
@@ -83,7 +83,8 @@ class PPO(learner.Learner):
 
     def weights(self, advantage: Tensor, old_log_prob: Tensor, tau: Tensor) -> tuple[Tensor, Tensor | None]:
         """What multiplies ratios [P, B] and the entropy [P, 1] in the loss: A-hat over its deviation sigma, and alpha over the same."""
-        mean, deviation = advantage.mean(1, keepdim=True), advantage.std(1, keepdim=True) + 1e-8
+        variance, mean = torch.var_mean(advantage, 1, keepdim=True)
+        deviation = variance.sqrt() + 1e-8
         alpha = tau / deviation if self.scaled else tau  # one temperature; baselines has alpha itself after scaling
         weight = (advantage - mean) / deviation
         if self.log_policy:
@@ -95,44 +96,38 @@ class PPO(learner.Learner):
         plain, clipped = ratio * weight, ratio.clamp(1 - self.settings.clip, 1 + self.settings.clip) * weight
         return -torch.min(plain, clipped), -plain * (plain <= clipped)
 
-    def value_loss(self, value: Tensor, old_value: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-        """Half the squared error (Eq. 33), with CleanRL's clipping around the old value, and its slope by the value [P, B]."""
-        error, change, clip = value - target, value - old_value, self.settings.clip
-        if not self.settings.clip_value:
-            return 0.5 * error.square(), error
-        clipped = old_value + change.clamp(-clip, clip) - target
-        return 0.5 * torch.max(error.square(), clipped.square()), error * (
-            (error.abs() >= clipped.abs()) | (change.abs() <= clip)
-        )
+    def value_loss(self, value: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        """Half the squared error and its slope by the value [P, B] (Eq. 33)."""
+        return 0.5 * (value - target).square(), value - target
 
     def initial(self, draws: Draws) -> State:
         nets = adam_state("nets", self.nets.initial(draws))
         return nets | self.temperature.initial(draws) | self.normalization.initial(draws)
 
     def behaviour(self, state: State, use: Use) -> Act:
+        head, free = self.nets.head(0, state["nets"]), self.nets.globals(state["nets"])
+
         def act(observation: Tensor, noise: Tensor, now: Now) -> Tensor:
-            outputs = self.nets.head(0, state["nets"], self.normalization.normalize(state, observation))
-            return policies.act(self.head.policy(outputs, self.nets.globals(state["nets"])), noise, use)
+            outputs = head(self.normalization.normalize(state, observation))
+            return policies.act(self.head.policy(outputs, free), noise, use)
 
         return act
 
     def update(self, state: State, batch: Rollout, now: Now) -> Metrics:
         s, tau, shape, nets = self.settings, self.temperature(state, now), batch.reward.shape, state["nets"]
         action, reward = batch.action.flatten(1, 2), self.normalization.scale_(state, batch)
-        observation = self.normalization.normalize(state, batch.observation[:, :-1].flatten(1, 2))
-        outputs, value = self.nets(nets, observation)
+        seen = self.normalization.normalize(state, batch.observation[:, :-1].flatten(1, 2))
+        outputs, value = self.nets(nets, seen)
         old, value = self.head.policy(outputs, self.nets.globals(nets)), value.squeeze(2)
-        ahead = self.nets.head(1, nets, self.normalization.normalize(state, experience.ahead(batch)))
+        ahead = self.nets.head(1, nets)(self.normalization.normalize(state, experience.ahead(batch)))
         after, entropy = experience.following(batch, value, ahead), old.entropy()
-        reward = self.reward(reward, entropy.view(shape), tau)
-        ends = batch.terminated, batch.truncated
+        reward, ends = self.reward(reward, entropy.view(shape), tau), (batch.terminated, batch.truncated)
         advantage = gae(reward, value.view(shape), after, *ends, s.discount, s.gae_lambda).flatten(1)  # Eq. 36-37
-        fields = {"observation": observation, "action": action, "old_log_prob": old.log_prob(action)}
-        fields |= {"old_value": value, "advantage": advantage, "target": advantage + value}
+        fields = {"seen": seen, "action": action, "old": old.log_prob(action), "advantage": advantage}
+        fields["target"] = advantage + value
         rate = now.rows["learning_rate"] * (1 - now.fraction) if s.anneal else now.rows["learning_rate"]
         parts = experience.minibatches(now.noise["minibatch"], s.minibatches, fields)
         told = [self.step(state, part, rate, tau) for part in parts][-s.minibatches :]
-        self.temperature.descend_(state, -entropy, now.rows["learning_rate"])
         self.normalization.track_(state, batch)
         policy_loss, value_loss, ratio = (torch.cat(values, 1) for values in zip(*told, strict=True))
         means = entropy, tau, policy_loss, value_loss, ratio - 1 - ratio.log(), ((ratio - 1).abs() > s.clip).float()
@@ -140,17 +135,19 @@ class PPO(learner.Learner):
 
     def step(self, state: State, part: State, rate: Tensor, tau: Tensor) -> tuple[Tensor, ...]:
         """One optimizer step on a minibatch of [P, B, ...] tensors; losses and ratios [P, B]."""
-        nets = self.nets.follow(state["nets"], part["observation"])
+        nets = self.nets.follow(state["nets"], part["seen"])
         policy, value = self.head.policy(nets.heads[0], self.nets.globals(state["nets"])), nets.heads[1].squeeze(2)
-        ratio = (policy.log_prob(part["action"]) - part["old_log_prob"]).exp()
-        weight, bonus = self.weights(part["advantage"], part["old_log_prob"], tau)
+        ratio = (policy.log_prob(part["action"]) - part["old"]).exp()
+        weight, bonus = self.weights(part["advantage"], part["old"], tau)
         policy_loss, by_log_prob = self.policy_loss(ratio, weight)
-        value_loss, by_value = self.value_loss(value, part["old_value"], part["target"])
+        value_loss, by_value = self.value_loss(value, part["target"])
         by_outputs, by_globals = self.head.slope(policy, nets.heads[0], part["action"], by_log_prob, bonus)
-        by_value = self.settings.value_coefficient * by_value
-        gradients = nets.gradient(by_outputs, by_value.unsqueeze(2), by_globals=by_globals)
+        by_value = self.settings.value_coefficient * by_value.unsqueeze(2)
+        gradients = nets.gradient(by_outputs, by_value, by_globals=by_globals)
         clip_norm_(gradients, self.settings.max_gradient_norm, self.nets.parts)
         adam_(state, "nets", gradients, rate, epsilon=1e-5)
+        if self.temperature.learned:
+            self.temperature.descend_(state, -policy.entropy(), rate)
         return policy_loss, value_loss, ratio
 
 

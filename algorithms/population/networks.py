@@ -7,7 +7,7 @@ the heads share one torso, for a row of numbers each head has a perceptron of it
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -65,19 +65,21 @@ class Network:
         elif torch.is_grad_enabled() and (flat.requires_grad or observation.requires_grad):
             outputs = _Apply.apply(flat, observation, self)  # type: ignore[no-untyped-call]
         else:
-            outputs = from_numpy(self.engine.forward(self.matrices(flat), _contiguous(observation), False)[0])
+            outputs = from_numpy(self.engine.forward(self.matrices(flat), _array(observation), False)[0])
         return self.split(outputs)
 
-    def head(self, index: int, flat: Tensor, observation: Tensor) -> Tensor:
-        """One head's output, without gradient: where heads have networks of their own, the others are not computed."""
-        heads = len(self.heads)
-        if flat.device.type != "cpu" or self.shared or heads == 1:
-            return self(flat.detach(), observation)[index]
+    def head(self, index: int, flat: Tensor) -> Callable[[Tensor], Tensor]:
+        """One head's output at observations, without gradient: where heads have networks of their own, the others are not computed."""
+        flat, heads, width = flat.detach(), len(self.heads), self.heads[index]
+        if flat.device.type != "cpu" or self.shared:
+            return lambda observation: self(flat, observation)[index]
         matrices = [matrix[:, index::heads] for matrix in self.matrices(flat)]
-        outputs = from_numpy(self.engine.forward(matrices, _contiguous(observation), False)[0])[
-            ..., : self.heads[index]
-        ]
-        return outputs if self.copies else outputs.squeeze(1)
+
+        def run(observation: Tensor) -> Tensor:
+            outputs = from_numpy(self.engine.forward(matrices, _array(observation), False)[0])[..., :width]
+            return outputs if self.copies else outputs[:, 0]
+
+        return run
 
     def follow(self, flat: Tensor, observation: Tensor) -> Pass:
         """A forward pass whose gradient is taken by slopes of the outputs, without a graph."""
@@ -94,7 +96,7 @@ class Network:
         else:
             by_head = outputs.view(len(outputs), -1, len(self.heads), *outputs.shape[2:])
             found = [by_head[:, :, index, :, :width] for index, width in enumerate(self.heads)]
-        return tuple(head if self.copies else head.squeeze(1) for head in found)
+        return tuple(head if self.copies else head[:, 0] for head in found)
 
     def globals(self, flat: Tensor) -> Tensor:
         """The numbers that depend on no input [P, free], also where there are none."""
@@ -151,7 +153,7 @@ class Pass:
         self.host = flat.device.type == "cpu"
         if self.host:
             self.matrices = network.matrices(flat)
-            outputs, self.saved = network.engine.forward(self.matrices, _contiguous(observation), True)
+            outputs, self.saved = network.engine.forward(self.matrices, _array(observation), True)
             self.outputs = from_numpy(outputs)
         else:
             with torch.enable_grad():
@@ -181,7 +183,7 @@ class _Apply(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, flat: Tensor, observation: Tensor, network: Network) -> Tensor:
         matrices = network.matrices(flat)
-        outputs, saved = network.engine.forward(matrices, _contiguous(observation), True)
+        outputs, saved = network.engine.forward(matrices, _array(observation), True)
         ctx.kept = network, matrices, saved
         return from_numpy(outputs)
 
@@ -191,12 +193,14 @@ class _Apply(torch.autograd.Function):
         network, matrices, saved = ctx.kept
         flat = network.gradient_row(matrices[0])
         into = network.layout.arrays(flat)[: len(matrices)]
-        by_inputs = network.engine.backward(matrices, saved, _contiguous(gradient), into, ctx.needs_input_grad[1])
+        by_inputs = network.engine.backward(
+            matrices, saved, _array(gradient.contiguous()), into, ctx.needs_input_grad[1]
+        )
         return from_numpy(flat), None if by_inputs is None else from_numpy(by_inputs), None
 
 
-def _contiguous(tensor: Tensor) -> Array:
-    return tensor.detach().contiguous().numpy()
+def _array(tensor: Tensor) -> Array:
+    return tensor.detach().numpy()
 
 
 def _orthogonal(normal: Array, tall: bool) -> Array:
