@@ -26,7 +26,7 @@ def flops_per_step(spec: Spec) -> float:
         counted.flops = 0
         cohort.train(state, Streams([0], iteration + 1, cohort.device), iteration, iteration + 1)
         iteration += 1
-    return counted.flops / cohort.quantum
+    return counted.flops / int(cohort.quantum)
 
 
 class _Counted:

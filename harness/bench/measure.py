@@ -25,6 +25,7 @@ from rich.table import Table
 from harness.bench import peers
 from harness.bench.flops import flops_per_step
 from harness.bench.peers import Work
+from harness.bench.shares import shares as shares_of
 from harness.errors import InputError, suggestion
 from harness.plan.cells import cell_specs, check_actions
 from harness.plan.pairs import find_pair
@@ -37,6 +38,7 @@ from harness.schema.suite import Suite
 
 ROUNDS = 5
 BUDGET = 10**9  # environment steps of a member: schedules stand still within a measurement
+RUN = {"steps": 500_000, "segments": 20, "episodes": 20}  # of which shares are told where no suite says another
 LEARNING_STARTS = 100  # environment steps, or what an update needs; learning goes on in every timed window
 
 
@@ -158,8 +160,8 @@ def timed(jobs: dict[str, list[Job]], seconds: float) -> dict[str, Group]:
     return groups
 
 
-def bench_spec(pair: str, arm: str | None, task: str, suite: Suite | None = None) -> Spec:
-    """The pair's default settings, or those of its cell in a suite, but learning from the start on and exploring as on average.
+def run_spec(pair: str, arm: str | None, task: str, suite: Suite | None = None) -> Spec:
+    """A run with the pair's default settings, or that of its cell in a suite; but it learns, and explores as on average, from the start on.
 
     Without an `arm` it is the pair's first. Raises InputError for an unknown or unfit pair, arm or task.
     """
@@ -172,11 +174,11 @@ def bench_spec(pair: str, arm: str | None, task: str, suite: Suite | None = None
         check_actions(pair, kind, task, offered)
         settings = kind.settings_type().model_dump(mode="json")
         fit = [name for name, its in kind.arms.items() if its.actions in (None, offered.kind)]
-        specs = {name: Spec(pair, name, task, backend, settings, BUDGET, 1, 1, "bootstrap") for name in fit}
+        specs = {name: Spec(pair, name, task, backend, settings, **RUN, time_limit="bootstrap") for name in fit}
     name = arm or next(iter(specs))
     if name not in specs:
         raise InputError(f"unknown arm {name!r} of pair {pair!r} on {task}{suggestion(name, specs)}")
-    spec = replace(specs[name], steps=BUDGET, segments=1, episodes=1)
+    spec = specs[name]
     learner = make_learner(spec, environments.spaces(task, spec.backend))
     changed: dict[str, Any] = {}
     if learner.replay is not None:
@@ -187,6 +189,11 @@ def bench_spec(pair: str, arm: str | None, task: str, suite: Suite | None = None
         mean = fraction * (start + end) / 2 + (1 - fraction) * end
         changed |= {"exploration_start": mean, "exploration_end": mean}
     return replace(spec, settings=spec.settings | changed)
+
+
+def bench_spec(pair: str, arm: str | None, task: str, suite: Suite | None = None) -> Spec:
+    """`run_spec` as it is timed: without an end."""
+    return replace(run_spec(pair, arm, task, suite), steps=BUDGET, segments=1, episodes=1)
 
 
 def _cell(suite: Suite, pair: str, task: str) -> dict[str, Spec]:
@@ -234,6 +241,7 @@ def run(
     limit = rates[product] * workers / flops
     spent = {"environments": rates["all"] / rates["environments"], "arithmetic": rates["all"] / limit}
     spent["overhead"] = 1 - sum(spent.values())  # calls, element-wise operations, copies, random numbers
+    whole = run_spec(pair, arm, task, suite)
     versions = {"python": platform.python_version()} | {name: version(name) for name in ("torch", "numpy", "gymnasium")}
     row = {
         "pair": pair,
@@ -256,6 +264,8 @@ def run(
         "matmul": product,
         "time_shares": spent,
         "binds": max(spent, key=lambda name: spent[name]),
+        "run": {name: getattr(whole, name) for name in RUN},
+        "run_shares": shares_of(whole, len(shares[0])),
         "peer": peer,
         "peer_steps_per_s": rates["peer"] if peer else None,
         "peer_ratio_per_core": rates["all"] / workers / rates["peer"] if peer else None,
@@ -282,6 +292,10 @@ CELLS = {
     "time in arithmetic": "{time_shares[arithmetic]:.0%}",
     "time in overhead": "{time_shares[overhead]:.0%}",
     "what binds": "{binds}",
+    "a run of so many steps, segments, episodes": "{run[steps]:,}, {run[segments]}, {run[episodes]}",
+    "  its time in evaluation, at most": "{run_shares[evaluation]:.1%}",
+    "  in checkpoints": "{run_shares[checkpoints]:.1%}",
+    "  in looks for divergence": "{run_shares[divergence_checks]:.1%}",
     "peer, steps/s": "{peer_steps_per_s:,.0f} ({peer})",
     "per core over the peer": "{peer_ratio_per_core:.2f}",
     "per CPU second over the peer": "{peer_ratio_per_cpu_second:.2f}",

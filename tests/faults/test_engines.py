@@ -173,11 +173,12 @@ def test_every_backend_is_the_same_on_more_workers_and_resumed(fault):
 
 
 def test_a_worker_gets_one_thread_and_nothing_of_the_callers_arithmetic(monkeypatch):
-    for name in ("MKL_CBWR", "KMP_AFFINITY", "OMP_WAIT_POLICY", "OPENBLAS_CORETYPE"):
+    for name in ("MKL_CBWR", "KMP_AFFINITY", "OMP_WAIT_POLICY", "OPENBLAS_VERBOSE", "OPENBLAS_CORETYPE"):
         monkeypatch.setenv(name, "x")
     monkeypatch.setenv("OMP_NUM_THREADS", "8")
     found = process.variables()
-    assert not {"MKL_CBWR", "KMP_AFFINITY", "OMP_WAIT_POLICY", "OPENBLAS_CORETYPE"} & set(found)
+    assert not {"MKL_CBWR", "KMP_AFFINITY", "OMP_WAIT_POLICY", "OPENBLAS_VERBOSE"} & set(found)
+    assert found["OPENBLAS_CORETYPE"] == "x", "results name the kernel that it chooses"
     assert (found["OMP_NUM_THREADS"], found["MKL_NUM_THREADS"]) == ("1", "1")
 
 

@@ -15,9 +15,9 @@ from rich.console import Console
 from small_suite import write_suite
 
 from harness.bench import measure as bench
-from harness.bench import peers
+from harness.bench import peers, shares
 from harness.bench.flops import flops_per_step
-from harness.bench.measure import Group, Job, bench_spec, learner_work, run, table
+from harness.bench.measure import Group, Job, bench_spec, learner_work, run, run_spec, table
 from harness.errors import InputError
 from harness.run.cohort import Cohort
 from harness.run.spec import pair_names
@@ -66,6 +66,27 @@ def test_row_is_consistent(row: dict[str, Any]) -> None:
     assert row["time_shares"]["environments"] == pytest.approx(row["steps_per_s"] / row["environment_steps_per_s"])
     assert sum(row["time_shares"].values()) == pytest.approx(1)
     assert row["time_shares"][row["binds"]] == max(row["time_shares"].values())
+
+
+@pytest.mark.slow
+def test_row_has_the_shares_of_a_run(row: dict[str, Any]) -> None:
+    assert row["run"] == {"steps": 500_000, "segments": 20, "episodes": 20}
+    assert set(row["run_shares"]) == {"evaluation", "checkpoints", "divergence_checks"}
+    assert all(0 < share < 1 for share in row["run_shares"].values()) and sum(row["run_shares"].values()) < 1
+
+
+def test_shares_grow_with_what_they_are_of(tmp_path, monkeypatch) -> None:
+    """And a checkpoint writes what a segment has changed of a replay, in this folder, and leaves nothing there."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(shares, "SECONDS", 0.05)
+    spec = replace(run_spec("dqn", None, TASK), steps=20_000, segments=2, episodes=1)
+    few = shares.measure(spec, 2)
+    many = shares.measure(replace(spec, segments=40), 2)
+    large = shares.measure(replace(spec, settings=spec.settings | {"replay_size": 300_000}), 2)
+    assert many["evaluation"] > 2 * few["evaluation"] and many["checkpoints"] > 2 * few["checkpoints"]
+    assert large["checkpoints"] > 2 * few["checkpoints"]
+    assert all(0 < share < 1 for each in (few, many, large) for share in each.values())
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.slow
