@@ -1,16 +1,14 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
 import pytest
 import torch
+from laws import INVENTED
 
 from harness import files
 from harness.run.environments import BACKENDS
 from harness.run.spec import pair_names
-
-INVENTED = Path(__file__).parent / "pairs" / "invented.py"
 
 
 def pytest_addoption(parser):

@@ -18,6 +18,7 @@ from pathlib import Path
 import small_suite
 import torch
 
+from algorithms.learner import Learner
 from harness.bench import measure
 from harness.plan.pairs import find_pair
 from harness.plan.pairs import told as in_a_line
@@ -29,6 +30,7 @@ from harness.store.members import Member, Progress, fingerprint, layout, rows, s
 from reports.site.site import build
 
 ROOT = Path(__file__).parents[2]
+INVENTED = Path(__file__).parent / "pairs" / "invented.py"
 TINY = {
     "choices": [Task("choices", "tiny"), Task("images", "tiny")],
     "numbers": [Task("numbers", "tiny")],
@@ -122,7 +124,10 @@ def device(pair: str) -> list[str]:
 def documents(pair: str) -> list[str]:
     """A pair says where it comes from, equation by equation, and what its arms and metrics are; ours stand in the README."""
     kind = find_pair(pair)
-    module, source = sys.modules[kind.__module__], inspect.getsource(kind)
+    module = sys.modules[kind.__module__]
+    source = "".join(
+        inspect.getsource(each) for each in kind.__mro__ if issubclass(each, Learner) and each is not Learner
+    )
     said = [] if module.__doc__ else ["the module has no docstring"]
     numbered = r"(Eq\.|section|Fig\.|Algorithm|statement) ?\d"
     if not re.search(r"\d{4}", kind.source) or not re.search(numbered, f"{kind.source} {module.__doc__}"):

@@ -6,8 +6,7 @@ import importlib
 import re
 
 import pytest
-from conftest import INVENTED
-from laws import LAWS
+from laws import INVENTED, LAWS
 
 TAU = "        tau = self.temperature(state, now)\n"
 LOSS = "climbed).mean(1), actor, now.rows["

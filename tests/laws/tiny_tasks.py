@@ -18,6 +18,7 @@ SPACES = {
     ),
     "images": (gymnasium.spaces.Box(0, 1, (SIDE, SIDE, 2), np.uint8), gymnasium.spaces.Discrete(3)),
 }
+SPACES["pushed images"] = (SPACES["images"][0], SPACES["numbers"][1])
 
 
 class Walk:
