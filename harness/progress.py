@@ -55,8 +55,8 @@ class Display:
         if isinstance(message, Segment):
             self.done += message.steps
             self.seconds += message.seconds
-            latest = self.returns.setdefault((job.cell, job.spec.arm), {})
-            latest.update(zip(message.seeds, message.returns, strict=True))
+            for arm, seed, value in zip(message.arms, message.seeds, message.returns, strict=True):
+                self.returns.setdefault((job.cell, arm), {})[seed] = value
             self._refresh()
         elif isinstance(message, Failed):
             tried = f" (attempt {told.attempts})" if told.attempts > 1 else ""

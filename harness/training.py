@@ -38,15 +38,17 @@ class Tally:
         self.attempts: dict[str, int] = {}
 
     def add(self, told: Told) -> None:
-        arm, message = told.job.spec.arm, told.message
-        self.attempts[arm] = max(self.attempts.get(arm, 0), told.attempts)
+        message = told.message
+        for arm in told.job.seeds:
+            self.attempts[arm] = max(self.attempts.get(arm, 0), told.attempts)
         self.open_jobs -= told.ends
         self.failed |= isinstance(message, Failed)
         if isinstance(message, Segment):
             self.ended = time.perf_counter()
             self.began = min(self.began, self.ended - message.seconds)
             self.steps += message.steps
-            self.seconds[arm] = self.seconds.get(arm, 0.0) + message.seconds
+            for arm in message.arms:
+                self.seconds[arm] = self.seconds.get(arm, 0.0) + message.seconds / len(message.arms)
 
     def timing(self) -> dict[str, Any]:
         """What is known of the machine and the time; without times where everything came from checkpoints."""
@@ -85,7 +87,7 @@ def run(plans: list[Plan], workers: int, tell: Callable[[Event], None], engine: 
         plans = [plan for plan in plans if plan not in refused]
         jobs = shards(jobs, workers)
         tallies = {plan.name: Tally(workers, sum(job.cell == plan.name for job in jobs)) for plan in plans}
-        steps, members = sum(map(steps_left, jobs)), sum(len(job.seeds) for job in jobs)
+        steps, members = sum(map(steps_left, jobs)), sum(len(job.rows) for job in jobs)
         tell(Started(steps, len(plans), members, min(workers, len(jobs))))
         for plan in plans:
             if not tallies[plan.name].open_jobs:
@@ -137,10 +139,8 @@ def write(plan: Plan, timing: dict[str, Any]) -> bool:
             diverged_at = _diverged_at(member, progress) if table["diverged"].any() else None
             members.setdefault(arm, {})[str(seed)] = {"chain": progress.chain, "diverged_at": diverged_at}
     if new:
-        manifest = describe(plan, members)
-        write_cell(
-            plan.folder, pd.concat(tables, ignore_index=True), manifest, learner_class(plan.pair).metrics, timing
-        )
+        units = {name: metric.meaning for name, metric in learner_class(plan.pair).metrics.items()}
+        write_cell(plan.folder, pd.concat(tables, ignore_index=True), describe(plan, members), units, timing)
     return new
 
 

@@ -26,7 +26,7 @@ class Network:
 
     `hidden`: widths of a perceptron's layers. `extra`: numbers beside a flat observation, such as an action's. `gains`: of each head's
     orthogonal initial weights; None: PyTorch's uniform ones in all layers. `free`: numbers that depend on no input, such as a global
-    log-deviation.
+    log-deviation. Raises ValueError for an image that is too small, or has numbers beside it.
     """
 
     def __init__(
@@ -46,6 +46,8 @@ class Network:
         self.shared = len(spaces.observation) == 3
         self.engine: Engine
         if self.shared:
+            if extra:
+                raise ValueError("observation: an image takes no numbers beside it")
             self.engine = Convolutions(spaces.observation, sum(heads), copies or 1, spaces.scale)
         else:
             sizes = [spaces.observation[0] + extra, *hidden, max(heads)]

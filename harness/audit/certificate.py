@@ -8,11 +8,13 @@ chain. A certificate says what was recomputed, and is written beside the run as 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+
+from pydantic import ValidationError
 
 from harness.audit.compare import Finding, recompute
 from harness.audit.draw import cell_folders, draw_members, draw_segments
@@ -22,11 +24,13 @@ from harness.plan import tasks
 from harness.plan.cells import cell_specs
 from harness.plan.code import code
 from harness.plan.identity import capability, machine, versions
-from harness.plan.manifest import spec_of
+from harness.plan.manifest import against_of, spec_of
 from harness.plan.pairs import find_pair
 from harness.pool.messages import Event, Note
 from harness.run.environments import BACKENDS
 from harness.run.spec import make_learner
+from harness.schema.documents import first_problem
+from harness.schema.grid import base
 from harness.schema.manifest import Code, Environment
 from harness.schema.results import Cell, damages, read_cell
 from harness.schema.suite import load_suite
@@ -51,6 +55,10 @@ def audit(
         raise InputError(refused[0])
     for line in refused:
         tell(Note(f"cannot be audited: {line}"))
+    for cell in cells:
+        for line in differences_here(cell):
+            if line.startswith("cpu"):
+                tell(Note(f"{cell.pair}/{cell.task}: other arithmetic than the run's may leave other bits: {line}"))
     draws = draw_members(cells, members, seed) if members else []
     draws += draw_segments(cells, segments, seed) if segments else []
     findings = recompute(cells, draws, workers, tell) if draws else []
@@ -82,9 +90,11 @@ def _auditable(folder: Path) -> Cell:
         offered = tasks.offered(cell.task, backend)
         kind = find_pair(cell.pair)
         for arm in manifest.members:
-            if arm not in kind.arms or arm not in manifest.arms:
+            if base(arm) not in kind.arms or arm not in manifest.arms:
                 raise InputError(f"members: arm {arm!r} is unknown to this version")
             make_learner(spec_of(manifest, arm), offered)
+    except ValidationError as error:
+        raise InputError(f"{where}: arms.{arm}.settings.{first_problem(error)}") from error
     except (TypeError, ValueError) as error:
         raise InputError(f"{where}: {error}") from error
     return cell
@@ -148,7 +158,7 @@ def _steps(made: dict[str, Any]) -> int:
 
 
 def differences_here(cell: Cell) -> list[str]:
-    """In what this machine and this checkout differ from those of the run: one line a field."""
+    """In what this machine and this checkout differ from those of the run, or may: one line a field."""
     manifest, then, backend = cell.manifest, code_of(cell), environment_of(cell).backend
     made = code(cell.pair, backend, cell.task, by=then.by)
     parts = (
@@ -157,19 +167,29 @@ def differences_here(cell: Cell) -> list[str]:
         ("code", then.all_files, made["files"] | made.get("module", {})),
     )
     return [
-        f"{part}: {name}: was {there.get(name)!s:.16}, is {here.get(name)!s:.16} here"
+        f"{part}: {name}: {_was(there, name, part)}, is {_short(here.get(name), part)} here"
         for part, there, here in parts
         for name in sorted(set(there) | set(here))
         if there.get(name) != here.get(name)
     ]
 
 
+def _was(there: Mapping[str, str], name: str, part: str) -> str:
+    """Results of earlier versions do not say the kernels of numpy."""
+    return "is not recorded" if part == "cpu" and name not in there else f"was {_short(there.get(name), part)}"
+
+
+def _short(value: str | None, part: str) -> str:
+    return str(value)[: 16 if part == "code" else 60]  # of a hash the beginning
+
+
 def settings_problems(cell: Cell) -> list[str]:
     """The first field in which a run differs from its pair or suite in this checkout; [] where in none, or the suite is not here."""
     manifest, kind = cell.manifest, find_pair(cell.pair)
     for arm in manifest.members:
-        ours, theirs = kind.arms[arm], manifest.arms[arm]
-        for name, value in (("soft", ours.soft), ("hard", ours.hard), ("switches", dict(ours.switches))):
+        ours, theirs = kind.arms[base(arm)], manifest.arms[arm]
+        here = {"role": ours.role, "against": against_of(kind, arm), "switches": dict(ours.switches)}
+        for name, value in here.items():
             if getattr(theirs, name) != value:
                 return [f"{arm}: {name}: {getattr(theirs, name)!r} in the run, {value!r} in the pair of this checkout"]
     try:
@@ -183,8 +203,8 @@ def settings_problems(cell: Cell) -> list[str]:
         flat = [{**spec, **{f"settings.{name}": value for name, value in spec["settings"].items()}} for spec in both]
         for name in sorted((set(flat[0]) | set(flat[1])) - {"settings"}):
             if flat[0].get(name) != flat[1].get(name):
-                here = f"{flat[1].get(name)!r} in the suite of this checkout"
-                return [f"{arm}: {name}: {flat[0].get(name)!r} in the run, {here}"]
+                registered = f"{flat[1].get(name)!r} in the suite of this checkout"
+                return [f"{arm}: {name}: {flat[0].get(name)!r} in the run, {registered}"]
     return []
 
 

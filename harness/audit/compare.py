@@ -11,7 +11,7 @@ from typing import Any
 from harness.audit.draw import Draw, kept_checkpoints
 from harness.plan.manifest import spec_of
 from harness.pool.local import Pool
-from harness.pool.messages import Done, Event, Failed, Job, Started
+from harness.pool.messages import Done, Event, Failed, Job, Row, Started
 from harness.schema.results import Cell
 from harness.store.members import Member
 
@@ -39,15 +39,15 @@ def recompute(cells: list[Cell], draws: list[Draw], workers: int, tell: Callable
             steps = job.spec.steps * (draw.last - draw.first + 1) // job.spec.segments
             findings.append(Finding(draw.arm, draw.seed, draw.first, draw.last, steps))
         tell(Started(sum(found.steps for found in findings), len(cells), len(draws), min(workers, len(jobs))))
-        of_folder = {job.folder: at for at, job in enumerate(jobs)}
+        of_folder = {job.rows[0].folder: at for at, job in enumerate(jobs)}
         with Pool(min(workers, len(jobs)), Path(scratch) / "workers.log") as pool:
             for told in pool.run(jobs):
                 tell(told)
-                at = of_folder[told.job.folder]
+                at = of_folder[told.job.rows[0].folder]
                 if isinstance(told.message, Failed):
                     findings[at].reason = told.message.reason
                 if isinstance(told.message, Done):
-                    _compare(cells[draws[at].cell], Member(told.job.folder, draws[at].seed), findings[at])
+                    _compare(cells[draws[at].cell], Member(told.job.rows[0].folder, draws[at].seed), findings[at])
     return findings
 
 
@@ -57,7 +57,7 @@ def _job(cell: Cell, draw: Draw, folder: Path) -> Job:
         assert kept is not None
         Member(kept, draw.seed).copy_segment(draw.first - 1, folder)
     spec = spec_of(cell.manifest, draw.arm)
-    return Job(f"{cell.pair}/{cell.task}", spec, [draw.seed], folder, "cpu", until=draw.last)
+    return Job(f"{cell.pair}/{cell.task}", spec, [Row(draw.arm, draw.seed, folder)], "cpu", until=draw.last)
 
 
 def _compare(cell: Cell, member: Member, found: Finding) -> None:

@@ -8,7 +8,6 @@ of a machine meets all of them; a rate is the median of its windows. Nothing is 
 from __future__ import annotations
 
 import json
-import math
 import platform
 import statistics
 import subprocess
@@ -22,20 +21,25 @@ from typing import Any
 
 import torch
 from rich.table import Table
-from torch.utils.flop_counter import FlopCounterMode
 
 from harness.bench import peers
+from harness.bench.flops import flops_per_step
 from harness.bench.peers import Work
+from harness.bench.shares import shares as shares_of
 from harness.errors import InputError, suggestion
+from harness.plan.cells import cell_specs, check_actions
+from harness.plan.pairs import find_pair
 from harness.pool.process import variables
 from harness.run import environments
 from harness.run.cohort import Cohort
-from harness.run.spec import Spec, learner_class
+from harness.run.spec import Spec, make_learner
 from harness.run.streams import Streams
+from harness.schema.suite import Suite
 
 ROUNDS = 5
 BUDGET = 10**9  # environment steps of a member: schedules stand still within a measurement
-LEARNING_STARTS = 100  # environment steps; learning goes on in every timed window
+RUN = {"steps": 500_000, "segments": 20, "episodes": 20}  # of which shares are told where no suite says another
+LEARNING_STARTS = 100  # environment steps, or what an update needs; learning goes on in every timed window
 
 
 @dataclass(frozen=True)
@@ -156,53 +160,60 @@ def timed(jobs: dict[str, list[Job]], seconds: float) -> dict[str, Group]:
     return groups
 
 
-def flops_per_step(job: Job) -> float:
-    """FLOPs of the matrix products of an iteration (rollout and update) over its environment steps; the same for any member."""
-    work, steps = learner_work(replace(job, seeds=job.seeds[:1]))
-    work(math.ceil(LEARNING_STARTS / steps))
-    counter: Any = FlopCounterMode(display=False)
-    with counter:
-        work(1)
-    return int(counter.get_total_flops()) / steps
-
-
-def bench_spec(pair: str, arm: str | None, task: str) -> Spec:
-    """The pair's default settings, but learning from the start and its exploration at the mean of its schedule throughout.
+def run_spec(pair: str, arm: str | None, task: str, suite: Suite | None = None) -> Spec:
+    """A run with the pair's default settings, or that of its cell in a suite; but it learns, and explores as on average, from the start on.
 
     Without an `arm` it is the pair's first. Raises InputError for an unknown or unfit pair, arm or task.
     """
-    kind = learner_class(pair)
-    name = arm or next(iter(kind.arms))
-    if name not in kind.arms:
-        raise InputError(f"unknown arm {name!r} of pair {pair!r}{suggestion(name, kind.arms)}")
-    backend = environments.default_backend(task)
-    offered = environments.spaces(task, backend)
-    if not (kind.continuous if offered.continuous else kind.discrete):
-        kinds = "continuous" if offered.continuous else "discrete"
-        raise InputError(f"task {task!r}: has {kinds} actions, which pair {pair!r} cannot take")
-    settings = kind.settings_type().model_dump(mode="json")
-    if "learning_starts" in settings:
-        settings["learning_starts"] = LEARNING_STARTS
-    if "exploration_fraction" in settings:
-        start, end, fraction = (settings[f"exploration_{key}"] for key in ("start", "end", "fraction"))
-        settings["exploration_start"] = settings["exploration_end"] = (
-            fraction * (start + end) / 2 + (1 - fraction) * end
-        )
-    return Spec(
-        pair=pair,
-        arm=name,
-        task=task,
-        backend=backend,
-        settings=settings,
-        steps=BUDGET,
-        segments=1,
-        episodes=1,
-        time_limit="bootstrap",
-    )
+    kind = find_pair(pair)
+    if suite is not None:
+        specs = _cell(suite, pair, task)
+    else:
+        backend = environments.default_backend(task)
+        offered = environments.spaces(task, backend)
+        check_actions(pair, kind, task, offered)
+        settings = kind.settings_type().model_dump(mode="json")
+        fit = [name for name, its in kind.arms.items() if its.actions in (None, offered.kind)]
+        specs = {name: Spec(pair, name, task, backend, settings, **RUN, time_limit="bootstrap") for name in fit}
+    name = arm or next(iter(specs))
+    if name not in specs:
+        raise InputError(f"unknown arm {name!r} of pair {pair!r} on {task}{suggestion(name, specs)}")
+    spec = specs[name]
+    learner = make_learner(spec, environments.spaces(task, spec.backend))
+    changed: dict[str, Any] = {}
+    if learner.replay is not None:
+        least = learner.settings.environments * (learner.settings.horizon + learner.replay.window)
+        changed["learning_starts"] = max(LEARNING_STARTS, least)
+    if "exploration_fraction" in spec.settings:
+        start, end, fraction = (spec.settings[f"exploration_{key}"] for key in ("start", "end", "fraction"))
+        mean = fraction * (start + end) / 2 + (1 - fraction) * end
+        changed |= {"exploration_start": mean, "exploration_end": mean}
+    return replace(spec, settings=spec.settings | changed)
+
+
+def bench_spec(pair: str, arm: str | None, task: str, suite: Suite | None = None) -> Spec:
+    """`run_spec` as it is timed: without an end."""
+    return replace(run_spec(pair, arm, task, suite), steps=BUDGET, segments=1, episodes=1)
+
+
+def _cell(suite: Suite, pair: str, task: str) -> dict[str, Spec]:
+    """The cohorts of a suite's cell. Raises InputError where it has none."""
+    if pair not in suite.cells:
+        raise InputError(f"--settings-of {suite.name}: has no cells of {pair!r}{suggestion(pair, suite.cells)}")
+    if task not in suite.cells[pair]:
+        raise InputError(f"--settings-of {suite.name}: has no cell of {task!r}{suggestion(task, suite.cells[pair])}")
+    return cell_specs(suite, pair, task)
 
 
 def run(
-    pair: str, arm: str | None, task: str, members: int, workers: int, peer: str | None, seconds: float
+    pair: str,
+    arm: str | None,
+    task: str,
+    members: int,
+    workers: int,
+    peer: str | None,
+    seconds: float,
+    suite: Suite | None = None,
 ) -> list[dict[str, Any]]:
     """Measure one arm in windows of about `seconds`; one JSON-able row. Raises InputError for wrong input.
 
@@ -212,9 +223,9 @@ def run(
         raise InputError(
             f"--members {members} --workers {workers}, {seconds} s: 1 <= workers <= members and 0 < seconds <= 600 are needed"
         )
-    spec = bench_spec(pair, arm, task)
+    spec = bench_spec(pair, arm, task, suite)
     if peer is not None:
-        peers.check(peer, pair)
+        peers.check(peer, pair, environments.spaces(task, spec.backend).observation)
     shares = [list(range(members))[worker::workers] for worker in range(workers)]
     jobs = {"all": [Job("learner", spec, seeds) for seeds in shares]}
     if peer is not None:
@@ -226,14 +237,16 @@ def run(
     rates = {name: statistics.median(group.rates) for name, group in groups.items()}
     cpu_rates = {name: statistics.median(group.cpu_rates) for name, group in groups.items()}
     product = max(PRODUCTS, key=lambda kind: rates[kind])
-    flops = flops_per_step(Job("learner", spec, [0]))
+    flops = flops_per_step(spec)
     limit = rates[product] * workers / flops
     spent = {"environments": rates["all"] / rates["environments"], "arithmetic": rates["all"] / limit}
     spent["overhead"] = 1 - sum(spent.values())  # calls, element-wise operations, copies, random numbers
+    whole = run_spec(pair, arm, task, suite)
     versions = {"python": platform.python_version()} | {name: version(name) for name in ("torch", "numpy", "gymnasium")}
     row = {
         "pair": pair,
         "arm": spec.arm,
+        "settings_of": suite.name if suite else None,
         "task": task,
         "members": members,
         "workers": workers,
@@ -251,6 +264,8 @@ def run(
         "matmul": product,
         "time_shares": spent,
         "binds": max(spent, key=lambda name: spent[name]),
+        "run": {name: getattr(whole, name) for name in RUN},
+        "run_shares": shares_of(whole, len(shares[0])),
         "peer": peer,
         "peer_steps_per_s": rates["peer"] if peer else None,
         "peer_ratio_per_core": rates["all"] / workers / rates["peer"] if peer else None,
@@ -277,6 +292,10 @@ CELLS = {
     "time in arithmetic": "{time_shares[arithmetic]:.0%}",
     "time in overhead": "{time_shares[overhead]:.0%}",
     "what binds": "{binds}",
+    "a run of so many steps, segments, episodes": "{run[steps]:,}, {run[segments]}, {run[episodes]}",
+    "  its time in evaluation, at most": "{run_shares[evaluation]:.1%}",
+    "  in checkpoints": "{run_shares[checkpoints]:.1%}",
+    "  in looks for divergence": "{run_shares[divergence_checks]:.1%}",
     "peer, steps/s": "{peer_steps_per_s:,.0f} ({peer})",
     "per core over the peer": "{peer_ratio_per_core:.2f}",
     "per CPU second over the peer": "{peer_ratio_per_cpu_second:.2f}",

@@ -18,7 +18,7 @@ import torch
 
 from harness.errors import InputError, suggestion
 from harness.run.environments import make, spaces
-from harness.run.spec import Spec, learner_class, make_learner
+from harness.run.spec import Spec, make_learner
 
 Work = Callable[[int], None]
 """Do so many iterations (rollout and update)."""
@@ -26,14 +26,16 @@ Work = Callable[[int], None]
 DISTRIBUTIONS = {"sb3": "stable-baselines3"}
 
 
-def check(peer: str, pair: str) -> None:
-    """Raises InputError for an unknown peer, one that is not installed, or one without this pair's algorithm."""
+def check(peer: str, pair: str, observation: tuple[int, ...]) -> None:
+    """Raises InputError for an unknown peer, one that is not installed, or one without this pair's algorithm or its networks."""
     if peer not in DISTRIBUTIONS:
         raise InputError(f"unknown peer {peer!r}{suggestion(peer, DISTRIBUTIONS)}")
     if importlib.util.find_spec(DISTRIBUTIONS[peer].replace("-", "_")) is None:
         raise InputError(f"peer {peer!r}: {DISTRIBUTIONS[peer]} is not installed; pip install -e '.[{peer}]'")
     if pair not in MODELS:
         raise InputError(f"peer {peer!r}: has no algorithm for pair {pair!r}. Known: {', '.join(sorted(MODELS))}")
+    if len(observation) != 1:
+        raise InputError(f"peer {peer!r}: is timed on flat observations alone; these are {observation}")
 
 
 def peer_version(peer: str) -> str:
@@ -43,13 +45,13 @@ def peer_version(peer: str) -> str:
 def environment_work(spec: Spec, members: int) -> tuple[Work, int]:
     """As many environments as the members have, with random actions drawn beforehand; an iteration is one step of each."""
     offered = spaces(spec.task, spec.backend)
-    count = members * make_learner(spec, offered).environments
+    count = members * make_learner(spec, offered).settings.environments
     vector = make(spec.task, spec.backend, count)
     vector.reset(list(range(count)))
     generator = np.random.default_rng(0)
     actions: np.ndarray = generator.integers(offered.actions, size=(256, count))
-    if offered.continuous:
-        low, high = np.maximum(vector.action_space.low, -1), np.minimum(vector.action_space.high, 1)
+    if offered.bounds is not None:
+        low, high = np.clip(offered.bounds, -1, 1)
         actions = generator.uniform(low, high, (256, count, offered.actions)).astype(np.float32)
 
     def work(iterations: int) -> None:
@@ -61,12 +63,13 @@ def environment_work(spec: Spec, members: int) -> tuple[Work, int]:
 
 def matmul_work(left: tuple[int, ...], right: tuple[int, ...]) -> tuple[Work, int]:
     """float32 products of two batches of matrices: an iteration is one product; FLOPs an iteration (2 a multiply-add)."""
-    a, b = torch.randn(left), torch.randn(right)
-    out = torch.empty(*left[:-1], right[-1])
+    generator = np.random.default_rng(0)
+    a, b = (generator.standard_normal(shape, dtype=np.float32) for shape in (left, right))
+    out = np.empty((*left[:-1], right[-1]), np.float32)
 
     def work(iterations: int) -> None:
         for _ in range(iterations):
-            torch.matmul(a, b, out=out)
+            np.matmul(a, b, out=out)
 
     return work, 2 * math.prod(left) * right[-1]
 
@@ -79,9 +82,10 @@ def sb3_work(spec: Spec) -> tuple[Work, int]:
     from stable_baselines3.common.vec_env import DummyVecEnv
 
     learner = make_learner(spec, spaces(spec.task, spec.backend))
-    quantum = learner.horizon * learner.environments
-    vector = DummyVecEnv([lambda: gymnasium.make(spec.task)] * learner.environments)
-    model = MODELS[spec.pair](vector, learner_class(spec.pair).settings_type(**spec.settings), learner)
+    settings = learner.settings
+    quantum = settings.horizon * settings.environments
+    vector = DummyVecEnv([lambda: gymnasium.make(spec.task)] * settings.environments)
+    model = MODELS[spec.pair](vector, settings, learner)
 
     def work(iterations: int) -> None:
         model.learn(total_timesteps=iterations * quantum, reset_num_timesteps=False, log_interval=None)
@@ -104,10 +108,10 @@ def ppo(vector: Any, s: Any, learner: Any) -> Any:
         gae_lambda=s.gae_lambda,
         clip_range=s.clip,
         clip_range_vf=s.clip if s.clip_value else None,
-        ent_coef=s.temperature * learner.bonus,
+        ent_coef=s.temperature if learner.bonus else 0.0,
         vf_coef=s.value_coefficient / 2,
         max_grad_norm=s.max_gradient_norm,
-        policy_kwargs={"net_arch": [s.hidden, s.hidden]},  # tanh, orthogonal, two separate networks: its defaults
+        policy_kwargs={"net_arch": list(s.hidden)},  # tanh, orthogonal, two separate networks: its defaults
         device="cpu",
         seed=0,
     )
@@ -119,7 +123,7 @@ def a2c(vector: Any, s: Any, _: Any) -> Any:
 
     optimizer = {
         "optimizer_class": torch.optim.RMSprop,
-        "optimizer_kwargs": {"alpha": s.rms_decay, "eps": s.rms_epsilon},
+        "optimizer_kwargs": {"alpha": 0.99, "eps": 1e-5},
     }
     return A2C(
         "MlpPolicy",
@@ -131,7 +135,7 @@ def a2c(vector: Any, s: Any, _: Any) -> Any:
         ent_coef=s.temperature,
         vf_coef=s.value_coefficient / 2,
         max_grad_norm=s.max_gradient_norm,
-        policy_kwargs={"net_arch": [s.hidden, s.hidden], **optimizer},
+        policy_kwargs={"net_arch": list(s.hidden), **optimizer},
         device="cpu",
         seed=0,
     )
@@ -151,7 +155,7 @@ def dqn(vector: Any, s: Any, learner: Any) -> Any:
         gamma=s.discount,
         train_freq=s.horizon,
         gradient_steps=1,
-        n_steps=learner.backup_steps,
+        n_steps=learner.steps,
         target_update_interval=s.target_period,
         exploration_fraction=s.exploration_fraction,
         exploration_initial_eps=s.exploration_start,

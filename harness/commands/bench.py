@@ -11,14 +11,15 @@ from rich.console import Console
 from harness.bench import measure
 from harness.commands.shared import CORES, Json, new_app
 from harness.exits import Exit, legend
+from harness.schema.suite import load_suite
 
 app = new_app()
 
 
 @app.command(
     "bench",
-    epilog="\b\nExamples:\n  softbench bench --pair ppo\n  softbench bench --pair dqn --members 10 --workers 1 --peer sb3 --json"
-    + legend(Exit.INPUT),
+    epilog="\b\nExamples:\n  softbench bench --pair ppo\n  softbench bench --pair dqn --members 10 --workers 1 --peer sb3 --json\n"
+    "  softbench bench --pair ppo --task Pendulum-v1 --settings-of pendulum" + legend(Exit.INPUT),
 )
 def bench(
     pair: Annotated[str, typer.Option(help="pair to measure")] = "ppo",
@@ -30,6 +31,9 @@ def bench(
     ] = None,
     peer: Annotated[str | None, typer.Option(help="compare with a known library on the same work: sb3")] = None,
     seconds: Annotated[float, typer.Option(min=0.1, max=600, help="length of each measurement")] = 10.0,
+    settings_of: Annotated[
+        str | None, typer.Option(help="a suite whose settings of this pair and task are used; else the pair's defaults")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Measure steps a second: all members together, one alone, the environments, the arithmetic limit, and a peer."""
@@ -41,6 +45,7 @@ def bench(
         workers=workers or min(CORES, members),
         peer=peer,
         seconds=seconds,
+        suite=None if settings_of is None else load_suite(settings_of),
     )
     if as_json:
         print(json.dumps(rows, indent=1))

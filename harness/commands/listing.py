@@ -70,15 +70,15 @@ def suites_table(suites: list[Suite]) -> Table:
 
 
 def arms_table(pairs: dict[str, dict[str, ListedArm]]) -> Table:
-    table = Table("pair", "arm", "soft", "what it is", title="Pairs", title_justify="left")
+    table = Table("pair", "arm", "role", "what it is", title="Pairs", title_justify="left")
     for pair, arms in pairs.items():
         for name, arm in arms.items():
-            table.add_row(pair, name, "soft" if arm.soft else "hard", arm.title)
+            table.add_row(pair, name, arm.role, arm.title)
     return table
 
 
 def as_object(suites: list[Suite], damaged: dict[str, str], pairs: dict[str, dict[str, ListedArm]]) -> dict[str, Any]:
-    """`{"suites": [...], "damaged": {suite: why}, "pairs": {pair: {arm: {"soft", "title"}}}}`."""
+    """`{"suites": [...], "damaged": {suite: why}, "pairs": {pair: {arm: {"role", "title"}}}}`."""
     return {
         "suites": [
             {
@@ -94,7 +94,7 @@ def as_object(suites: list[Suite], damaged: dict[str, str], pairs: dict[str, dic
         ],
         "damaged": damaged,
         "pairs": {
-            pair: {name: {"soft": arm.soft, "title": arm.title} for name, arm in arms.items()}
+            pair: {name: {"role": arm.role, "title": arm.title} for name, arm in arms.items()}
             for pair, arms in pairs.items()
         },
     }

@@ -24,7 +24,7 @@ from rich.text import Text
 from harness.errors import InputError, suggestion
 from harness.files import make_folder, replacing
 from harness.imports.readers import Array, matching, read
-from harness.imports.schema import EPISODIC, IDENTITY, WILD, Entry, Grid, Import
+from harness.imports.schema import EPISODIC, IDENTITY, WILD, DeclaredArm, Entry, Grid, Import
 from harness.schema.fields import MOST_SEEDS, MOST_STEPS
 from harness.schema.manifest import FORMAT, Manifest
 from harness.schema.results import COLUMNS, folder_name, write_cell
@@ -297,14 +297,15 @@ def _manifest(config: Import, task: str, runs: list[Run], path: Path) -> Manifes
             }
             step = int(config.grid.steps[diverged.argmax()]) if diverged.any() else None
             members[run.arm][str(run.seed)] = {"chain": [], "diverged_at": step, "imported": origin}
-    kinds = {name: {"soft": arm.soft, "hard": arm.hard} for name, arm in config.arms.items()}
+    first = next(name for name, arm in config.arms.items() if not arm.soft)
+    kinds = {name: _role(arm, first) for name, arm in config.arms.items()}
     content = {
         "format": FORMAT,
         "suite": config.name,
         "pair": config.name,
         "task": task,
         "source": f"runs of others, imported by {path.name}",
-        "hard": next(name for name, arm in config.arms.items() if not arm.soft),
+        "hard": first,
         "arms": {name: {"title": "", "switches": {}, "settings": {}, **kind} for name, kind in kinds.items()},
         "steps": config.grid.last,
         "segments": config.grid.points,
@@ -322,6 +323,10 @@ def _manifest(config: Import, task: str, runs: list[Run], path: Path) -> Manifes
         "members": members,
     }
     return Manifest.model_validate(content)
+
+
+def _role(arm: DeclaredArm, first: str) -> dict[str, str | None]:
+    return {"role": "soft", "against": arm.hard or first} if arm.soft else {"role": "hard"}
 
 
 def _sha256(path: Path) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from pydantic import ValidationError
 
-from algorithms.learner import Spaces
+from algorithms.learner import Learner, Settings, Spaces
 from harness.errors import InputError, suggestion
 from harness.files import digest
 from harness.plan import tasks
@@ -21,6 +21,7 @@ from harness.run.environments import default_backend
 from harness.run.spec import Spec, make_learner
 from harness.schema.documents import first_problem
 from harness.schema.fields import refuse_unknown
+from harness.schema.grid import point_name
 from harness.schema.manifest import FORMAT
 from harness.schema.results import Cell, folder_name
 from harness.schema.suite import Choice, Suite
@@ -29,7 +30,7 @@ from harness.store import members
 
 @dataclass
 class Plan:
-    """One cell to train: its cohorts by arm, the arms and seeds wanted, and the results that are there already."""
+    """One cell to train: its cohorts by arm (of a grid by `ARM@name=value`), those and the seeds wanted, and the results that are there."""
 
     suite: Suite
     pair: str
@@ -48,6 +49,11 @@ class Plan:
     @property
     def name(self) -> str:
         return f"{self.pair}/{self.task}"
+
+    @property
+    def grid(self) -> list[str]:
+        """The settings in which its points differ."""
+        return list(self.suite.cells[self.pair][self.task].grid)
 
     @property
     def hardware(self) -> str:
@@ -97,7 +103,7 @@ def make_plans(
         raise InputError(f"--task: suite {suite.name!r} has no cell {pair} x {task}; `softbench list` shows the cells")
     specs = {cell: cell_specs(suite, *cell) for cell in cells}
     arms = None if arms is None else list(arms)
-    known = {arm: cell_pair for (cell_pair, _), its in specs.items() for arm in its}
+    known = {name: cell_pair for (cell_pair, _), its in specs.items() for arm in its for name in (arm, its[arm].arm)}
     for arm in arms or []:
         if arm not in known:
             raise InputError(
@@ -116,7 +122,7 @@ def make_plans(
             task=cell_task,
             specs=its,
             seeds=suite.registered(cell_pair, cell_task).seeds if seeds is None else seeds,
-            arms=[arm for arm in its if arms is None or arm in arms],
+            arms=[arm for arm, spec in its.items() if arms is None or arm in arms or spec.arm in arms],
             folder=out / place,
             runs=out / ".runs" / place,
             device=device,
@@ -128,58 +134,86 @@ def make_plans(
 
 
 def cell_specs(suite: Suite, pair: str, task: str) -> dict[str, Spec]:
-    """The cohorts of one cell, by arm, with all settings spelled out. Raises InputError naming file and field."""
+    """The cohorts of one cell by arm, of a grid by `ARM@name=value`, all settings spelled out. Raises InputError naming file and field."""
     where = f"suites/{suite.folder}/suite.yaml: cells.{pair}.{task}"
     registered, definition = suite.registered(pair, task), suite.tasks[task]
     backend = default_backend(task) if definition.backend == "auto" else definition.backend
     try:
         kind = find_pair(pair)
         offered = tasks.offered(task, backend)
+        check_actions(pair, kind, task, offered)
     except InputError as error:
         raise InputError(f"{where}: {error}") from error
-    try:
-        refuse_unknown(registered.settings, [*kind.settings_type.model_fields, *Choice.model_fields])
-        settings = kind.settings_type(**registered.settings)
-    except ValidationError as error:
-        raise InputError(f"{where}.{first_problem(error)}") from error
-    except ValueError as error:
-        raise InputError(f"{where}: {error}") from error
-    if not (kind.continuous if offered.continuous else kind.discrete):
-        needed, has = ("discrete", "continuous") if offered.continuous else ("continuous", "discrete")
-        raise InputError(f"{where}: pair {pair!r} needs {needed} actions, {task} has {has} ones")
-    if suite.cells[pair][task].grid:
-        raise InputError(
-            f"{where}.grid: grids of settings are not trained by this version yet; write a cell for each value"
-        )
-    for arm in registered.arms or []:
-        if arm not in kind.arms:
-            raise InputError(f"{where}.arms: {arm!r} is no arm of {pair}{suggestion(arm, kind.arms)}")
-    first = next(arm for arm, what in kind.arms.items() if not what.soft)
-    for arm in registered.arms or []:
-        hard = kind.arms[arm].hard or first
-        if kind.arms[arm].soft and hard not in (registered.arms or []):
-            raise InputError(f"{where}.arms: {arm!r} is compared with {hard!r}, which must be among them")
+    grid = suite.cells[pair][task].grid
+    for name in grid:
+        if name not in kind.settings_type.rows():
+            known = ", ".join(kind.settings_type.rows()) or "none"
+            raise InputError(
+                f"{where}.grid: {name!r} may not differ by member, so it has no grid. Of {pair} may: {known}"
+            )
     specs = {
-        arm: Spec(
+        point_name(arm, point): Spec(
             pair=pair,
             arm=arm,
             task=task,
             backend=backend,
-            settings=settings.model_dump(mode="json"),
+            settings=_settings(kind, registered.settings, point, where).model_dump(mode="json"),
             steps=registered.steps,
             segments=suite.segments,
             episodes=registered.evaluation.episodes,
             time_limit=definition.time_limit,
         )
-        for arm in registered.arms or kind.arms
+        for arm in _arms(registered.arms, pair, kind, task, offered, where)
+        for point in registered.points
     }
     for spec in specs.values():
         _check(spec, offered, where)
     return specs
 
 
+def check_actions(pair: str, kind: type[Learner], task: str, offered: Spaces) -> None:
+    """Raises InputError where a pair cannot take a task's actions."""
+    if kind.actions not in ("both", offered.kind):
+        raise InputError(
+            f"pair {pair!r} needs {ACTIONS[kind.actions]} actions, {task} has {ACTIONS[offered.kind]} ones"
+        )
+
+
+ACTIONS = {"choices": "discrete", "numbers": "continuous"}
+
+
+def _arms(
+    chosen: list[str] | None, pair: str, kind: type[Learner], task: str, offered: Spaces, where: str
+) -> list[str]:
+    """The arms of a cell: the chosen ones, or all that hold for the task's actions."""
+    fit = [arm for arm, its in kind.arms.items() if its.actions in (None, offered.kind)]
+    arms = fit if chosen is None else chosen
+    for arm in arms:
+        if arm not in kind.arms:
+            raise InputError(f"{where}.arms: {arm!r} is no arm of {pair}{suggestion(arm, kind.arms)}")
+        if arm not in fit:
+            needed, has = ACTIONS[str(kind.arms[arm].actions)], ACTIONS[offered.kind]
+            raise InputError(f"{where}.arms: {arm!r} holds for {needed} actions alone, {task} has {has} ones")
+        against = kind.arms[arm].against
+        if against is not None and against not in arms:
+            raise InputError(f"{where}.arms: {arm!r} is compared with {against!r}, which must be among them")
+    return arms
+
+
+def _settings(kind: type[Learner], chosen: dict[str, Any], point: dict[str, float], where: str) -> Settings:
+    """All settings at a point of the grid. Raises InputError naming file and field."""
+    try:
+        refuse_unknown(chosen, [*kind.settings_type.model_fields, *Choice.model_fields])
+        return kind.settings_type(**chosen | point)
+    except ValidationError as error:
+        grid = ".grid" if error.errors()[0]["loc"][:1] and error.errors()[0]["loc"][0] in point else ""
+        raise InputError(f"{where}{grid}.{first_problem(error)}") from error
+    except ValueError as error:
+        raise InputError(f"{where}: {error}") from error
+
+
 def _check(spec: Spec, offered: Spaces, where: str) -> None:
-    """Raises InputError where the learner refuses its settings, or the budget has not an update a segment."""
+    """Raises InputError where the learner refuses its settings, or the budget has not an update a segment, or none at all."""
     try:
         learner = make_learner(spec, offered)
     except ValueError as error:
@@ -188,11 +222,16 @@ def _check(spec: Spec, offered: Spaces, where: str) -> None:
         if ":" not in spec.pair:
             raise
         raise InputError(f"{where}: pair {spec.pair!r}: arm {spec.arm!r}: {told(error)}") from error
-    quantum = learner.horizon * learner.environments
+    quantum = learner.settings.horizon * learner.settings.environments
     if spec.steps // quantum < spec.segments:
         least = quantum * spec.segments
         raise InputError(
             f"{where}: {spec.steps} steps are too few: {spec.segments} segments of at least one update need {least}"
+        )
+    taken = spec.steps // quantum * quantum
+    if learner.replay is not None and learner.replay.starts > taken:
+        raise InputError(
+            f"{where}.learning_starts: must be at most the {taken:,} steps that a member takes (got {learner.replay.starts:,})"
         )
 
 

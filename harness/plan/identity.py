@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.metadata
 import os
 import platform
@@ -9,6 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import threadpoolctl
 import torch
 
 
@@ -19,13 +22,29 @@ def versions(backend: str) -> dict[str, str]:
     return {"python": platform.python_version(), **{name: importlib.metadata.version(name) for name in packages}}
 
 
+@functools.cache
 def capability() -> dict[str, str]:
-    """What of the processor decides which instructions are used."""
+    """What decides which instructions are used: the processor, the kernel that numpy's BLAS chose by it, numpy's own dispatch.
+
+    Environment variables can choose other ones (OPENBLAS_CORETYPE, NPY_DISABLE_CPU_FEATURES, ATEN_CPU_CAPABILITY).
+    """
+    simd = np.show_config(mode="dicts")["SIMD Extensions"]
     return {
         "capability": torch.backends.cpu.get_cpu_capability(),
         "architecture": platform.machine(),
         "vendor": _cpu_line("vendor_id"),
+        "blas": _blas(),
+        "simd": " ".join([*simd["baseline"], *simd.get("found", [])]),
     }
+
+
+def _blas() -> str:
+    """Library and kernel of numpy's matrix products; other packages may have loaded one of their own."""
+    loaded = [library for library in threadpoolctl.threadpool_info() if library["user_api"] == "blas"]
+    ours = str(Path(np.__file__).resolve().parent)  # and numpy.libs beside it
+    its = [library for library in loaded if library["filepath"].startswith(ours)]
+    named = [" ".join(filter(None, (each["internal_api"], each.get("architecture")))) for each in its or loaded]
+    return min(named, default="unknown")
 
 
 def machine() -> dict[str, Any]:

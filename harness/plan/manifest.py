@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
-import re
 from pathlib import Path
 from typing import Any
 
+from algorithms.learner import Learner
 from harness.errors import InputError, ResultsError
 from harness.files import ROOT
 from harness.plan.cells import Plan
 from harness.plan.identity import capability, difference, versions
 from harness.plan.tasks import offered
 from harness.run.spec import Spec, learner_class, make_learner
+from harness.schema.grid import base
 from harness.schema.manifest import FORMAT, Manifest
 from harness.schema.results import read_cell
 
@@ -23,10 +25,10 @@ def describe(plan: Plan, members: dict[str, Any]) -> Manifest:
     first = next(iter(plan.specs.values()))
     arms = {
         name: {
-            "title": kind.arms[name].title,
-            "soft": kind.arms[name].soft,
-            "hard": kind.arms[name].hard,
-            "switches": dict(kind.arms[name].switches),
+            "title": kind.arms[spec.arm].title,
+            "role": kind.arms[spec.arm].role,
+            "against": against_of(kind, name),
+            "switches": dict(kind.arms[spec.arm].switches),
             "settings": spec.settings,
         }
         for name, spec in plan.specs.items()
@@ -39,14 +41,14 @@ def describe(plan: Plan, members: dict[str, Any]) -> Manifest:
             "pair": plan.pair,
             "task": plan.task,
             "source": kind.source,
-            "hard": next(name for name in plan.specs if not kind.arms[name].soft),
+            "hard": next(name for name, spec in plan.specs.items() if kind.arms[spec.arm].role == "hard"),
             "arms": arms,
             "difference": differing_lines(plan.pair),
             "environment": {
                 "id": plan.task,
                 "backend": first.backend,
                 "time_limit": first.time_limit,
-                "environments": learner.environments,
+                "environments": learner.settings.environments,
             },
             "steps": first.steps,
             "segments": first.segments,
@@ -61,26 +63,43 @@ def describe(plan: Plan, members: dict[str, Any]) -> Manifest:
     )
 
 
+def against_of(kind: type[Learner], name: str) -> str | None:
+    """The arm that the arm of that name is compared with: of a grid the one at the same point."""
+    against = kind.arms[base(name)].against
+    return None if against is None else name.replace(base(name), against, 1)
+
+
 def differing_lines(pair: str) -> dict[str, Any]:
-    """The lines of a pair's file that read a switch of its arms: all in which hard and soft differ."""
+    """The lines of a pair's file that read a switch of its arms, and what depends on it: all in which hard and soft differ."""
     kind = learner_class(pair)
-    switches = sorted({name for arm in kind.arms.values() for name in arm.switches})
-    reads = re.compile(rf"\bself\.({'|'.join(switches)})\b")
+    switches = {name for arm in kind.arms.values() for name in arm.switches}
     path = Path(inspect.getfile(kind))
-    lines = [
-        {"line": number, "text": text}
-        for number, text in enumerate(path.read_text().splitlines(), 1)
-        if switches and reads.search(text) and not re.match(r"\s*self\.\w+(, self\.\w+)* = ", text)
-    ]
+    source, numbers = path.read_text(), set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load) and _of_self(node, switches):
+            numbers.add(node.lineno)
+        if isinstance(node, ast.If) and any(_of_self(part, switches) for part in ast.walk(node.test)):
+            numbers.update(range(node.lineno, (node.end_lineno or node.lineno) + 1))
+    lines = [{"line": number, "text": text} for number, text in enumerate(source.splitlines(), 1) if number in numbers]
     return {"file": str(path.relative_to(ROOT)) if path.is_relative_to(ROOT) else path.name, "lines": lines}
 
 
+def _of_self(node: ast.AST, names: set[str]) -> bool:
+    """Whether a node is `self.<one of names>`."""
+    return (
+        isinstance(node, ast.Attribute)
+        and node.attr in names
+        and isinstance(node.value, ast.Name)
+        and node.value.id == "self"
+    )
+
+
 def spec_of(manifest: Manifest, arm: str) -> Spec:
-    """The cohort that a manifest of a run of ours describes."""
+    """The cohort of an arm that a manifest of a run of ours describes."""
     assert manifest.environment is not None
     return Spec(
         pair=manifest.pair,
-        arm=arm,
+        arm=base(arm),
         task=manifest.task,
         backend=manifest.environment.backend,
         settings=manifest.arms[arm].settings,

@@ -4,23 +4,31 @@ from __future__ import annotations
 
 import importlib.util
 import inspect
+import math
+import re
 import traceback
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import numpy as np
+from pydantic import ValidationError
 
-from algorithms.learner import Learner
+from algorithms.learner import Arm, Learner
 from harness.errors import InputError, suggestion
 from harness.pool.process import Unanswered, answer, ask
 from harness.run.cohort import Cohort
 from harness.run.spec import Spec, learner_class, pair_module
 from harness.run.streams import Streams
+from harness.schema.documents import first_problem
 
 LIMIT = 120.0
 """Seconds in which one update of every arm must end, imports included."""
 NEEDED = ("entropy",)
 """Metrics that every update must return."""
+NAME = r"[\w.-]+"
+"""Of an arm: results name its folders so, and its points of a grid `NAME@setting=value`."""
 
 
 def find_pair(pair: str) -> type[Learner]:
@@ -41,25 +49,39 @@ def find_pair(pair: str) -> type[Learner]:
 
 def _check(pair: str, kind: type[Learner]) -> None:
     missing = sorted(getattr(kind, "__abstractmethods__", ())) or [
-        name for name in ("source", "arms", "settings_type", "metrics") if not hasattr(kind, name)
+        name for name in ("source", "arms", "settings_type", "metrics", "small") if not hasattr(kind, name)
     ]
     if missing:
         raise InputError(f"pair {pair!r}: {_place(kind)}: {kind.__name__} lacks {', '.join(missing)}")
-    hard = [name for name, arm in kind.arms.items() if not arm.soft]
+    if found := next(_problems(kind), None):
+        raise InputError(f"pair {pair!r}: {_place(kind)}: {found}")
+
+
+def _problems(kind: type[Learner]) -> Iterator[str]:
+    """What is wrong with what a pair says of itself."""
+    hard = [name for name, arm in kind.arms.items() if arm.role == "hard"]
     if not hard:
-        raise InputError(
-            f"pair {pair!r}: {_place(kind)}: arms: none is hard (soft=False); a soft arm is compared with a hard one"
-        )
+        yield 'arms: none is hard (role="hard"); a soft arm is compared with a hard one'
     for name, arm in kind.arms.items():
-        if arm.hard is not None and arm.hard not in hard:
-            raise InputError(
-                f"pair {pair!r}: {_place(kind)}: arms: {name}: {arm.hard!r} is no hard arm{suggestion(arm.hard, hard)}"
-            )
+        if not re.fullmatch(NAME, name):
+            yield f"arms: {name!r}: must be letters, digits, ., _ and -"
+        if arm.role not in get_args(get_type_hints(Arm)["role"]):
+            yield f"arms: {name}: role: {arm.role!r} is none of hard, soft and control"
+        if arm.role == "hard" and arm.against is not None:
+            yield f"arms: {name}: against: a hard arm is compared with none"
+        if arm.role != "hard" and arm.against is None:
+            yield f"arms: {name}: against: is missing; it names the hard arm that this one is compared with"
+        elif arm.role != "hard" and arm.against not in hard:
+            yield f"arms: {name}: against: {arm.against!r} is no hard arm{suggestion(str(arm.against), hard)}"
+        if arm.at_zero is not None and arm.at_zero not in kind.arms:
+            yield f"arms: {name}: at_zero: {arm.at_zero!r} is no arm{suggestion(arm.at_zero, kind.arms)}"
     for name in NEEDED:
         if name not in kind.metrics:
-            raise InputError(
-                f"pair {pair!r}: {_place(kind)}: metrics: {name!r} is missing; `update` must return it for every arm"
-            )
+            yield f"metrics: {name!r} is missing; `update` must return it for every arm"
+    try:
+        kind.settings_type(**kind.small)
+    except ValidationError as error:
+        yield f"small: {first_problem(error)}"
 
 
 def try_pair(pair: str, specs: list[Spec]) -> None:
@@ -75,8 +97,12 @@ def try_pair(pair: str, specs: list[Spec]) -> None:
 def _attempt(spec: Spec) -> str | None:
     """What is wrong with one update of an arm; None where nothing is."""
     try:
-        cohort = Cohort(spec, [0])
-        records = cohort.train(cohort.initial(), Streams([0], 1, cohort.device), 0, 1)
+        cohort, iterations = Cohort(spec, [0]), 1
+        if cohort.replay is not None:  # learn as soon as the replay has what an update needs
+            least = cohort.quantum + cohort.replay.replay.window * cohort.learner.settings.environments
+            cohort.replay.replay = replace(cohort.replay.replay, starts=least)
+            iterations = math.ceil(least / cohort.quantum)
+        records = cohort.train(cohort.initial(), Streams([0], 1, cohort.device), 0, iterations)
     except Exception as error:  # the user's own code
         return f"arm {spec.arm!r}: {told(error)}"
     absent = [name for name in NEEDED if np.isnan(records[name]).any()]

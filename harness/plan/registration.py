@@ -15,6 +15,7 @@ from harness.files import make_folder, replacing
 from harness.run.spec import learner_class
 from harness.schema.claims import RULES, load_ledger
 from harness.schema.documents import read_yaml
+from harness.schema.grid import point_name
 from harness.schema.suite import CLAIMS, SUITES, Suite
 
 
@@ -27,13 +28,20 @@ def registered(suite: Suite, pair: str) -> dict[str, Any]:
         return {}
     path = SUITES / suite.name / CLAIMS
     content = read_yaml(path)
-    ours, arms = [claim for claim in content["claims"] if claim["pair"] == pair], learner_class(pair).arms
+    ours, arms = [claim for claim in content["claims"] if claim["pair"] == pair], _arms(suite, pair)
     for claim, field in itertools.product(ours, ("arm", "against")):
         if claim[field] not in arms:
             unknown = f"{claim[field]!r} is no arm of {pair}{suggestion(str(claim[field]), arms)}"
             raise InputError(f"{path}: {claim['id']}: {field}: {unknown}")
     rules = {rule: content[rule] for rule in RULES if rule in content}
     return {**rules, "claims": {claim["id"]: claim for claim in ours}}
+
+
+def _arms(suite: Suite, pair: str) -> list[str]:
+    """The arms that a pair's cells have in results."""
+    cells, every = [suite.registered(pair, task) for task in suite.cells[pair]], learner_class(pair).arms
+    names = [point_name(arm, point) for cell in cells for arm in cell.arms or every for point in cell.points]
+    return list(dict.fromkeys(names))
 
 
 def freeze(path: Path, suite: Suite, pair: str) -> dict[str, Any]:

@@ -33,7 +33,9 @@ def offered(task: str, backend: str) -> Spaces:
         raise InputError(f"task {task!r} cannot be made: {error}") from error
     if "error" in found:
         raise InputError(found["error"])
-    return Spaces(**found)
+    if found["bounds"] is not None:  # JSON has lists alone
+        found["bounds"] = tuple(map(tuple, found["bounds"]))
+    return Spaces(**found | {"observation": tuple(found["observation"])})
 
 
 def look(task: str, backend: str) -> Spaces:

@@ -12,21 +12,24 @@ import torch
 from harness.errors import InputError
 from harness.files import make_folder, replacing
 from harness.plan.cells import Plan
-from harness.pool.messages import Job
+from harness.pool.messages import Job, Row
 from harness.store import cohorts
 from harness.store.members import Member
 
 MEBIBYTE = 2**20
+MOST = 40
+"""Members of a shard: more at once learn no faster, and fill the memory."""
 
 
 def jobs_of(plan: Plan) -> tuple[list[Job], list[str]]:
-    """A job for each arm of which a seed is not finished, and notes on checkpoints of other versions.
+    """A job for each arm of which a seed is not finished, all points of its grid together, and notes on checkpoints of other versions.
 
     Takes the folders of the cohorts. Raises InputError where one belongs to another version.
     """
-    jobs, notes = [], []
+    jobs: dict[str, Job] = {}
+    notes = []
     for arm in plan.arms:
-        seeds = plan.wanted(arm)
+        seeds, spec = plan.wanted(arm), plan.specs[arm]
         if not seeds:
             continue
         folder = plan.cohort_folder(arm)
@@ -35,30 +38,34 @@ def jobs_of(plan: Plan) -> tuple[list[Job], list[str]]:
         if note := cohorts.left_alone(folder, identity):
             notes.append(f"{plan.name} {arm}: {note}")
         cohorts.take(folder, identity)
-        job = Job(plan.name, plan.specs[arm], seeds, folder, plan.device, identity)
-        if steps_left(job):
-            jobs.append(job)
-    return jobs, notes
+        point = {name: spec.settings[name] for name in plan.grid}
+        job = jobs.setdefault(spec.arm, Job(plan.name, spec, [], plan.device, identity))
+        job.rows.extend(Row(arm, seed, folder, point) for seed in seeds)
+    return [job for job in jobs.values() if steps_left(job)], notes
 
 
 def steps_left(job: Job) -> int:
     """Environment steps that the job's members have to take yet."""
     spec = job.spec
-    done = [len(Member(job.folder, seed).load(with_state=False)[1].chain) for seed in job.seeds]
+    done = [len(Member(row.folder, row.seed).load(with_state=False)[1].chain) for row in job.rows]
     return sum(spec.steps * (spec.segments - count) // spec.segments for count in done)
 
 
 def shards(jobs: list[Job], workers: int) -> list[Job]:
-    """Split each cohort by members into as few shards as keep every worker busy to the end."""
-    parts = workers // math.gcd(workers, len(jobs)) if 0 < len(jobs) < 2 * workers else 1
+    """Split cohorts by members into as few shards as keep every worker busy to the end: many members at once learn faster.
+
+    Whole cohorts in full rounds, and those that are left over are split; none has more than MOST members.
+    """
+    whole = len(jobs) - len(jobs) % workers
+    parts = workers // math.gcd(workers, len(jobs) - whole)
     found: list[Job] = []
-    for job in jobs:
-        count = min(parts, len(job.seeds))
+    for number, job in enumerate(jobs):
+        count = min(len(job.rows), max(1 if number < whole else parts, math.ceil(len(job.rows) / MOST)))
         for part in range(count):
             device = job.device
             if device == "cuda":
                 device = f"cuda:{len(found) % torch.cuda.device_count()}"
-            found.append(replace(job, seeds=job.seeds[part::count], device=device))
+            found.append(replace(job, rows=job.rows[part::count], device=device))
     return found
 
 

@@ -11,28 +11,47 @@ from harness.run.spec import Spec
 
 
 @dataclass(frozen=True)
+class Row:
+    """A member: its arm as results name it (`ARM@name=value` of a grid), its seed, and the folder of its arm's checkpoints."""
+
+    arm: str
+    seed: int
+    folder: Path
+    point: dict[str, float] = field(default_factory=dict)
+    """Its own settings; the others are those of its job."""
+
+
+@dataclass(frozen=True)
 class Job:
-    """Seeds of one cohort, to be trained from their checkpoints in `folder` to the end of segment `until` (None: to the last)."""
+    """Members to be trained together, from their checkpoints to the end of segment `until` (None: to the last)."""
 
     cell: str
     spec: Spec
-    seeds: list[int]
-    folder: Path
+    rows: list[Row]
     device: str
     identity: dict[str, Any] = field(default_factory=dict)
     """What the worker must be like: code, versions, processor."""
     until: int | None = None
 
+    @property
+    def seeds(self) -> dict[str, list[int]]:
+        """arm -> its seeds."""
+        found: dict[str, list[int]] = {}
+        for row in self.rows:
+            found.setdefault(row.arm, []).append(row.seed)
+        return found
+
     def to_line(self) -> str:
-        return json.dumps(asdict(self) | {"folder": str(self.folder)})
+        return json.dumps(asdict(self), default=str)
 
     @staticmethod
     def from_line(line: str) -> Job:
         content = json.loads(line)
-        return Job(**content | {"spec": Spec(**content["spec"]), "folder": Path(content["folder"])})
+        rows = [Row(**row | {"folder": Path(row["folder"])}) for row in content["rows"]]
+        return Job(**content | {"spec": Spec(**content["spec"]), "rows": rows})
 
     def __str__(self) -> str:
-        return f"{self.cell} {self.spec.arm} seeds {self.seeds}"
+        return f"{self.cell} " + "; ".join(f"{arm} seeds {seeds}" for arm, seeds in self.seeds.items())
 
 
 @dataclass(frozen=True)
@@ -44,6 +63,8 @@ class Alive:
 class Segment:
     """A segment was trained: environment steps of all its members, seconds, and each member's return (None: diverged)."""
 
+    arms: list[str]
+    """Of each member, and its seed."""
     seeds: list[int]
     segment: int
     steps: int

@@ -16,12 +16,13 @@ from harness.files import ROOT
 # Freed memory is kept: large temporaries are otherwise returned to the system and faulted in again at every update.
 KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": "1073741824", "MALLOC_TRIM_THRESHOLD_": "1073741824"}
 MATHEMATICS = ("MKL_", "OPENBLAS_", "OMP_", "GOMP_", "KMP_")  # some choose other instructions, and so other bits
+RECORDED = "OPENBLAS_CORETYPE"  # the kernel is a part of a run's identity: an audit may choose that of the run
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 
 
 def variables() -> dict[str, str]:
-    """The variables of a computing process: nothing of the caller's that could choose other arithmetic, one thread."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(MATHEMATICS)}
+    """The variables of a computing process: nothing of the caller's that could choose other arithmetic unseen, one thread."""
+    kept = {name: value for name, value in os.environ.items() if name == RECORDED or not name.startswith(MATHEMATICS)}
     # Never a module of the user's folder.
     path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     deterministic = {"CUBLAS_WORKSPACE_CONFIG": ":4096:8"}

@@ -108,15 +108,16 @@ class RayEngine:
         gpus = self.ray.cluster_resources().get("GPU", 0) if device == "cuda" else 0
         share = 1 / math.ceil(self.count / gpus) if gpus else 0
         task = self.ray.remote(_shard).options(num_returns="streaming", num_cpus=1, num_gpus=share, max_retries=0)
-        absolute = replace(job, folder=job.folder.resolve(), device=device)
+        absolute = replace(job, rows=[replace(row, folder=row.folder.resolve()) for row in job.rows], device=device)
         return task.remote(absolute.to_line(), str(self.log), self.timeout, ATTEMPTS - attempts)
 
 
 def _shard(line: str, log: str, timeout: float, attempts: int) -> Iterator[tuple[int, str]]:
     """The Ray task: train one job in a worker process of this node; yields attempts and messages, as lines."""
     job = Job.from_line(line)
-    if not job.folder.is_dir():
-        reason = f"{platform.node()} does not see {job.folder}: all nodes must share --out at the same path"
+    unseen = next((row.folder for row in job.rows if not row.folder.is_dir()), None)
+    if unseen is not None:
+        reason = f"{platform.node()} does not see {unseen}: all nodes must share --out at the same path"
         yield 1, to_line(Failed(reason))
         return
     with Pool(1, Path(log), timeout, attempts) as pool:

@@ -22,12 +22,13 @@ import numpy as np
 
 from harness.plan.code import code
 from harness.plan.identity import capability, difference, versions
-from harness.pool.messages import Alive, Done, Failed, Job, Message, Segment, to_line
+from harness.pool.messages import Alive, Done, Failed, Job, Message, Row, Segment, to_line
 from harness.pool.process import die_with_parent
 from harness.run.cohort import Cohort
 from harness.run.environments import Environments, Step
 from harness.run.spec import Spec
-from harness.store.members import Member, Progress, fingerprint, layout, rows, stack
+from harness.store.members import Member, Progress, fingerprint, layout, stack
+from harness.store.members import rows as by_member
 
 Tell = Callable[[Message], None]
 
@@ -51,16 +52,15 @@ class Heartbeat:
 
 
 def train(job: Job, tell: Tell) -> None:
-    """Train a job's seeds from their checkpoints; `tell` receives a message after each segment."""
+    """Train a job's members from their checkpoints; `tell` receives a message after each segment."""
     _check_version(job.identity, job.spec)
-    members = {seed: Member(job.folder, seed) for seed in job.seeds}
-    groups: dict[int, list[int]] = {}
-    for seed, member in members.items():
-        groups.setdefault(len(member.load(with_state=False)[1].chain), []).append(seed)
+    groups: dict[int, list[Row]] = {}
+    for row in job.rows:
+        groups.setdefault(len(Member(row.folder, row.seed).load(with_state=False)[1].chain), []).append(row)
     last = job.spec.segments if job.until is None else job.until
-    for done, seeds in sorted(groups.items()):
+    for done, rows in sorted(groups.items()):
         if done < last:
-            _train_group(job.spec, seeds, members, job.device, last, tell)
+            _train_group(job, rows, last, tell)
 
 
 def _check_version(identity: dict[str, Any], spec: Spec) -> None:
@@ -76,31 +76,33 @@ def _check_version(identity: dict[str, Any], spec: Spec) -> None:
             raise ValueError(f"{platform.node()} is not as the run began: {found}")
 
 
-def _train_group(spec: Spec, seeds: list[int], members: dict[int, Member], device: str, last: int, tell: Tell) -> None:
+def _train_group(job: Job, rows: list[Row], last: int, tell: Tell) -> None:
     """Train members that are equally far to the end of segment `last`."""
-    cohort = Cohort(spec, seeds, device)
+    seeds, points = [row.seed for row in rows], {name: [row.point[name] for row in rows] for name in rows[0].point}
+    cohort = Cohort(job.spec, seeds, job.device, points)
     cohort.training, cohort.evaluation = Heartbeat(cohort.training, tell), Heartbeat(cohort.evaluation, tell)
-    initial = cohort.initial()
-    loaded = [members[seed].load(expected=layout(initial)) for seed in seeds]
+    initial, members = cohort.initial(), [Member(row.folder, row.seed) for row in rows]
+    loaded = [member.load(expected=layout(initial)) for member in members]
     progress = [entry[1] for entry in loaded]
     if len({len(entry.chain) for entry in progress}) > 1:  # a damaged checkpoint was found while loading
         for number in sorted({len(entry.chain) for entry in progress}):
-            same = [seed for seed, entry in zip(seeds, progress, strict=True) if len(entry.chain) == number]
-            _train_group(spec, same, members, device, last, tell)
+            same = [row for row, entry in zip(rows, progress, strict=True) if len(entry.chain) == number]
+            _train_group(job, same, last, tell)
         return
     done = len(progress[0].chain)
     state = stack([entry[0] for entry in loaded], cohort.device) if done else initial
     for number in range(done + 1, last + 1):
         start = time.perf_counter()
         state, records = cohort.segment(state, number)
-        for seed, entry, (row, record) in zip(seeds, progress, rows(state, records), strict=True):
-            link = fingerprint(entry.chain[-1] if entry.chain else "", row, record)
+        for member, entry, (own, record) in zip(members, progress, by_member(state, records), strict=True):
+            link = fingerprint(entry.chain[-1] if entry.chain else "", own, record)
             entry.chain.append(link)
             entry.records.append(record)
-            members[seed].save(row, Progress(entry.records, entry.chain))
+            member.save(own, Progress(entry.records, entry.chain))
         steps = (cohort.boundary(number) - cohort.boundary(number - 1)) * cohort.quantum * len(seeds)
         returns = [None if value != value else float(value) for value in records["return_sampled"]]
-        tell(Segment(seeds, number, steps, time.perf_counter() - start, returns))
+        arms = [row.arm for row in rows]
+        tell(Segment(arms, seeds, number, steps, time.perf_counter() - start, returns))
 
 
 def main() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from harness.files import digest
 from harness.schema.fields import MOST_STEPS, matching
@@ -22,13 +22,20 @@ class Part(BaseModel):
 
 
 class TrainedArm(Part):
-    """One arm as it was trained; `hard`: the arm that a soft one is compared with, the manifest's `hard` for None."""
+    """One arm as it was trained."""
 
     title: str = ""
-    soft: bool
-    hard: str | None = None
+    role: Literal["hard", "soft", "control"]
+    against: str | None = None
+    """The hard arm that it is compared with; None for a hard one."""
     switches: dict[str, Any] = {}
     settings: dict[str, Any] = {}
+
+    @model_validator(mode="after")
+    def _compared(self) -> TrainedArm:
+        if (self.role == "hard") != (self.against is None):
+            raise ValueError("against: a soft arm and a control have one, a hard arm has none")
+        return self
 
 
 class Environment(Part):
@@ -111,6 +118,7 @@ class Manifest(Part):
     task: str
     source: str
     hard: str
+    """The first hard arm."""
     arms: dict[str, TrainedArm]
     steps: int = Field(ge=1, le=MOST_STEPS)
     segments: int = Field(ge=1, le=10_000)
@@ -127,9 +135,27 @@ class Manifest(Part):
     imported: Imported | None = None
     seal: str | None = None
 
+    @model_validator(mode="before")
+    @classmethod
+    def _earlier(cls, content: Any) -> Any:
+        """Earlier versions wrote `soft: true` or `false`, and as `hard` the arm to compare with, where it is not the manifest's `hard`."""
+        if not (isinstance(content, dict) and isinstance(content.get("arms"), dict)):
+            return content
+        return {
+            **content,
+            "arms": {name: _with_role(arm, content.get("hard")) for name, arm in content["arms"].items()},
+        }
+
     def content(self) -> dict[str, Any]:
-        """What was given, JSON-able."""
+        """What was given, JSON-able, in the present form."""
         return self.model_dump(mode="json", exclude_unset=True)
+
+
+def _with_role(arm: Any, hard: Any) -> Any:
+    if not (isinstance(arm, dict) and "role" not in arm and isinstance(arm.get("soft"), bool)):
+        return arm
+    kept = {name: value for name, value in arm.items() if name not in ("soft", "hard")}
+    return {**kept, "role": "soft", "against": arm.get("hard") or hard} if arm["soft"] else {**kept, "role": "hard"}
 
 
 def seal(content: Mapping[str, Any]) -> str:

@@ -5,7 +5,7 @@ A cell (pair x task) leaves in `results/<suite>/<pair>/<task>/`
 - `curves.parquet`: tidy, one row an arm, a seed and a segment. Columns and units: `COLUMNS`; a pair adds its own metrics.
 - `manifest.json`: what was run (settings, code, versions, seeds), each member's hash chain and the hash of its rows in the curves,
   and a seal over all of it.
-- `summary.json`: mean final return (sampled actions) over the hard and over the soft arms, for `dvc metrics show`.
+- `summary.json`: mean final return (sampled actions) over the hard and over the soft arms (controls are neither), for `dvc metrics show`.
 - `learning.csv`: mean return (sampled actions) of each arm over steps, for `dvc plots show`.
 
 None of them changes from run to run: no times, no host. `timing.json` and `audit.json` (the last certificate) beside them do, and are
@@ -36,14 +36,14 @@ COLUMNS = {
     "seed": "training seed",
     "segment": "number of the segment, from 1",
     "step": "environment steps of this member so far",
-    "return_sampled": "mean undiscounted return of the evaluation episodes, actions of the behaviour policy (at its present epsilon)",
+    "return_sampled": "mean undiscounted return of the evaluation episodes, actions of the policy itself, without exploration",
     "return_greedy": "mean undiscounted return of the evaluation episodes, greedy actions",
     "length_sampled": "mean length of the evaluation episodes in steps, sampled actions",
     "length_greedy": "mean length of the evaluation episodes in steps, greedy actions",
     "train_return": "mean undiscounted return of the training episodes within this segment, so long ones are missing (NaN: none)",
     "train_episodes": "training episodes that ended in this segment",
-    "entropy": "mean entropy of the behaviour policy over the segment in nats",
-    "diverged": "true from the segment on in which a loss or a parameter of this member was not finite",
+    "entropy": "mean entropy of the behaviour policy over the segment's updates in nats (NaN: none, as before a replay's first one)",
+    "diverged": "true from the segment on in which a metric, the state, a reward or an observation of this member was not finite",
 }
 
 
@@ -129,10 +129,10 @@ def write_cell(
     # imported runs have one of the two
     shown = "return_sampled" if curves["return_sampled"].notna().any() else "return_greedy"
     final = curves[curves["segment"] == curves["segment"].max()]
-    soft = final["arm"].map({name: arm.soft for name, arm in manifest.arms.items()}).astype(bool)
+    role = final["arm"].map({name: arm.role for name, arm in manifest.arms.items()})
     summary = {
-        "hard_return": _mean(final.loc[~soft, shown]),
-        "soft_return": _mean(final.loc[soft, shown]),
+        "hard_return": _mean(final.loc[role == "hard", shown]),
+        "soft_return": _mean(final.loc[role == "soft", shown]),
         "seeds": int(final.groupby("arm")["seed"].nunique().min()),
         "diverged": int(final["diverged"].sum()),
     }

@@ -12,6 +12,7 @@ from pydantic import Field, ValidationError, model_validator
 from harness.errors import InputError, suggestion
 from harness.schema.documents import first_problem, read_yaml
 from harness.schema.fields import SLUG, Seeds, Slug, Steps, Strict, parse_steps
+from harness.schema.grid import point_name, points
 
 SUITES = Path("suites")
 CLAIMS = "claims.yaml"
@@ -76,8 +77,8 @@ class Choice(Strict):
     seeds: Seeds | None = None
     steps: Steps | None = None
     evaluation: Evaluation | None = None
-    grid: dict[str, Annotated[list[Any], Field(min_length=1)]] = {}
-    """Values of settings that vary by member: each point is an arm `ARM@name=value`."""
+    grid: dict[str, Annotated[list[Annotated[float, Field(strict=True)]], Field(min_length=1)]] = {}
+    """Values of settings that may differ by member: each arm is trained at every point, as `ARM@name=value`."""
 
     @model_validator(mode="before")
     @classmethod
@@ -98,6 +99,8 @@ class Registered:
     seeds: list[int]
     steps: int
     evaluation: Evaluation
+    points: list[dict[str, float]]
+    """Of its grid; [{}] where it has none."""
 
 
 class Suite(Strict):
@@ -135,6 +138,7 @@ class Suite(Strict):
             seeds=cell.seeds or self.seeds,
             steps=cell.steps or self.tasks[task].steps,
             evaluation=cell.evaluation or self.evaluation,
+            points=points(cell.grid),
         )
 
     def primary(self, pair: str) -> str:
@@ -201,6 +205,11 @@ def _check(suite: Suite, path: Path) -> None:
                 raise InputError(f"{path}: references.{task}: is missing; give low, high and their source")
             if cell.arms and len(set(cell.arms)) < len(cell.arms):
                 raise InputError(f"{path}: cells.{pair}.{task}.arms: an arm is given twice")
+            for name, values in cell.grid.items():
+                if len({point_name("", {name: value}) for value in values}) < len(values):
+                    raise InputError(f"{path}: cells.{pair}.{task}.grid.{name}: a value is given twice")
+                if name in cell.settings:
+                    raise InputError(f"{path}: cells.{pair}.{task}.grid.{name}: is among the settings as well")
     for figure in suite.published:
         if figure.task not in suite.tasks:
             raise InputError(f"{path}: published: unknown task {figure.task!r}{suggestion(figure.task, suite.tasks)}")

@@ -1,17 +1,18 @@
 """A replay buffer in blocks, each named by its content, so that a checkpoint writes only what a segment has changed.
 
-The tensors `replay.*` of a member's row, [capacity, ...], are cut into runs of ROWS entries. Nothing is assumed about how a learner
-fills them: a block that has the bytes of one that is stored is not stored again, whatever its place.
+The tensors `replay.*` of a member's row are cut along their first axis into runs of ROWS entries, those of equal length together. Nothing
+is assumed about how they are filled: a block that has the bytes of one that is stored is not stored again, whatever its place.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 import torch
+from torch import Tensor
 
-from algorithms.population import State
+from algorithms.learner import State
 
 PREFIX = "replay."
 ROWS = 1024
@@ -26,14 +27,22 @@ def is_replay(name: str) -> bool:
 
 def split(replay: State) -> Iterator[tuple[str, State]]:
     """The name (a SHA-256 over names, types, shapes and bytes) and the entries of each block, in order. Views, on the CPU."""
-    tensors = {name: replay[name].cpu().contiguous() for name in sorted(replay)}
-    for first in range(0, min((len(tensor) for tensor in tensors.values()), default=0), ROWS):
-        block = {name: tensor[first : first + ROWS] for name, tensor in tensors.items()}
-        key = hashlib.sha256()
-        for name, entries in block.items():
-            key.update(f"{name} {entries.dtype} {list(entries.shape)};".encode())
-            key.update(entries.numpy().data)
-        yield key.hexdigest(), block
+    by_length: dict[int, State] = {}
+    for name in sorted(replay):
+        by_length.setdefault(len(replay[name]), {})[name] = replay[name].cpu().contiguous()
+    for length, tensors in sorted(by_length.items()):
+        for first in range(0, length, ROWS):
+            block = {name: tensor[first : first + ROWS] for name, tensor in tensors.items()}
+            key = hashlib.sha256()
+            for name, entries in block.items():
+                key.update(f"{name} {entries.dtype} {list(entries.shape)};".encode())
+                key.update(entries.numpy().data)
+            yield key.hexdigest(), block
+
+
+def count(lengths: Iterable[int]) -> int:
+    """Blocks of a replay buffer whose tensors have these lengths."""
+    return sum(-(-length // ROWS) for length in set(lengths))
 
 
 def packed(blocks: Mapping[str, State]) -> State:
@@ -50,5 +59,9 @@ def unpacked(stored: State) -> dict[str, State]:
 
 
 def joined(blocks: list[State]) -> State:
-    """The replay buffer of its blocks. Raises KeyError where they do not have the same tensors."""
-    return {name: torch.cat([block[name] for block in blocks]) for name in blocks[0]} if blocks else {}
+    """The replay buffer of its blocks, in the order of `split`. Raises RuntimeError where those of a tensor do not fit each other."""
+    parts: dict[str, list[Tensor]] = {}
+    for block in blocks:
+        for name, entries in block.items():
+            parts.setdefault(name, []).append(entries)
+    return {name: torch.cat(entries) for name, entries in parts.items()}

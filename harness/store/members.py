@@ -31,7 +31,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 
-from algorithms.population import State
+from algorithms.learner import State
 from harness.files import canonical, make_folder, replacing
 from harness.store import blocks
 
@@ -298,8 +298,8 @@ def _read(path: Path, most: int | None) -> bytes:
 
 def _check_count(count: int, expected: Layout | None) -> None:
     """Raises ValueError for another number of blocks than the expected replay buffer has, before they are put together."""
-    capacity = {shape[0] for name, (_, shape) in (expected or {}).items() if blocks.is_replay(name)}
-    if expected is not None and {-(-each // blocks.ROWS) for each in capacity} != {count}:
+    lengths = [shape[0] for name, (_, shape) in (expected or {}).items() if blocks.is_replay(name)]
+    if expected is not None and blocks.count(lengths) != count:
         raise ValueError(f"{count} blocks of a replay buffer, which the learner does not expect")
 
 

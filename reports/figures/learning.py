@@ -81,7 +81,7 @@ def learning(drawn: Learning, command: str) -> Picture:
         [
             int(step),
             *(curve.means[at] for curve in curves),
-            *(number(curve.entropies[at].value, ".3f") for curve in with_entropy),
+            *(number(None if np.isnan(value := curve.entropies[at].value) else value, ".3f") for curve in with_entropy),
         ]
         for at, step in enumerate(curves[0].steps if curves else [])
     ]

@@ -49,7 +49,11 @@ def _spread(scores: Array, entropy: Array, steps: Steps) -> Array:
 
 
 def _entropy(scores: Array, entropy: Array, steps: Steps) -> Array:
-    return np.asarray(entropy.mean(axis=1))
+    recorded = ~np.isnan(entropy)  # the warm-up of a replay has none
+    count = recorded.sum(axis=1)
+    return np.divide(
+        np.where(recorded, entropy, 0.0).sum(axis=1), count, out=np.full(len(count), np.nan), where=count > 0
+    )
 
 
 METRICS: dict[str, Metric] = {

@@ -210,8 +210,8 @@ def _check(suite: Suite, pair: str, task: str, cell: Cell) -> None:
             differs = f"{name} is {found[name]} there, {value} in the suite"
             raise ResultsError(f"results of another protocol are not used ({differs})")
     for arm, facts in manifest.arms.items():
-        hard = facts.hard or manifest.hard
-        if facts.soft and (hard not in manifest.arms or manifest.arms[hard].soft):
+        hard = facts.against
+        if hard is not None and (hard not in manifest.arms or manifest.arms[hard].role != "hard"):
             raise ResultsError(f"{cell.path}: arm {arm!r} names {hard!r}, which is no hard arm of these results")
 
 
@@ -222,7 +222,7 @@ def _study(
     hard_of: dict[str, str | None] = {}
     for cell in cells.values():
         for arm, facts in cell.manifest.arms.items():
-            hard_of.setdefault(arm, (facts.hard or cell.manifest.hard) if facts.soft else None)
+            hard_of.setdefault(arm, facts.against)
     default = next(iter(cells.values())).manifest.hard
     ordered: dict[str, str | None] = {}
     for hard in sorted((arm for arm, its in hard_of.items() if its is None), key=lambda arm: (arm != default, arm)):

@@ -197,6 +197,8 @@ def make_row(number):
         "replay.reward": ring,
     }
     state["replay.action"] = (ring * 1000).long()
+    state["replay.final"] = ring[:, :CAPACITY:100].clone()  # of other lengths than the steps, as a replay has them
+    state["replay.truncations"] = torch.tensor([[number, 2 * number]])
     return next(
         rows(state, {"segment": torch.tensor([number]).numpy(), "step": torch.tensor([PER_SEGMENT * number]).numpy()})
     )

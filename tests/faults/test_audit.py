@@ -17,6 +17,7 @@ from harness.audit import compare, draw
 from harness.errors import InputError
 from harness.files import ROOT
 from harness.plan import identity
+from harness.pool.messages import Started
 from harness.schema.results import damages, read_cell, records_digests, seal
 
 
@@ -172,10 +173,10 @@ def test_a_divergence_that_never_was_is_found_by_training(run, fault):
 
 
 def test_arms_that_were_relabelled_are_found(run, fault):
-    forge(run, lambda manifest: manifest["arms"]["a2c-naive"].__setitem__("soft", True))
+    forge(run, lambda manifest: manifest["arms"]["a2c-naive"].update(role="soft", against="a2c-proper"))
     verdict, made = audited(run, members=1)
     assert verdict == audit.DIFFERENT
-    assert made["problems"] == ["settings: a2c-naive: soft: True in the run, False in the pair of this checkout"]
+    assert made["problems"] == ["settings: a2c-naive: role: 'soft' in the run, 'hard' in the pair of this checkout"]
     fault("audit", "a hard arm relabelled as a soft one under a forged seal", "found, the field is said, exit code 3")
 
 
@@ -223,7 +224,7 @@ def test_a_run_made_with_another_setting_than_it_says_is_found(run, fault):
 
 
 def test_a_run_made_with_other_settings_than_its_suite_is_found(run, tmp_path, fault):
-    write_suite(tmp_path, cells={"a2c": {"CartPole-v1": {"environments": 4, "hidden": 32, "discount": 0.98}}})
+    write_suite(tmp_path, cells={"a2c": {"CartPole-v1": {"environments": 4, "hidden": [32, 32], "discount": 0.98}}})
     verdict, made = audited(run, members=1)
     assert verdict == audit.DIFFERENT
     assert made["problems"][0].endswith("settings.discount: 0.99 in the run, 0.98 in the suite of this checkout")
@@ -238,8 +239,8 @@ def test_a_run_made_with_another_pair_file_is_found(run, tmp_path, fault):
         shutil.copytree(ROOT / name, tree / name, ignore=shutil.ignore_patterns("__pycache__"))
     pair = tree / "algorithms" / "pairs" / "a2c.py"
     text = pair.read_text()
-    assert text.count("penalty).mean(1)") == 1
-    pair.write_text(text.replace("penalty).mean(1)", "penalty).mean(1) * 1.0001"))
+    assert text.count("reward, following") == 1
+    pair.write_text(text.replace("reward, following", "1.0001 * reward, following"))
     command = [sys.executable, "-m", "harness", "audit", str(run), "--members", "1", "--workers", "1"]
     done = subprocess.run(command, cwd=tree, capture_output=True, text=True)
     assert done.returncode == 3, done.stderr
@@ -256,6 +257,28 @@ def test_on_another_processor_a_difference_proves_nothing(run, fault):
     verdict, made = audited(run, members=4)
     assert verdict == audit.IMPOSSIBLE and made["differences"][0].startswith("cpu: vendor: was Another, is ")
     fault("audit", "a run that differs, of another processor", "cannot be audited here, exit code 2")
+
+
+def test_another_kernel_is_said_before_anything_is_compared(run, fault):
+    forge(run, lambda manifest: manifest["cpu"].update(blas="openblas Cooperlake", simd="X86_V2"))
+    told = []
+    assert audit.audit(run, 1, None, 0, 1, told.append) == audit.EQUAL
+    first, second, started = told[:3]
+    assert "other arithmetic" in first.text and "cpu: blas: was openblas Cooperlake, is " in first.text
+    assert "cpu: simd: was X86_V2, is " in second.text and isinstance(started, Started)
+    fault(
+        "audit", "a run made with another kernel of numpy's BLAS", "said before it compares; equal where the bits are"
+    )
+
+
+def test_results_that_do_not_say_their_kernel_are_audited_and_it_is_said(run):
+    forge(run, lambda manifest: [manifest["cpu"].pop(name) for name in ("blas", "simd")])
+    verdict, made = audited(run, members=1)
+    assert verdict == audit.EQUAL
+    assert [line.partition(", is")[0] for line in made["differences"]] == [
+        "cpu: blas: is not recorded",
+        "cpu: simd: is not recorded",
+    ]
 
 
 def test_a_code_that_changed_and_gives_the_same_bits_is_said_and_equal(run, fault):
@@ -283,7 +306,10 @@ def test_a_code_that_changed_and_gives_the_same_bits_is_said_and_equal(run, faul
             lambda manifest: manifest["members"]["a2c-naive"]["1"].__setitem__("chain", {}),
             "members.a2c-naive.1.chain: must be a list",
         ),
-        (lambda manifest: manifest["arms"]["a2c-naive"]["settings"].__setitem__("hidden", 10**9 + 1), "hidden"),
+        (
+            lambda manifest: manifest["arms"]["a2c-naive"]["settings"].__setitem__("hidden", [0]),
+            r"settings\.hidden\.0: must be at least 1 \(got 0\)$",
+        ),
         (lambda manifest: manifest.__setitem__("pair", "../../a2c"), "unknown pair"),
         (lambda manifest: manifest["environment"].__setitem__("backend", "os"), "backend"),
     ],

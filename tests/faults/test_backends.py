@@ -7,7 +7,7 @@ import importlib.util
 
 import numpy as np
 import pytest
-from test_company import differences, left_behind, make_spec
+from test_company import PARAMETERS, differences, left_behind, make_spec
 
 from harness.run import environments
 
@@ -20,8 +20,8 @@ TASKS = [
     pytest.param("ppo", "gymnasium", "HalfCheetah-v5", {"horizon": 64}, marks=pytest.mark.slow),
     *(pytest.param(pair, "envpool", "CartPole-v1", {}, marks=envpool) for pair in PAIRS),
     pytest.param("ppo", "envpool", "HalfCheetah-v5", {"horizon": 64}, marks=[envpool, pytest.mark.slow]),
-    pytest.param("ppo", "atari", "ALE/Pong-v5", {"horizon": 16, "hidden": 32}, marks=pytest.mark.slow),
-    pytest.param("a2c", "atari", "ALE/Pong-v5", {"environments": 2, "hidden": 32}, marks=pytest.mark.slow),
+    pytest.param("ppo", "atari", "ALE/Pong-v5", {"horizon": 16, "hidden": [32, 32]}, marks=pytest.mark.slow),
+    pytest.param("a2c", "atari", "ALE/Pong-v5", {"environments": 2, "hidden": [32, 32]}, marks=pytest.mark.slow),
     pytest.param(
         "dqn", "atari", "ALE/Pong-v5", {"hidden": (32, 32), "learning_starts": 20, "replay_size": 60, "batch": 16}
     ),
@@ -53,7 +53,7 @@ def test_a_member_leaves_the_same_bytes_on_every_backend(pair, backend, task, se
 def test_members_on_a_backend_differ():
     """Else the tests above could not fail."""
     rows = left_behind(make_spec("ppo", "CartPole-v1", "ppo", backend="gymnasium"), [0, 1])
-    assert rows[0]["parameters"] != rows[1]["parameters"]
+    assert rows[0]["nets"] != rows[1]["nets"]
 
 
 @pytest.mark.parametrize("pair", PAIRS)
@@ -61,7 +61,7 @@ def test_how_a_member_is_evaluated_does_not_change_what_it_learns(pair, fault):
     spec = make_spec(pair, "CartPole-v1", PAIRS[pair])
     few, many = (left_behind(dataclasses.replace(spec, episodes=episodes), [0, 3]) for episodes in (1, 5))
     learned = [name for name in few[0] if "of segment" not in name or name.startswith(("entropy", "train_return"))]
-    assert "parameters" in learned
+    assert PARAMETERS[pair] in learned
     assert all(few[seed][name] == many[seed][name] for seed in few for name in learned)
     assert few[0]["return_sampled of segment 2"] != many[0]["return_sampled of segment 2"]
     fault("company", f"{pair}: 1 and 5 evaluation episodes a segment", "equal states and training records", 2)

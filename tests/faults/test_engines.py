@@ -23,8 +23,8 @@ from harness.schema.results import folder_name
 
 LONGER = {"tasks": {"CartPole-v1": {"steps": 8000}}}
 TINY = {
-    "ppo": {"horizon": 16, "minibatches": 2, "epochs": 2, "hidden": 32},
-    "a2c": {"environments": 4, "hidden": 32},
+    "ppo": {"horizon": 16, "minibatches": 2, "epochs": 2, "hidden": [32, 32]},
+    "a2c": {"environments": 4, "hidden": [32, 32]},
     "dqn": {"learning_starts": 100, "replay_size": 150, "batch": 16},
 }
 WAYS = {  # number of workers, seeds, variables
@@ -173,11 +173,12 @@ def test_every_backend_is_the_same_on_more_workers_and_resumed(fault):
 
 
 def test_a_worker_gets_one_thread_and_nothing_of_the_callers_arithmetic(monkeypatch):
-    for name in ("MKL_CBWR", "KMP_AFFINITY", "OMP_WAIT_POLICY", "OPENBLAS_CORETYPE"):
+    for name in ("MKL_CBWR", "KMP_AFFINITY", "OMP_WAIT_POLICY", "OPENBLAS_VERBOSE", "OPENBLAS_CORETYPE"):
         monkeypatch.setenv(name, "x")
     monkeypatch.setenv("OMP_NUM_THREADS", "8")
     found = process.variables()
-    assert not {"MKL_CBWR", "KMP_AFFINITY", "OMP_WAIT_POLICY", "OPENBLAS_CORETYPE"} & set(found)
+    assert not {"MKL_CBWR", "KMP_AFFINITY", "OMP_WAIT_POLICY", "OPENBLAS_VERBOSE"} & set(found)
+    assert found["OPENBLAS_CORETYPE"] == "x", "results name the kernel that it chooses"
     assert (found["OMP_NUM_THREADS"], found["MKL_NUM_THREADS"]) == ("1", "1")
 
 

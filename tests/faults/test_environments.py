@@ -36,7 +36,7 @@ def suite_of(*kinds, steps=80, segments=2):
         segments=segments,
         tasks={task: {"steps": steps} for task in tasks},
         references={task: dict(REFERENCE) for task in tasks},
-        cells={"a2c": {task: {"environments": 4, "hidden": 32} for task in tasks}},
+        cells={"a2c": {task: {"environments": 4, "hidden": [32, 32]} for task in tasks}},
     )
 
 

@@ -183,7 +183,7 @@ def test_two_dvc_repro_at_once_in_one_workspace(fault):
         Path.cwd(),
         tasks={task: {"steps": 320} for task in tasks},
         references={task: {"low": 0, "high": 1, "source": "none"} for task in tasks},
-        cells={"a2c": {task: {"environments": 4, "hidden": 32} for task in tasks}},
+        cells={"a2c": {task: {"environments": 4, "hidden": [32, 32]} for task in tasks}},
     )
     stages = []
     for task in tasks:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import re
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,11 +19,13 @@ from small_suite import make_plans, messages, train_here, write_suite
 
 from harness.audit import certificate as audit
 from harness.errors import InputError
+from harness.plan import code as code_module
 from harness.plan import identity
 from harness.plan.code import code
 from harness.plan.work import jobs_of
 from harness.pool.local import Pool
 from harness.pool.messages import Failed, Segment
+from harness.run.spec import pair_names
 from harness.schema.results import read_cell
 
 
@@ -119,6 +124,41 @@ def test_the_package_of_a_backend_belongs_to_the_versions_of_its_cells_alone(mon
     assert set(found) - {"python", "torch", "numpy", "gymnasium", "mujoco"} == ({package} if package else set())
 
 
+KERNEL = "from harness.plan.identity import capability; print(capability()['blas'], '|', capability()['simd'])"
+
+
+def test_the_kernels_of_numpy_belong_to_the_identity_whatever_else_is_loaded(fault):
+    def told(first="", **variables):
+        words = [sys.executable, "-c", first + KERNEL]
+        return subprocess.run(words, env=os.environ | variables, capture_output=True, text=True, check=True).stdout
+
+    plain = told()
+    if "openblas" not in plain or platform.machine() != "x86_64":
+        pytest.skip("numpy has another BLAS here")
+    assert told("import scipy.linalg;") == plain
+    blas, simd = told(OPENBLAS_CORETYPE="Prescott").split(
+        " | "
+    )  # which library's name for it is a matter of its version
+    assert blas.startswith("openblas ") and blas != plain.split(" | ")[0] and simd == plain.split(" | ")[1]
+    assert told(NPY_DISABLE_CPU_FEATURES="X86_V3 X86_V4").split(" | ")[1].split() == ["X86_V2"]
+    fault("other version", "another kernel of OpenBLAS, or other instructions of numpy", "another identity", 2)
+
+
+def test_a_change_in_a_network_is_one_of_every_pair_that_has_one(monkeypatch):
+    before = {pair: code(pair, "batched") for pair in pair_names()}
+    for path in ("population/torso", "population/perceptron", "population/optimizers", "replay"):
+        assert all(f"algorithms/{path}.py" in made["files"] for made in before.values()), path
+    assert not any("algorithms/tabular.py" in made["files"] for made in before.values())
+    assert not any(
+        f"algorithms/pairs/{other}.py" in before[pair]["files"] for pair in before for other in before if other != pair
+    )
+    changed = code_module.file_digest
+    monkeypatch.setattr(
+        code_module, "file_digest", lambda path, by: "0" if path.name == "torso.py" else changed(path, by)
+    )
+    assert all(code(pair, "batched")["hash"] != made["hash"] for pair, made in before.items())
+
+
 MODULE = """
 import gymnasium
 from numpy import float32
@@ -158,7 +198,7 @@ def own(tmp_path, monkeypatch):
         tmp_path,
         tasks={task: {"steps": 320}},
         references={task: {"low": 0, "high": 1, "source": "none"}},
-        cells={"a2c": {task: {"environments": 4, "hidden": 32}}},
+        cells={"a2c": {task: {"environments": 4, "hidden": [32, 32]}}},
     )
     return package
 

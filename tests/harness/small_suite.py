@@ -26,7 +26,7 @@ SUITE = {
     "evaluation": {"episodes": 1, "primary": "sampled"},
     "tasks": {"CartPole-v1": {"steps": 320}},
     "references": {"CartPole-v1": {"low": 0, "high": 500, "source": "range of the return"}},
-    "cells": {"a2c": {"CartPole-v1": {"environments": 4, "hidden": 32}}},
+    "cells": {"a2c": {"CartPole-v1": {"environments": 4, "hidden": [32, 32]}}},
 }
 CELL = Path("small/a2c/CartPole-v1")
 STABLE = ("curves.parquet", "manifest.json", "summary.json", "learning.csv")

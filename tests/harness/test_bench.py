@@ -6,18 +6,23 @@ import importlib.util
 import io
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
 from rich.console import Console
+from small_suite import write_suite
 
 from harness.bench import measure as bench
-from harness.bench import peers
-from harness.bench.measure import Group, Job, bench_spec, flops_per_step, learner_work, run, table
+from harness.bench import peers, shares
+from harness.bench.flops import flops_per_step
+from harness.bench.measure import Group, Job, bench_spec, learner_work, run, run_spec, table
 from harness.errors import InputError
 from harness.run.cohort import Cohort
+from harness.run.spec import pair_names
 from harness.run.streams import Streams
+from harness.schema.suite import load_suite
 
 TASK = "CartPole-v1"
 sb3 = pytest.mark.skipif(
@@ -64,6 +69,27 @@ def test_row_is_consistent(row: dict[str, Any]) -> None:
 
 
 @pytest.mark.slow
+def test_row_has_the_shares_of_a_run(row: dict[str, Any]) -> None:
+    assert row["run"] == {"steps": 500_000, "segments": 20, "episodes": 20}
+    assert set(row["run_shares"]) == {"evaluation", "checkpoints", "divergence_checks"}
+    assert all(0 < share < 1 for share in row["run_shares"].values()) and sum(row["run_shares"].values()) < 1
+
+
+def test_shares_grow_with_what_they_are_of(tmp_path, monkeypatch) -> None:
+    """And a checkpoint writes what a segment has changed of a replay, in this folder, and leaves nothing there."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(shares, "SECONDS", 0.05)
+    spec = replace(run_spec("dqn", None, TASK), steps=20_000, segments=2, episodes=1)
+    few = shares.measure(spec, 2)
+    many = shares.measure(replace(spec, segments=40), 2)
+    large = shares.measure(replace(spec, settings=spec.settings | {"replay_size": 300_000}), 2)
+    assert many["evaluation"] > 2 * few["evaluation"] and many["checkpoints"] > 2 * few["checkpoints"]
+    assert large["checkpoints"] > 2 * few["checkpoints"]
+    assert all(0 < share < 1 for each in (few, many, large) for share in each.values())
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.slow
 def test_table_shows_every_number(row: dict[str, Any]) -> None:
     with_peer = {
         **row,
@@ -80,15 +106,23 @@ def test_table_shows_every_number(row: dict[str, Any]) -> None:
 
 
 def test_flops_of_ppo_against_a_count_by_hand() -> None:
-    """Multiply-adds of one 4-64-64-16 network a step: the heads of actor and critic are padded to 16 columns."""
-    forward = 4 * 64 + 64 * 64 + 64 * 16
-    backward = forward + (64 * 64 + 64 * 16)  # gradients of weights, and of inputs but for the first layer's
-    rollout, old_policy, value, next_value, epochs = 1, 1, 1, 1, 4
-    expected = 2 * (forward * (rollout + old_policy + value + next_value) + epochs * 2 * (forward + backward))
-    assert flops_per_step(Job("learner", bench_spec("ppo", "ppo", TASK), [0, 1])) == pytest.approx(expected, rel=0.02)
+    """Multiply-adds of a 4-64-64-2 actor and a critic whose output is padded to as many, a step."""
+    forward = 2 * (4 * 64 + 64 * 64 + 64 * 2)
+    backward = forward + 2 * (64 * 64 + 64 * 2)  # gradients of weights, and of inputs but for the first layer's
+    rollout, old_policy, epochs = 1, 1, 4
+    following = 3 / 128  # of the last observation, and of two where a time limit cuts an episode, of 128 steps
+    expected = 2 * (forward * (rollout + old_policy + following) + epochs * (forward + backward))
+    assert flops_per_step(bench_spec("ppo", "ppo", TASK)) == expected
 
 
-@pytest.mark.parametrize("pair", ["ppo", "a2c", "dqn"])
+@pytest.mark.parametrize("pair", pair_names())
+def test_flops_of_every_pair_are_counted_and_grow_with_its_networks(pair: str) -> None:
+    spec = bench_spec(pair, None, TASK)
+    wider = replace(spec, settings=spec.settings | {"hidden": [2 * width for width in spec.settings["hidden"]]})
+    assert 1000 < flops_per_step(spec) < 0.5 * flops_per_step(wider)
+
+
+@pytest.mark.parametrize("pair", pair_names())
 def test_timed_steps_are_those_that_the_learner_learned_from(pair: str, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[tuple[int, int]] = []
     made: list[Cohort] = []
@@ -99,19 +133,20 @@ def test_timed_steps_are_those_that_the_learner_learned_from(pair: str, monkeypa
             made.append(self)
             update: Any = self.learner.update
 
-            def spied(state: Any, rollout: Any, draws: Any, step: int) -> Any:
-                seen.append((step, rollout.reward.numel()))
-                return update(state, rollout, draws, step)
+            def spied(state: Any, batch: Any, now: Any) -> Any:
+                seen.append(int(now.step))
+                return update(state, batch, now)
 
             monkeypatch.setattr(self.learner, "update", spied)
 
     monkeypatch.setattr(bench, "Cohort", Spy)
     work, units = learner_work(Job("learner", bench_spec(pair, None, TASK), [0, 1, 2]))
-    work(3)
+    work(30)
     work(2)
-    assert made[0].spec.episodes == 1
-    assert sum(steps for _, steps in seen) == 5 * units
-    assert [step for step, _ in seen] == [iteration * units // 3 for iteration in range(5)]
+    (cohort,) = made
+    assert cohort.spec.episodes == 1 and units == 3 * cohort.quantum
+    late = 0 if cohort.replay is None else (bench.LEARNING_STARTS - 1) // cohort.quantum
+    assert seen == [iteration * cohort.quantum for iteration in range(late, 32)]
 
 
 def test_dqn_learns_in_the_timed_windows() -> None:
@@ -122,9 +157,9 @@ def test_dqn_learns_in_the_timed_windows() -> None:
     first = bench.LEARNING_STARTS // 10
     state = cohort.initial()
     cohort.train(state, Streams([0], 1, cohort.device), 0, first - 1)
-    before = state["parameters"].clone()
+    before = state["q"].clone()
     records = cohort.train(state, Streams([0], 2, cohort.device), first - 1, first + 2)
-    assert not torch.equal(state["parameters"], before)
+    assert not torch.equal(state["q"], before)
     assert records["td_loss"][0] > 0
 
 
@@ -148,6 +183,8 @@ def test_peer_does_as_many_steps_with_the_settings_of_the_pair(pair: str, monkey
     assert (model.num_timesteps, model._n_updates) == (20 * quantum, updates)
     assert model.gamma == spec.settings["discount"]
     assert model.device.type == "cpu"
+    if pair == "ppo":
+        assert model.ent_coef == 0, "its first arm has no bonus"
     sizes = {parameter.shape for parameter in model.policy.parameters()}
     assert torch.Size([84, 120] if pair == "dqn" else [64, 64]) in sizes
 
@@ -157,11 +194,11 @@ def test_peer_does_as_many_steps_with_the_settings_of_the_pair(pair: str, monkey
     [
         ({"peer": "sb4"}, "unknown peer 'sb4'; did you mean 'sb3'? Known: sb3"),
         ({"pair": "ppq"}, "unknown pair 'ppq'; did you mean 'ppo'?"),
-        ({"arm": "ppo-bonux"}, "unknown arm 'ppo-bonux' of pair 'ppo'; did you mean 'ppo-bonus'?"),
+        ({"arm": "ppo-bonux"}, "unknown arm 'ppo-bonux' of pair 'ppo' on CartPole-v1; did you mean 'ppo-bonus'?"),
         ({"task": "CartPole-v9"}, "task 'CartPole-v9': "),
         (
             {"pair": "dqn", "task": "Pendulum-v1"},
-            "task 'Pendulum-v1': has continuous actions, which pair 'dqn' cannot take",
+            "pair 'dqn' needs discrete actions, Pendulum-v1 has continuous ones",
         ),
         ({"workers": 3}, "--members 2 --workers 3"),
         ({"members": 0}, "--members 0"),
@@ -189,13 +226,29 @@ def test_wrong_input_is_told_in_one_line(wrong: dict[str, Any], line: str) -> No
 def test_a_peer_that_is_not_installed_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
     with pytest.raises(InputError, match=r"stable-baselines3 is not installed; pip install -e '\.\[sb3\]'"):
-        peers.check("sb3", "ppo")
+        peers.check("sb3", "ppo", (4,))
 
 
 @sb3
 def test_a_pair_without_a_counterpart_is_told() -> None:
     with pytest.raises(InputError, match=r"peer 'sb3': has no algorithm for pair 'other'\. Known: a2c, dqn, ppo"):
-        peers.check("sb3", "other")
+        peers.check("sb3", "other", (4,))
+    with pytest.raises(InputError, match=r"peer 'sb3': is timed on flat observations alone; these are \(10, 10, 4\)"):
+        peers.check("sb3", "ppo", (10, 10, 4))
+
+
+def test_settings_of_a_suite_are_used(tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_suite(tmp_path, cells={"dqn": {TASK: {"batch": 7, "hidden": [8], "horizon": 3, "learning_starts": 300}}})
+    spec = bench_spec("dqn", "soft-dqn-kl-5step", TASK, load_suite("small"))
+    assert (spec.settings["batch"], spec.settings["hidden"], spec.steps) == (7, [8], bench.BUDGET)
+    assert spec.settings["learning_starts"] == bench.LEARNING_STARTS
+    for pair, task, message in [
+        ("ppo", TASK, "has no cells of 'ppo'"),
+        ("dqn", "Acrobot-v1", "has no cell of 'Acrobot-v1'"),
+    ]:
+        with pytest.raises(InputError, match=f"--settings-of small: {message}"):
+            bench_spec(pair, None, task, load_suite("small"))
 
 
 @pytest.mark.slow

@@ -15,7 +15,7 @@ from small_suite import CELL, command, make_plans, stable_files, train_here, wri
 
 from harness import cli, training
 from harness.files import locked
-from harness.pool.messages import Failed, Job, Segment, Started, Told, Written
+from harness.pool.messages import Failed, Job, Row, Segment, Started, Told, Written
 from harness.progress import Display
 from harness.run.spec import Spec
 
@@ -197,12 +197,12 @@ def test_a_bug_of_ours_is_a_traceback_not_a_riddle(monkeypatch):
 
 
 def segment(arm, seeds, steps, value):
-    return Told(job(arm, seeds), 1, Segment(seeds, 1, steps, 0.5, value))
+    return Told(job(arm, seeds), 1, Segment([arm] * len(seeds), seeds, 1, steps, 0.5, value))
 
 
 def job(arm, seeds):
     spec = Spec("a2c", arm, "T", "batched", {}, 1000, 2, 1, "bootstrap")
-    return Job("a2c/T", spec, seeds, Path("cohort"), "cpu")
+    return Job("a2c/T", spec, [Row(spec.arm, seed, Path("cohort")) for seed in seeds], "cpu")
 
 
 def test_plain_progress_is_lines_with_share_speed_and_returns(capsys, monkeypatch):
@@ -234,8 +234,8 @@ def test_the_time_left_counts_no_start_of_workers_and_no_worker_that_has_not_yet
     with Display(Console(width=40)) as display:
         display(Started(1600, 1, 16, 8))
         for seed in range(8):
-            display(Told(job("x", [seed]), 1, Segment([seed], 1, 100, 50.0, [0.0])))
-        display(Told(job("x", [0]), 1, Segment([0], 2, 100, 150.0, [0.0])))
+            display(Told(job("x", [seed]), 1, Segment(["x"], [seed], 1, 100, 50.0, [0.0])))
+        display(Told(job("x", [0]), 1, Segment(["x"], [0], 2, 100, 150.0, [0.0])))
     _, *lines = capsys.readouterr().out.splitlines()
     shown = [
         re.match(r" *(\d+)%  (\d+) steps/s over all members, (\d+:\d\d:\d\d) left", line).groups() for line in lines

@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from algorithms.pairs import a2c, dqn, ppo
-from harness.run.cohort import Cohort, Episodes
+from harness.run.cohort import Cohort
+from harness.run.collection import Episodes
 from harness.run.spec import Spec
 from harness.run.streams import Streams
 
@@ -20,10 +21,11 @@ SETTINGS = {
     "dqn": {"learning_starts": 150, "replay_size": 250, "target_period": 200},  # the ring wraps around
 }
 STEPS = {"ppo": 1024, "a2c": 800, "dqn": 400}
+PARAMETERS = {"ppo": "nets", "a2c": "nets", "dqn": "q"}
 SEVEN, TWENTY = list(range(7)), [9, 3, 17, *range(100, 117)]
 ARMS = [
-    *(("ppo", "CartPole-v1", arm) for arm in ppo.PPO.arms),
-    *(("ppo", "Pendulum-v1", arm) for arm in ppo.PPO.arms),
+    *(("ppo", "CartPole-v1", name) for name, arm in ppo.PPO.arms.items() if arm.actions is None),
+    *(("ppo", "Pendulum-v1", name) for name in ppo.PPO.arms),
     *(("a2c", "CartPole-v1", arm) for arm in a2c.A2C.arms),
     *(("dqn", "CartPole-v1", arm) for arm in dqn.DQN.arms),
     ("ppo", "Acrobot-v1", "sppo-40"),
@@ -88,8 +90,8 @@ def test_a_member_leaves_the_same_bytes_in_any_company(pair, task, arm):
 
 ODD = [
     ("ppo", "CartPole-v1", "sppo-38", {"environments": 3, "horizon": 37, "minibatches": 4}),  # minibatches of 27 and 28
-    ("ppo", "Pendulum-v1", "sppo-40", {"environments": 1, "horizon": 41, "minibatches": 2, "hidden": 96}),
-    ("a2c", "CartPole-v1", "a2c-proper", {"environments": 1, "horizon": 3, "hidden": 32}),
+    ("ppo", "Pendulum-v1", "sppo-40", {"environments": 1, "horizon": 41, "minibatches": 2, "hidden": [96, 50]}),
+    ("a2c", "CartPole-v1", "a2c-proper", {"environments": 1, "horizon": 3, "hidden": [32, 32]}),
     ("dqn", "CartPole-v1", "soft-dqn-kl-5step", {"batch": 13, "horizon": 7}),
 ]
 
@@ -103,19 +105,20 @@ def test_members_are_different_and_learn():
     for pair in SETTINGS:
         spec = make_spec(pair, "CartPole-v1", {"ppo": "ppo", "a2c": "a2c-naive", "dqn": "dqn"}[pair])
         rows = left_behind(spec, [0, 1])
-        assert rows[0]["parameters"] != rows[1]["parameters"]
-        assert rows[0]["parameters"] != rows[0]["initial parameters"]
+        flat = PARAMETERS[pair]
+        assert rows[0][flat] != rows[1][flat]
+        assert rows[0][flat] != rows[0][f"initial {flat}"]
 
 
 SHORT = {"steps": 512, "segments": 1}
 
 
 def test_a_gradient_clipped_by_the_cohorts_norm_is_caught(monkeypatch):
-    def clip_together_(gradients, limit):
+    def clip_together_(gradients, limit, parts):
         gradients.mul_((limit / gradients.norm()).clamp(max=1.0))
 
     monkeypatch.setattr(ppo, "clip_norm_", clip_together_)
-    assert (3, "parameters") in differences(make_spec("ppo", "CartPole-v1", "ppo", **SHORT), SEVEN, [3])
+    assert (3, "nets") in differences(make_spec("ppo", "CartPole-v1", "ppo", **SHORT), SEVEN, [3])
 
 
 def test_a_rounding_that_depends_on_the_company_is_caught(monkeypatch):
@@ -125,14 +128,14 @@ def test_a_rounding_that_depends_on_the_company_is_caught(monkeypatch):
         return exact(reward, *rest) + 1e-7 * (len(reward) == 1)
 
     monkeypatch.setattr(ppo, "gae", rounded)
-    assert (3, "parameters") in differences(make_spec("ppo", "CartPole-v1", "ppo", **SHORT), SEVEN, [3])
+    assert (3, "nets") in differences(make_spec("ppo", "CartPole-v1", "ppo", **SHORT), SEVEN, [3])
 
 
 def test_environment_seeds_by_place_are_caught(monkeypatch):
     monkeypatch.setattr(Streams, "environment_seeds", lambda self, _role, count: list(range(count * self.members)))
     caught = differences(make_spec("ppo", "CartPole-v1", "ppo", **SHORT), SEVEN, SEVEN[::-1])
-    assert (0, "parameters") in caught
-    assert (3, "parameters") not in caught  # the middle place stays
+    assert (0, "nets") in caught
+    assert (3, "nets") not in caught  # the middle place stays
 
 
 def test_a_record_that_mixes_members_is_caught(monkeypatch):

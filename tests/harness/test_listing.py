@@ -39,8 +39,8 @@ def test_the_arms_are_those_of_the_pairs():
     assert list(arms_of_pairs()) == pair_names()
     for pair, found in arms_of_pairs().items():
         expected = learner_class(pair).arms
-        assert {name: (arm.title, arm.soft) for name, arm in found.items()} == {
-            name: (arm.title, arm.soft) for name, arm in expected.items()
+        assert {name: (arm.title, arm.role) for name, arm in found.items()} == {
+            name: (arm.title, arm.role) for name, arm in expected.items()
         }
         assert list(found) == list(expected)
 
@@ -55,7 +55,7 @@ OFF, ON = {{"soft": False}}, {{"soft": True}}
 NAMES = [f"x-{{n}}" for n in range(2)]
 
 def titled(name: str, settings: Settings) -> Arm:
-    return Arm(name.upper(), False, OFF)
+    return Arm(name.upper(), OFF)
 
 class Mine(Learner):
     arms: ClassVar = {table}
@@ -68,11 +68,11 @@ LEARNER: Any = Mine
 @pytest.mark.parametrize(
     ("table", "imports", "titles"),
     [
-        ('{"x": Arm("plain", False, OFF)}', "", ["plain"]),
-        ('{"x": Arm("a", False, {**OFF, "n": 1}), "y": Arm("b", True, ON, hard="x")}', "", ["a", "b"]),
+        ('{"x": Arm("plain", OFF)}', "", ["plain"]),
+        ('{"x": Arm("a", {**OFF, "n": 1}), "y": Arm("b", ON, "soft", against="x")}', "", ["a", "b"]),
         ("{name: titled(name, None) for name in NAMES}", "", ["X-0", "X-1"]),
-        ('{"x": learner.Arm("whole", False, OFF)}', "from algorithms import learner", ["whole"]),
-        ("dict(x=Arm(str(len(json.dumps([]))), False, OFF))", "import json", ["2"]),
+        ('{"x": learner.Arm("whole", OFF)}', "from algorithms import learner", ["whole"]),
+        ("dict(x=Arm(str(len(json.dumps([]))), OFF))", "import json", ["2"]),
     ],
 )
 def test_a_table_of_arms_may_be_written_in_any_way(tmp_path, table, imports, titles):
@@ -117,8 +117,8 @@ def test_json_has_suites_cells_and_arms(softbench, tmp_path, monkeypatch):
     ]
     assert found["damaged"] == {} and list(found["pairs"]) == pair_names()
     assert found["pairs"]["a2c"]["a2c-naive"] == {
-        "soft": False,
-        "title": "A2C with the one-step entropy term only (Eq. 79)",
+        "role": "hard",
+        "title": "A2C, one-step entropy term only (Eq. 79)",
     }
 
 

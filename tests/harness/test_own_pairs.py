@@ -20,8 +20,8 @@ from algorithms.pairs.a2c import A2C
 class Mine(A2C):
     source = "a paper of mine"
     arms = {
-        "mine": Arm("the hard one", False, {"kl_in_return": False}),
-        "mine-soft": Arm("the soft one", True, {"kl_in_return": True}, hard="mine"),
+        "mine": Arm("the hard one", {"kl_in_return": False}),
+        "mine-soft": Arm("the soft one", {"kl_in_return": True}, "soft", against="mine", at_zero="mine"),
     }
 '''
 
@@ -37,7 +37,7 @@ def own(tmp_path, monkeypatch):
 
     def write(name, source, pair="Mine"):
         (place / f"{name}.py").write_text(source)
-        cells = {f"{name}:{pair}": {"CartPole-v1": {"environments": 4, "hidden": 32}}}
+        cells = {f"{name}:{pair}": {"CartPole-v1": {"environments": 4, "hidden": [32, 32]}}}
         write_suite(tmp_path, segments=2, tasks={"CartPole-v1": {"steps": 80}}, cells=cells)
         return place / f"{name}.py"
 
@@ -63,15 +63,29 @@ FAULTS = {
     "syntax": ("class Mine(A2C):", "class Mine(A2C)", r"own_syntax\.py, line 6: SyntaxError: expected ':'"),
     "import": ('"""A pair', 'import nowhere\n"""A pair', r"No module named 'nowhere' \(own_import\.py, line 2\)"),
     "name": ("class Mine(", "class Other(", "own_name has no learner 'Mine'"),
-    "hard": ('hard one", False', 'hard one", True', r"own_hard\.py, line 6: arms: none is hard"),
-    "against": ('hard="mine"', 'hard="mime"', "arms: mine-soft: 'mime' is no hard arm; did you mean 'mine'"),
+    "hard": ("False})", 'False}, "soft", "mine")', r"own_hard\.py, line 6: arms: none is hard"),
+    "against": (
+        'against="mine"',
+        'against="mime"',
+        "arms: mine-soft: against: 'mime' is no hard arm; did you mean 'mine'",
+    ),
+    "nothing": ('against="mine", ', "", "arms: mine-soft: against: is missing; it names the hard arm"),
+    "hardness": ("False})", 'False}, against="mine")', "arms: mine: against: a hard arm is compared with none"),
+    "role": (
+        '"soft", against',
+        '"softer", against',
+        "arms: mine-soft: role: 'softer' is none of hard, soft and control",
+    ),
+    "zero": ('at_zero="mine"', 'at_zero="mime"', "arms: mine-soft: at_zero: 'mime' is no arm; did you mean 'mine'"),
+    "arm": ('"mine-soft"', '"mine@soft"', r"arms: 'mine@soft': must be letters, digits, \., _ and -"),
+    "small": ("    arms =", "    small = {'hidden': 32}\n    arms =", r"small: hidden: must be a list \(got 32\)"),
     "metric": ("    arms =", '    metrics = {"loss": "none"}\n    arms =', "metrics: 'entropy' is missing"),
     "method": (
         "    arms =",
         "    more = __import__('abc').abstractmethod(lambda self: 0)\n    arms =",
         "Mine lacks more",
     ),
-    "switch": ('{"kl_in_return": True}', "{}", r"'mine-soft': TypeError: .*missing 1 required.*'kl_in_return'"),
+    "switch": ('{"kl_in_return": True}', "{}", r"'mine-soft': KeyError: 'kl_in_return' \(a2c\.py, line"),
 }
 FAULTS_OF_AN_UPDATE = {
     "update": ("return 1 / 0", r"'mine': ZeroDivisionError: division by zero \(own_update\.py, line 15\)"),
@@ -100,6 +114,33 @@ def test_one_update_is_tried_in_a_process_of_its_own_before_anything_is_trained(
     line, message = FAULTS_OF_AN_UPDATE[name]
     own(f"own_{name}", f"{PAIR}\n    metrics = dict(A2C.metrics)\n    def update(self, *_):\n        {line}\n")
     refused(name, message)
+
+
+LATE = """
+from algorithms.pairs.dqn import DQN
+
+class Mine(DQN):
+    arms = {name: DQN.arms[name] for name in ("dqn-5step", "soft-dqn-kl-5step")}
+    def update(self, state, batch, now):
+        if batch.reward.shape[2] != 5 or not batch.reward.any():
+            raise ValueError("no windows of 5 steps")
+        return super().update(state, batch, now)%s
+"""
+
+
+@pytest.mark.parametrize(
+    ("change", "message"), [("", None), (' | {"entropy": None}', "AttributeError"), (" if 0 else {}", "no 'entropy'")]
+)
+def test_an_update_of_a_pair_with_a_replay_is_tried_without_its_warm_up(own, change, message):
+    own("own_late" + str(len(change)), LATE % change)
+    settings = {"learning_starts": 10**7, "replay_size": 10**4, "hidden": [8]}
+    name = f"own_late{len(change)}:Mine"
+    write_suite(Path.cwd(), tasks={"CartPole-v1": {"steps": 10**7}}, cells={name: {"CartPole-v1": settings}})
+    if message is None:
+        assert make_plans()[0].arms == ["dqn-5step", "soft-dqn-kl-5step"]
+    else:
+        with pytest.raises(InputError, match=message):
+            make_plans()
 
 
 def test_a_module_that_is_not_there_is_said(own, tmp_path):

@@ -15,7 +15,7 @@ from harness.files import replacing
 from harness.schema.manifest import FORMAT, Manifest, seal
 from harness.schema.results import COLUMNS, read_cell, write_cell
 
-ARMS = {"x": {"soft": False}, "y": {"soft": True}}
+ARMS = {"x": {"role": "hard"}, "y": {"role": "soft", "against": "x"}}
 MANIFEST = {
     "format": FORMAT,
     "suite": "s",
@@ -69,6 +69,33 @@ def test_what_is_written_is_read_back(tmp_path):
     )
     expected = make_curves()
     pd.testing.assert_frame_equal(cell.curves[list(expected)], expected)
+
+
+def test_a_manifest_of_an_earlier_version_means_what_it_meant():
+    """It said `soft`, and as `hard` what a soft arm is compared with, or nothing where that was the manifest's `hard`."""
+    earlier = {"x": {"soft": False, "hard": None}, "y": {"soft": True, "hard": None}, "z": {"soft": True, "hard": "w"}}
+    arms = Manifest.model_validate({**MANIFEST, "arms": {**earlier, "w": {"soft": False, "title": "W"}}}).arms
+    found = {name: (arm.role, arm.against) for name, arm in arms.items()}
+    assert found == {"x": ("hard", None), "y": ("soft", "x"), "z": ("soft", "w"), "w": ("hard", None)}
+    assert arms["w"].title == "W"
+
+
+@pytest.mark.parametrize(
+    ("arm", "words"),
+    [
+        ({"soft": "yes"}, "arms.y.role: is missing"),
+        ({"role": "softer"}, "arms.y.role: must be 'hard', 'soft' or 'control'"),
+        ({"role": "control"}, "arms.y: against: a soft arm and a control have one, a hard arm has none"),
+        ({"role": "hard", "against": "x"}, "arms.y: against: a soft arm and a control have one, a hard arm has none"),
+        ("soft", "arms.y: must be a table"),
+    ],
+)
+def test_a_wrong_arm_of_a_manifest_is_told_by_its_field(tmp_path, arm, words):
+    write(tmp_path)
+    path = tmp_path / "manifest.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"arms": {"x": {"role": "hard"}, "y": arm}}))
+    with pytest.raises(ResultsError, match=words):
+        read_cell(tmp_path)
 
 
 def test_equal_results_give_equal_bytes_in_any_order_of_rows(tmp_path):

@@ -26,7 +26,7 @@ from small_suite import (
 )
 
 from harness import files
-from harness.pool.messages import Job, Note, Segment
+from harness.pool.messages import Job, Note, Row, Segment
 from harness.schema.results import read_cell
 
 pytestmark = pytest.mark.usefixtures("no_sync")
@@ -87,7 +87,7 @@ def test_a_killed_run_goes_on_and_leaves_no_worker_behind(longer, workers):
 
 def test_a_worker_whose_parent_is_gone_ends_in_the_middle_of_a_segment(tmp_path):
     (plan,) = make_plans(arms=["a2c-naive"], steps=10**8)
-    job = Job("a2c/CartPole-v1", plan.specs["a2c-naive"], [0], tmp_path / "cohort", "cpu")
+    job = Job("a2c/CartPole-v1", plan.specs["a2c-naive"], [Row("a2c-naive", 0, tmp_path / "cohort")], "cpu")
     process = subprocess.Popen(
         [sys.executable, "-m", "harness.pool.worker"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )

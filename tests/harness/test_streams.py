@@ -2,21 +2,21 @@ from __future__ import annotations
 
 import inspect
 import random
+from typing import get_args, get_type_hints
 
 import numpy as np
 import pytest
 import torch
 
+from algorithms.learner import Draw
 from harness.run import streams
 from harness.run.cohort import Cohort
 from harness.run.spec import Spec
 from harness.run.streams import Streams
 
 KINDS = {
-    "normal": lambda draws: draws.normal("a role", (3, 2)),
-    "uniform": lambda draws: draws.uniform("a role", (3, 2)),
-    "gumbel": lambda draws: draws.gumbel("a role", (3, 2)),
-    "permutation": lambda draws: draws.permutation("a role", 11),
+    kind: lambda draws, kind=kind: draws.take("a role", Draw(kind, (3, 2) if kind != "permutation" else (3, 11)))
+    for kind in get_args(get_type_hints(Draw)["kind"])
 }
 
 
@@ -49,7 +49,9 @@ def test_streams_do_not_depend_on_the_block(kind, monkeypatch):
 def test_streams_do_not_depend_on_what_others_read(kind):
     draws, read = make([1, 2]), []
     for index in range(20):
-        draws.normal("something else", (index % 2 + 1,)) if index % 2 else draws.uniform("a third", (4,))
+        draws.take("something else", Draw("normal", (2,))) if index % 2 else draws.take(
+            "a third", Draw("uniform", (4,))
+        )
         read.append(KINDS[kind](draws))
     assert torch.equal(torch.stack(read), numbers(kind, [1, 2], 20))
 
@@ -68,7 +70,7 @@ def test_roles_differ_and_neighbouring_keys_share_nothing():
         for segment in (0, 1, 2):
             draws = make([seed], segment)
             for role in ("action", "evaluation action", "replay"):
-                seen |= set(draws.uniform(role, (100,)).flatten().tolist())
+                seen |= set(draws.take(role, Draw("uniform", (100,))).flatten().tolist())
     assert len(seen) == 3 * 3 * 3 * 100
 
 
@@ -90,7 +92,7 @@ def test_environment_seeds_depend_on_member_role_and_segment_alone():
 
 def test_ranges_and_types():
     draws = make([1])
-    uniform, gumbel, normal = (getattr(draws, kind)(kind, (100_000,)) for kind in ("uniform", "gumbel", "normal"))
+    uniform, gumbel, normal = (draws.take(kind, Draw(kind, (100_000,))) for kind in ("uniform", "gumbel", "normal"))
     assert (uniform.dtype, gumbel.dtype, normal.dtype) == (torch.float64, torch.float32, torch.float32)
     assert uniform.min() >= 0
     assert uniform.max() < 1
@@ -99,18 +101,21 @@ def test_ranges_and_types():
     assert gumbel.var().item() == pytest.approx(1.644934, abs=0.06)  # pi^2/6
     assert normal.mean().item() == pytest.approx(0, abs=0.013)
     assert normal.var().item() == pytest.approx(1, abs=0.018)
-    assert draws.permutation("order", 11).sort(1).values.tolist() == [list(range(11))]
+    orders = draws.take("order", Draw("permutation", (3, 11)))[0]
+    assert orders.dtype == torch.int64 and orders.sort(1).values.tolist() == [list(range(11))] * 3
+    assert len({tuple(order) for order in orders.tolist()}) == 3, "each row anew"
 
 
-def test_a_stream_is_read_in_one_shape():
+@pytest.mark.parametrize("other", [Draw("normal", (4,)), Draw("uniform", (3,))])
+def test_a_stream_is_read_in_one_shape_and_kind(other):
     draws = make([1])
-    draws.normal("a role", (3,))
+    draws.take("a role", Draw("normal", (3,)))
     with pytest.raises(ValueError, match="a role"):
-        draws.normal("a role", (4,))
+        draws.take("a role", other)
 
 
 def small(pair, arm):
-    settings = {"ppo": {"horizon": 16}, "dqn": {"learning_starts": 20}}[pair]
+    settings = {"ppo": {"horizon": 16}, "dqn": {"learning_starts": 20, "replay_size": 1000}}[pair]
     return Cohort(Spec(pair, arm, "CartPole-v1", "batched", settings, 200, 1, 1, "bootstrap"), [4, 5])
 
 
@@ -119,9 +124,10 @@ def test_arms_share_initial_weights_and_noise():
     for pair, arms in (("ppo", ("ppo", "sppo-38", "sppo-40")), ("dqn", ("dqn", "soft-dqn-kl-5step"))):
         cohorts = [small(pair, arm) for arm in arms]
         states = [cohort.initial() for cohort in cohorts]
-        noises = [cohort.learner.noise(make([4, 5]), "action", (8, cohort.learner.environments)) for cohort in cohorts]
+        noises = [make([4, 5]).take("action", cohort.learner.exploration) for cohort in cohorts]
         for state, noise in zip(states[1:], noises[1:], strict=True):
-            assert torch.equal(states[0]["parameters"], state["parameters"])
+            assert states[0].keys() == state.keys() and len(state) > 3
+            assert all(torch.equal(value, state[name]) for name, value in states[0].items())
             assert torch.equal(noises[0], noise)
 
 
@@ -154,5 +160,5 @@ def test_training_leaves_the_global_generators_alone_and_does_not_read_them(pair
         assert torch.equal(torch.get_rng_state(), before[0])
         assert np.random.get_state()[1].tolist() == before[1]
         assert random.getstate() == before[2]
-        left.append(state["parameters"])
-    assert torch.equal(*left)
+        left.append(state)
+    assert all(torch.equal(value, left[1][name]) for name, value in left[0].items())

@@ -12,7 +12,7 @@ from small_suite import CELL, SUITE, make_plans, messages, stable_files, train_h
 from harness.errors import InputError
 from harness.plan import work
 from harness.plan.manifest import differing_lines
-from harness.pool.messages import Failed, Job, Note, Segment
+from harness.pool.messages import Failed, Job, Note, Row, Segment
 
 pytestmark = pytest.mark.usefixtures("no_sync")
 
@@ -24,7 +24,8 @@ def _own_folder(tmp_path, monkeypatch):
 
 
 def make_jobs(count, members):
-    return [Job(str(index), None, list(range(members)), Path("cohort"), "cpu") for index in range(count)]
+    rows = [Row("arm", seed, Path("cohort")) for seed in range(members)]
+    return [Job(str(index), None, rows, "cpu") for index in range(count)]
 
 
 def test_shards_hold_every_member_once_and_keep_every_worker_busy():
@@ -33,13 +34,20 @@ def test_shards_hold_every_member_once_and_keep_every_worker_busy():
         jobs, workers = make_jobs(draw.randint(1, 20), draw.randint(1, 12)), draw.randint(1, 16)
         shards = work.shards(jobs, workers)
         for job in jobs:
-            mine = [shard.seeds for shard in shards if shard.cell == job.cell]
-            assert all(mine) and sorted(seed for seeds in mine for seed in seeds) == job.seeds
+            mine = [shard.rows for shard in shards if shard.cell == job.cell]
+            assert all(mine) and sorted(row.seed for rows in mine for row in rows) == job.seeds["arm"]
             assert max(map(len, mine)) - min(map(len, mine)) <= 1
-        if all(len(job.seeds) >= workers for job in jobs) and len(jobs) < 2 * workers:
+        if all(len(job.rows) >= workers for job in jobs):
             assert len(shards) % workers == 0
+        assert len(shards) >= min(workers, sum(len(job.rows) for job in jobs))
     assert work.shards([], 4) == []
     assert work.shards(make_jobs(3, 10), 1) == make_jobs(3, 10)
+    assert [len(shard.rows) for shard in work.shards(make_jobs(3, 20), 2)] == [20, 20, 10, 10], (
+        "whole where that is as fast"
+    )
+    assert [len(shard.rows) for shard in work.shards(make_jobs(1, 200), 1)] == [40] * 5, (
+        "a grid is no cohort without bound"
+    )
 
 
 def test_a_plan_holds_what_was_chosen():
@@ -55,7 +63,9 @@ def test_the_identity_knows_all_that_determines_the_numbers_and_nothing_else():
     first, other = make_plans()[0], make_plans(steps=400, seeds=[7])[0]
     assert first.cohort_folder("a2c-naive") == make_plans(seeds=[7])[0].cohort_folder("a2c-naive")
     assert first.cohort_folder("a2c-naive").name != other.cohort_folder("a2c-naive").name
-    write_suite(Path.cwd(), cells={"a2c": {"CartPole-v1": {"environments": 4, "hidden": 32, "temperature": 0.02}}})
+    write_suite(
+        Path.cwd(), cells={"a2c": {"CartPole-v1": {"environments": 4, "hidden": [32, 32], "temperature": 0.02}}}
+    )
     assert first.cohort_folder("a2c-naive").name != make_plans()[0].cohort_folder("a2c-naive").name
     assert not {"host", "time"} & set(first.identity("a2c-naive"))
 
@@ -99,7 +109,7 @@ def test_arms_of_two_pairs_can_be_chosen_at_once_and_a_wrong_one_is_still_found(
         ),
         (
             {"a2c": {"CartPole-v1": {"learning_rate": -1}}},
-            r"cells.a2c.CartPole-v1.learning_rate: must be above 0 \(got -1\)",
+            r"cells.a2c.CartPole-v1.learning_rate: must be at least 0 \(got -1\)",
         ),
         ({"a2c": {"CartPole-v1": {"learning_rate": "fast"}}}, r"learning_rate: must be a number \(got 'fast'\)$"),
         ({"a2c": {"CartPole-v1": {"learning_rate": float("inf")}}}, "learning_rate: must be a finite number"),
@@ -117,7 +127,11 @@ def test_wrong_settings_are_refused_by_field(cells, message):
 @pytest.mark.parametrize(
     ("pair", "task", "message"),
     [
-        ("dqn", "Pendulum-v1", "pair 'dqn' needs discrete actions, Pendulum-v1 has continuous ones"),
+        (
+            "dqn",
+            "Pendulum-v1",
+            "cells.dqn.Pendulum-v1: pair 'dqn' needs discrete actions, Pendulum-v1 has continuous ones",
+        ),
         ("a2c", "NoSuchTask-v1", "task 'NoSuchTask-v1': gymnasium cannot make it"),
         ("a2c", "Blackjack-v1", "task 'Blackjack-v1': has observations"),
     ],
@@ -127,6 +141,37 @@ def test_a_task_that_a_pair_cannot_take_is_refused(pair, task, message):
     write_suite(Path.cwd(), tasks={task: {"steps": 320}}, references={task: reference}, cells={pair: {task: {}}})
     with pytest.raises(InputError, match=message):
         make_plans()
+
+
+def test_an_arm_that_holds_for_other_actions_is_no_default_and_refused_when_named():
+    (plan,) = ppo_on("CartPole-v1")
+    assert "sppo-40" in plan.arms and not {"ppo-s4", "sppo-38-s4"} & set(plan.arms)
+    assert {"ppo", "ppo-s4", "sppo-38-s4"} <= set(ppo_on("Pendulum-v1")[0].arms)
+    with pytest.raises(
+        InputError, match="arms: 'ppo-s4' holds for continuous actions alone, CartPole-v1 has discrete ones"
+    ):
+        ppo_on("CartPole-v1", ["ppo-s4"])
+
+
+def ppo_on(task, arms=None):
+    choice = {"settings": {"horizon": 16, "minibatches": 2}, **({} if arms is None else {"arms": arms})}
+    reference = {"low": -1600, "high": 500, "source": "none"}
+    write_suite(Path.cwd(), tasks={task: {"steps": 320}}, references={task: reference}, cells={"ppo": {task: choice}})
+    return make_plans()
+
+
+def test_a_warm_up_longer_than_the_run_is_refused_by_its_setting():
+    def starting(steps):
+        settings = {"learning_starts": steps, "replay_size": 400, "horizon": 6}
+        write_suite(Path.cwd(), cells={"dqn": {"CartPole-v1": settings}})
+
+    starting(319)  # 53 rollouts of 6 steps
+    with pytest.raises(
+        InputError, match=r"dqn\.CartPole-v1\.learning_starts: must be at most the 318 steps .* \(got 319\)"
+    ):
+        make_plans()
+    starting(318)
+    assert len(make_plans()[0].arms) == 6
 
 
 def test_results_of_another_version_are_refused_by_their_first_difference(tmp_path):
@@ -151,7 +196,8 @@ def test_results_of_another_version_are_refused_by_their_first_difference(tmp_pa
     changed("code.files.algorithms/returns.py: was 'x', is now '", "code", "files", "algorithms/returns.py", value="x")
     changed("steps: was 1, is now 320", "steps", value=1)
     changed("device: was 'cuda', is now 'cpu'", "device", value="cuda")
-    changed("arms.a2c-naive.settings.hidden: was 64, is now 32", "arms", "a2c-naive", "settings", "hidden", value=64)
+    wider = ("arms", "a2c-naive", "settings", "hidden")
+    changed(r"arms.a2c-naive.settings.hidden: was \[64, 64\], is now \[32, 32\]", *wider, value=[64, 64])
     changed("cpu.capability: was 'none'", "cpu", "capability", value="none")
     path.write_text(whole)
     write_suite(Path.cwd(), evaluation={**SUITE["evaluation"], "episodes": 2})
@@ -174,8 +220,10 @@ def test_no_space_at_the_start_is_refused(monkeypatch, tmp_path):
 
 def test_the_manifest_prints_the_lines_in_which_hard_and_soft_differ():
     lines = differing_lines("a2c")["lines"]
-    assert any("self.kl_in_return *" in line["text"] for line in lines)
-    assert not any("self.kl_in_return = kl_in_return" in line["text"] for line in lines)
+    assert [line["text"].strip().partition("  #")[0] for line in lines] == [
+        "if self.kl_in_return:",
+        "reward = reward - tau.unsqueeze(2) * kl",
+    ]
 
 
 def test_a_failed_cohort_is_told_and_the_others_are_written(monkeypatch):
@@ -184,7 +232,7 @@ def test_a_failed_cohort_is_told_and_the_others_are_written(monkeypatch):
     original = worker.train
 
     def failing(job, tell):
-        if job.spec.arm == "a2c-naive":
+        if "a2c-naive" in job.seeds:
             raise MemoryError("no memory")
         original(job, tell)
 
@@ -195,13 +243,13 @@ def test_a_failed_cohort_is_told_and_the_others_are_written(monkeypatch):
     assert [told.message.reason for told in messages(events, Failed)] == ["MemoryError: no memory"]
     assert list(json.loads((Path("out") / CELL / "manifest.json").read_text())["members"]) == ["a2c-proper"]
     complete, events = train_here(Path("out"))
-    assert complete and {told.job.spec.arm for told in messages(events, Segment)} == {"a2c-naive"}
+    assert complete and {arm for told in messages(events, Segment) for arm in told.message.arms} == {"a2c-naive"}
     assert train_here(Path("whole"))[0] and stable_files(Path("out")) == stable_files(Path("whole"))
 
 
 def test_results_of_another_version_do_not_stop_other_cells():
     tasks = ("CartPole-v1", "Acrobot-v1")
-    cells = {task: {"environments": 4, "hidden": 32} for task in tasks}
+    cells = {task: {"environments": 4, "hidden": [32, 32]} for task in tasks}
     references = {task: {"low": low, "high": 500, "source": "none"} for task, low in zip(tasks, (0, -500), strict=True)}
     write_suite(Path.cwd(), tasks={task: {"steps": 80} for task in tasks}, references=references, cells={"a2c": cells})
     assert train_here(Path("out"), task="CartPole-v1")[0]
@@ -218,7 +266,7 @@ def test_results_of_another_version_do_not_stop_other_cells():
 
 def test_a_cell_chooses_its_arms_seeds_steps_and_evaluation():
     choice = {
-        "settings": {"environments": 4, "hidden": 32},
+        "settings": {"environments": 4, "hidden": [32, 32]},
         "arms": ["a2c-naive"],
         "seeds": "3,5",
         "steps": 80,
@@ -245,9 +293,22 @@ def test_a_cell_chooses_its_arms_seeds_steps_and_evaluation():
     [
         ({"arms": ["a2c-nave"]}, r"arms: 'a2c-nave' is no arm of a2c; did you mean 'a2c-naive'"),
         ({"arms": ["a2c-proper"]}, r"arms: 'a2c-proper' is compared with 'a2c-naive', which must be among them"),
-        ({"arms": ["a2c-naive"], "hidden": 32}, r"cells\.a2c\.CartPole-v1: unknown field 'hidden'"),
+        ({"arms": ["a2c-naive"], "hidden": [32, 32]}, r"cells\.a2c\.CartPole-v1: unknown field 'hidden'"),
         ({"seeds": "3-1"}, "must go up"),
-        ({"grid": {"temperature": [0.1, 0.2]}}, r"grid: grids of settings are not trained by this version"),
+        (
+            {"grid": {"hidden": [32, 64]}},
+            r"grid: 'hidden' may not differ by member.* Of a2c may: learning_rate, temperature",
+        ),
+        ({"grid": {"temprature": [0.1]}}, r"grid: 'temprature' may not differ by member"),
+        ({"grid": {"temperature": []}}, r"grid\.temperature: must not be empty"),
+        ({"grid": {"temperature": ["warm"]}}, r"grid\.temperature\.0: must be a number \(got 'warm'\)"),
+        ({"grid": {"temperature": [True]}}, r"grid\.temperature\.0: must be a number \(got True\)"),
+        ({"grid": {"temperature": [0.1, -1]}}, r"grid\.temperature: must be at least 0 \(got -1"),
+        ({"grid": {"temperature": [0.1, 0.10]}}, r"grid\.temperature: a value is given twice"),
+        (
+            {"grid": {"temperature": [0.1]}, "settings": {"temperature": 0.2}},
+            r"temperature: is among the settings as well",
+        ),
     ],
 )
 def test_a_wrong_choice_of_a_cell_is_refused(choice, message):

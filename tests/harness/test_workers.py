@@ -7,8 +7,8 @@ import yaml
 from small_suite import STABLE, SUITE
 
 TINY = {
-    "ppo": {"horizon": 16, "minibatches": 2, "epochs": 2, "hidden": 32},
-    "a2c": {"environments": 4, "hidden": 32},
+    "ppo": {"horizon": 16, "minibatches": 2, "epochs": 2, "hidden": [32, 32]},
+    "a2c": {"environments": 4, "hidden": [32, 32]},
     "dqn": {"learning_starts": 100, "replay_size": 150, "batch": 16},
 }
 

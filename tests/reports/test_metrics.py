@@ -39,3 +39,11 @@ def test_metrics_by_hand() -> None:
     assert of["area"] == pytest.approx([(0.2 * 20 + 0.7 * 10) / 30, (0.2 * 20 + 0.3 * 10) / 30])
     assert of["spread"] == pytest.approx([-0.3, -0.3]), "the median of 1 and 0.4 is 0.7"
     assert METRICS["area"].of(scores[:, :1], entropy, steps[:1]).tolist() == [0.0, 0.2]
+
+
+def test_entropy_is_a_mean_over_what_was_recorded() -> None:
+    """A replay's warm-up has no update, and so no entropy; that is no divergence."""
+    nan = float("nan")
+    entropy = np.array([[nan, 2.0, 3.0], [nan, nan, nan], [1.0, 2.0, 6.0]])
+    found = METRICS["entropy"].of(np.zeros((3, 3)), entropy, np.array([10, 20, 30])).tolist()
+    assert (found[0], found[2]) == (2.5, 3.0) and np.isnan(found[1])
