@@ -105,8 +105,11 @@ class Network:
         return self.layout.tensors(flat)[-1][:, 0, 0] if self.free else flat[:, :0]
 
     def gradient_row(self, like: Array) -> Array:
-        """Room for a gradient [P, n], 0 between the matrices."""
-        return self.gradients.take((len(like), self.engine.nets * self.layout.size), like.dtype)
+        """Room for a gradient [P, n], 0 between the matrices and for the numbers that depend on no input."""
+        flat = self.gradients.take((len(like), self.engine.nets * self.layout.size), like.dtype)
+        if self.free:
+            self.layout.arrays(flat)[-1][:] = 0
+        return flat
 
     def matrices(self, flat: Tensor) -> list[Array]:
         return self.layout.arrays(flat.detach().numpy())[: len(self.engine.shapes)]

@@ -62,9 +62,10 @@ def adam_(state: State, name: str, gradients: Tensor, rate: Tensor, epsilon: flo
     beta1, beta2 = BETAS
     mean.mul_(beta1).add_(gradients, alpha=1 - beta1)
     square.mul_(beta2).addcmul_(gradients, gradients, value=1 - beta2)
-    root = (1 - beta2**count).sqrt().unsqueeze(1)
-    step = rate.unsqueeze(1) * root / (1 - beta1**count).unsqueeze(1)
-    parameters.sub_(step * mean / (square.sqrt() + epsilon * root))
+    steps = count.double().unsqueeze(1)  # in float32 1 - 0.999 would have four digits
+    root = (1 - beta2**steps).sqrt()
+    step = (rate.unsqueeze(1) * root / (1 - beta1**steps)).to(mean.dtype)
+    parameters.sub_(step * mean / (square.sqrt() + (epsilon * root).to(mean.dtype)))
 
 
 def _fused(tensors: list[list[Tensor]], count: Tensor, rate: float, epsilon: float) -> None:
