@@ -25,6 +25,8 @@ Act = Callable[[Tensor, Tensor, "Now"], Tensor]
 """(observation [P, E, *shape], noise [P, E, *exploration], now) -> action [P, E], or [P, E, A] in the task's own units."""
 Kind = Literal["choices", "numbers"]
 """Of actions: one of so many, or so many numbers."""
+Switches = Mapping[str, Any]
+"""In what an arm differs from the others of its pair."""
 Width = Annotated[int, Field(ge=1)]
 """Of a hidden layer."""
 Row = Annotated[float, Field(ge=0), "row"]
@@ -139,7 +141,7 @@ class Arm:
     """One variant. `switches` is all in which it differs from the other arms of its pair."""
 
     title: str
-    switches: Mapping[str, Any]
+    switches: Switches
     role: Literal["hard", "soft", "control"] = "hard"
     against: str | None = None
     """The hard arm that it is compared with."""
@@ -194,7 +196,7 @@ class Learner(ABC):
     replay: Replay | None = None
 
     @abstractmethod
-    def __init__(self, settings: Any, spaces: Spaces, switches: Mapping[str, Any]) -> None:
+    def __init__(self, settings: Any, spaces: Spaces, switches: Switches) -> None:
         """Raises ValueError `field: what is wrong` where the settings do not fit each other or the task."""
 
     @abstractmethod

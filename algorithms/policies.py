@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from algorithms import maxent
-from algorithms.learner import Use
+from algorithms.learner import Draw, Spaces, Use
 
 LOG_TWO_PI = math.log(2 * math.pi)
 
@@ -48,14 +48,14 @@ class Categorical:
         """H(pi) in nats [...]."""
         return maxent.entropy(self.log_policy)
 
-    def slope(self, action: Tensor, by_log_prob: Tensor, by_entropy: Tensor | None = None) -> Tensor:
-        """By the logits [..., A], given a loss's slopes by log pi(a|s) and by H(pi) [...]."""
+    def slope(self, action: Tensor, by_log_prob: Tensor, bonus: Tensor | None = None) -> Tensor:
+        """Of a loss by the logits [P, B, A], given its slope by log pi(a|s) [P, B]; it has minus `bonus` [P, 1] times the entropy."""
         policy = self.log_policy.exp()
         slope = -by_log_prob.unsqueeze(-1) * policy  # d log pi(a) / d logits = 1_a - pi
         slope.scatter_add_(-1, action.unsqueeze(-1), by_log_prob.unsqueeze(-1))
-        if by_entropy is not None:  # d H / d logits = -pi (log pi + H)
+        if bonus is not None:  # d H / d logits = -pi (log pi + H)
             surprise = self.log_policy - (policy * self.log_policy).sum(-1, keepdim=True)
-            slope -= by_entropy.unsqueeze(-1) * policy * surprise
+            slope += bonus.unsqueeze(-1) * policy * surprise
         return slope
 
 
@@ -84,13 +84,13 @@ class Gaussian:
         """Differential entropy in nats, in closed form [P, B]."""
         return (self.log_std + 0.5 * (1 + LOG_TWO_PI)).expand_as(self.mean).sum(-1)
 
-    def slope(self, action: Tensor, by_log_prob: Tensor, by_entropy: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """By mean and log_std [P, B, A] each, given a loss's slopes by log pi(a|s) and by H(pi) [P, B] or [P, 1]."""
+    def slope(self, action: Tensor, by_log_prob: Tensor, bonus: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Of a loss by mean and log_std [P, B, A] each; see Categorical.slope."""
         deviation = self.log_std.exp()
         scaled = (action - self.mean) / deviation
         by_log_std = by_log_prob.unsqueeze(-1) * (scaled * scaled - 1)
-        if by_entropy is not None:
-            by_log_std = by_log_std + by_entropy.unsqueeze(-1)
+        if bonus is not None:
+            by_log_std = by_log_std - bonus.unsqueeze(-1)
         return by_log_prob.unsqueeze(-1) * scaled / deviation, by_log_std
 
 
@@ -124,8 +124,8 @@ class SigmaScheme:
         return Gaussian(mean, log_std if self.number == 2 else free.unsqueeze(1) + log_std)
 
     def slope(self, outputs: Tensor, by_mean: Tensor, by_log_std: Tensor) -> tuple[Tensor, Tensor | None]:
-        """By the outputs and by the free parameters [P, self.free A], given slopes by mean and log_std [P, B, A]."""
-        by_free = by_log_std.sum(1) if self.free else None
+        """By the outputs, and by the free parameters the batch's mean [P, self.free A], given slopes by mean and log_std [P, B, A]."""
+        by_free = by_log_std.mean(1) if self.free else None
         if self.number == 1:
             return by_mean, by_free
         if self.number == 4:
@@ -207,3 +207,34 @@ Policy = Categorical | Gaussian | SquashedGaussian | Deterministic
 def act(policy: Policy, noise: Tensor, use: Use) -> Tensor:
     """The action of a policy that explores by itself: its mode where greedy, else a sample."""
     return policy.mode if use == "greedy" else policy.sample(noise)
+
+
+class Head:
+    """What a network must put out for a policy that explores by itself: logits for choices, a Gaussian's scheme for numbers."""
+
+    def __init__(self, spaces: Spaces, scheme: Literal[1, 2, 3, 4]) -> None:
+        self.scheme = SigmaScheme(scheme) if spaces.kind == "numbers" else None
+        self.outputs = spaces.actions * (self.scheme.outputs if self.scheme else 1)
+        self.sizes = (self.outputs, 1)
+        """Heads of an actor and its critic."""
+        self.free = spaces.actions * (self.scheme.free if self.scheme else 0)
+        """Free parameters of a member."""
+        self.noise = Draw("normal" if self.scheme else "gumbel", (spaces.actions,))
+
+    def policy(self, outputs: Tensor, free: Tensor) -> Categorical | Gaussian:
+        """Of outputs [P, B, self.outputs] and free parameters [P, self.free]."""
+        return self.scheme.gaussian(outputs, free) if self.scheme else Categorical(outputs)
+
+    def slope(
+        self,
+        policy: Categorical | Gaussian,
+        outputs: Tensor,
+        action: Tensor,
+        by_log_prob: Tensor,
+        bonus: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor | None]:
+        """Of a loss by the outputs, and by the free parameters the mean over the batch [P, free]; see Categorical.slope."""
+        if isinstance(policy, Categorical):
+            return policy.slope(action, by_log_prob, bonus), None
+        assert self.scheme is not None
+        return self.scheme.slope(outputs, *policy.slope(action, by_log_prob, bonus))

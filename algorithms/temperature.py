@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
-from algorithms.learner import Draws, Now, State
+from algorithms.learner import Draws, Now, Spaces, State
 from algorithms.population.optimizers import adam_, adam_state
 
 
@@ -20,9 +22,10 @@ class Temperature:
     The state holds log(alpha / setting) as `temperature` [P, 1], where it is learned, and nothing otherwise.
     """
 
-    def __init__(self, learned: bool, target_entropy: float = 0.0) -> None:
-        """`target_entropy` in nats; of actions in (-1, 1) where the policy is squashed."""
-        self.learned, self.target_entropy = learned, target_entropy
+    def __init__(self, learned: bool, target_entropy: float | None, spaces: Spaces) -> None:
+        """`target_entropy` in nats, of actions in (-1, 1) where these are squashed; None: -A for A numbers, half of log A for A choices."""
+        usual = -float(spaces.actions) if spaces.kind == "numbers" else 0.5 * math.log(spaces.actions)
+        self.learned, self.target_entropy = learned, usual if target_entropy is None else target_entropy
 
     def initial(self, draws: Draws) -> State:
         if not self.learned:

@@ -1,13 +1,10 @@
 """A2C with a naive and with a proper entropy term: Schulman, Chen, Abbeel 2017, section 6.1, Eq. 79-80.
 
-Both arms have -tau grad KL(pi || uniform) beside the policy gradient (the form of Liu et al. 2020, Eq. 19); only the proper one has the KL
-in the return as well. Convention 1 (Schulman): Q(s, a) leaves out the entropy of s. Settings of synchronous A3C (Mnih et al. 2016).
+Both arms have -tau grad KL(pi || uniform) beside the policy gradient (the form of Liu et al. 2020, Eq. 19); the proper one alone has
+KL in the return. Convention 1 (Schulman): Q(s, a) leaves out the entropy of s. Settings of synchronous A3C (Mnih et al. 2016).
 """
 
 from __future__ import annotations
-
-from collections.abc import Mapping
-from typing import Any
 
 from pydantic import Field
 from torch import Tensor
@@ -34,9 +31,7 @@ class A2C(learner.Learner):
     source = "Schulman, Chen, Abbeel 2017, section 6.1, Eq. 79-80"
     arms = {
         "a2c-naive": Arm("A2C, one-step entropy term only (Eq. 79)", {"kl_in_return": False}),
-        "a2c-proper": Arm(
-            "A2C, entropy in the return too (Eq. 80)", {"kl_in_return": True}, "soft", "a2c-naive", "a2c-naive"
-        ),
+        "a2c-proper": Arm("A2C, KL in the return (Eq. 80)", {"kl_in_return": True}, "soft", "a2c-naive", "a2c-naive"),
     }
     actions, settings_type, small = "choices", Settings, {"hidden": (32, 32), "environments": 4}
     metrics = {
@@ -45,49 +40,41 @@ class A2C(learner.Learner):
         "value_loss": Metric("mean squared error of the value, halved (Eq. 85)"),
     }
 
-    def __init__(self, settings: Settings, spaces: Spaces, switches: Mapping[str, Any]) -> None:
+    def __init__(self, settings: Settings, spaces: Spaces, switches: learner.Switches) -> None:
         self.settings, self.choices, self.kl_in_return = settings, spaces.actions, switches["kl_in_return"]
         self.nets = Network("actor-critic", spaces, settings.hidden, (spaces.actions, 1), "tanh", gains=(0.01, 1.0))
         self.exploration = Draw("gumbel", (spaces.actions,))
 
     def returns(self, rollout: Rollout, kl: Tensor, following: Tensor, tau: Tensor) -> Tensor:
         """n-step returns of the policies' KL and V(s') [P, T, E], tau [P, 1]."""
-        reward = rollout.reward
-        if self.kl_in_return:
-            reward = reward - tau.unsqueeze(2) * kl  # Eq. 80: r - tau KL
+        reward = rollout.reward - tau.unsqueeze(2) * kl if self.kl_in_return else rollout.reward  # Eq. 80: r - tau KL
         return n_step(reward, following, rollout.terminated, rollout.truncated, self.settings.discount)
 
-    def policy_loss(self, log_prob: Tensor, advantage: Tensor, kl: Tensor, tau: Tensor) -> Tensor:
-        """Loss [P] of the actions' log pi, constant advantages and the policies' KL [P, B]; Eq. 84, in both arms."""
-        return (-log_prob * advantage + tau * kl).mean(1)
-
-    def policy_slope(self, advantage: Tensor, tau: Tensor) -> tuple[Tensor, Tensor]:
-        """Of `policy_loss` by log pi [P, B] and by the entropy, which is log A - KL [P, 1]."""
-        return -advantage / advantage.shape[1], -tau / advantage.shape[1]
+    def policy_loss(self, log_prob: Tensor, advantage: Tensor, kl: Tensor, tau: Tensor) -> tuple[Tensor, Tensor]:
+        """Of each step [P, B], and its slope by log pi; Eq. 84, in both arms. By the entropy, log A - KL, its slope is -tau."""
+        return -log_prob * advantage + tau * kl, -advantage
 
     def initial(self, draws: Draws) -> State:
         return rmsprop_state("nets", self.nets.initial(draws))
 
     def behaviour(self, state: State, use: Use) -> Act:
-        return lambda observation, noise, now: act(
-            Categorical(self.nets.head(0, state["nets"], observation)), noise, use
-        )
+        logits = self.nets.head(0, state["nets"])
+        return lambda observation, noise, now: act(Categorical(logits(observation)), noise, use)
 
     def update(self, state: State, batch: Rollout, now: Now) -> Metrics:
         s, tau, shape = self.settings, now.rows["temperature"].unsqueeze(1), batch.reward.shape
         nets = self.nets.follow(state["nets"], batch.observation[:, :-1].flatten(1, 2))
         policy, value, action = Categorical(nets.heads[0]), nets.heads[1].squeeze(2), batch.action.flatten(1, 2)
         kl = maxent.kl(policy.log_policy, maxent.log_uniform(self.choices))
-        following = experience.following(batch, value, self.nets.head(1, state["nets"], experience.ahead(batch)))
+        following = experience.following(batch, value, self.nets.head(1, state["nets"])(experience.ahead(batch)))
         target = self.returns(batch, kl.view(shape), following, tau).flatten(1)
-        by_log_prob, by_entropy = self.policy_slope(target - value, tau)
-        by_value = s.value_coefficient * (value - target) / target.shape[1]  # of Eq. 85, weighted as in Eq. 86
-        gradients = nets.gradient(policy.slope(action, by_log_prob, by_entropy), by_value.unsqueeze(2))
+        policy_loss, by_log_prob = self.policy_loss(policy.log_prob(action), target - value, kl, tau)
+        by_logits, by_value = policy.slope(action, by_log_prob, tau), s.value_coefficient * (value - target)  # Eq. 86
+        gradients = nets.gradient(by_logits, by_value.unsqueeze(2))
         clip_norm_(gradients, s.max_gradient_norm, self.nets.parts)
         rmsprop_(state, "nets", gradients, now.rows["learning_rate"])
-        policy_loss = self.policy_loss(policy.log_prob(action), target - value, kl, tau)
-        value_loss = 0.5 * (value - target).square().mean(1)  # Eq. 85
-        return {"entropy": policy.entropy().mean(1), "policy_loss": policy_loss, "value_loss": value_loss}
+        means = policy.entropy(), policy_loss, 0.5 * (value - target).square()  # Eq. 85
+        return {name: values.mean(1) for name, values in zip(self.metrics, means, strict=True)}
 
 
 LEARNER = A2C

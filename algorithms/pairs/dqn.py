@@ -6,9 +6,6 @@ returns (Eq. 46). Settings of CleanRL's dqn.py. Convention 1 (Schulman): Q(s, a)
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import torch
 from pydantic import Field
 from torch import Tensor
@@ -53,11 +50,11 @@ class DQN(learner.Learner):
     metrics = {
         "entropy": Metric("mean entropy of the behaviour policy (epsilon-greedy) in nats"),
         "td_loss": Metric("mean squared temporal-difference error"),
-        "q_mean": Metric("mean Q(s, a) of the sampled transitions"),
+        "target_mean": Metric("mean target of the sampled transitions"),
     }
     small = {"hidden": (32, 32), "batch": 16, "learning_starts": 40, "replay_size": 100, "target_period": 30}
 
-    def __init__(self, settings: Settings, spaces: Spaces, switches: Mapping[str, Any]) -> None:
+    def __init__(self, settings: Settings, spaces: Spaces, switches: learner.Switches) -> None:
         self.settings, self.choices = settings, spaces.actions
         self.backup_form, self.steps = switches["backup_form"], switches["steps"]
         self.net = Network("q", spaces, settings.hidden, (spaces.actions,))
@@ -84,8 +81,11 @@ class DQN(learner.Learner):
         return 0.0 if self.backup_form == "entropy" else maxent.log_uniform(self.choices)
 
     def target(self, window: Window, q: Tensor, tau: Tensor) -> Tensor:
-        """Targets y [P, B] of the target network's Q(s', a) [P, B, n, A] at what each step of the windows led to (Eq. 46; n = 1: Eq. 45)."""
+        """Targets y [P, B] of the target network's Q(s', a) [P, B, n, A] at what each step led to (Eq. 46; n = 1: Eq. 45)."""
         ends, length = window.ends, window.ends.shape[2]
+        if length == 1:
+            value = self.settings.discount * self.backup(q, tau.unsqueeze(2)) * ~window.terminated
+            return (window.reward + value).squeeze(2)  # Eq. 45
         stop = torch.where(ends, torch.arange(length, device=ends.device), length - 1).amin(-1, keepdim=True)
         value = self.backup(q, tau.unsqueeze(2)).take_along_dim(stop, 2).squeeze(2)
         # Step d is of the state that step d - 1 led to; the first one's penalty cancels.
@@ -93,21 +93,15 @@ class DQN(learner.Learner):
         return n_step_windows(window.reward, penalty, value, window.terminated, ends, self.settings.discount)
 
     def loss(self, q: Tensor, action: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean squared error [P] of Q(s, a) [P, B], returned as well, of Q [P, B, A] (Eq. 44 without its 1/2)."""
-        chosen = q.gather(-1, action.unsqueeze(-1)).squeeze(-1)
-        return (target - chosen).square().mean(1), chosen
-
-    def loss_slope(self, q: Tensor, action: Tensor, target: Tensor) -> Tensor:
-        """Of `loss` by Q [P, B, A]."""
-        index = action.unsqueeze(-1)
-        error = q.gather(-1, index) - target.unsqueeze(-1)
-        return torch.zeros_like(q).scatter_(-1, index, 2 * error / action.shape[1])
+        """Squared error [P, B] of Q(s, a) (Eq. 44 without its 1/2) and its slope by Q [P, B, A]."""
+        error = q.gather(-1, action.unsqueeze(-1)) - target.unsqueeze(-1)
+        return error.square().squeeze(-1), torch.zeros_like(q).scatter_(-1, action.unsqueeze(-1), 2 * error)
 
     # What is common. ----------------------------------------------------------------------------------------------------
 
     def epsilon(self, now: Now) -> Tensor:
         """Probability of a uniform action: linear, then constant."""
-        s = self.settings
+        s: Settings = self.settings
         progress = (now.fraction / s.exploration_fraction).clamp(max=1)
         return s.exploration_start + progress * (s.exploration_end - s.exploration_start)
 
@@ -116,8 +110,10 @@ class DQN(learner.Learner):
         return adam_state("q", parameters) | {"q.target": parameters.clone()}
 
     def behaviour(self, state: State, use: Use) -> Act:
+        q = self.net.head(0, state["q"])
+
         def act(observation: Tensor, noise: Tensor, now: Now) -> Tensor:
-            greedy = self.net.head(0, state["q"], observation).argmax(-1)
+            greedy = q(observation).argmax(-1)
             if use != "collect":  # the policy itself is the greedy one
                 return greedy
             draw, choice = noise.unbind(-1)
@@ -127,17 +123,17 @@ class DQN(learner.Learner):
 
     def update(self, state: State, batch: Window, now: Now) -> Metrics:
         tau, s = now.rows["temperature"].unsqueeze(1), self.settings
-        q = self.net.head(0, state["q.target"], batch.next_observation.flatten(1, 2))
-        y = self.target(batch, q.unflatten(1, batch.reward.shape[1:]), tau)
+        q = self.net.head(0, state["q.target"])(batch.next_observation.flatten(1, 2))
+        y = self.target(batch, q.view(*batch.reward.shape, -1), tau)
         net, action = self.net.follow(state["q"], batch.observation[:, :, 0]), batch.action[:, :, 0]
-        loss, chosen = self.loss(net.heads[0], action, y)
-        adam_(state, "q", net.gradient(self.loss_slope(net.heads[0], action, y)), now.rows["learning_rate"])
-        due = (now.step + s.horizon) // s.target_period > now.step // s.target_period
+        loss, by_q = self.loss(net.heads[0], action, y)
+        adam_(state, "q", net.gradient(by_q), now.rows["learning_rate"])
+        due = (now.step + s.horizon * s.environments) // s.target_period > now.step // s.target_period
         copy_when_(state["q.target"], state["q"], due)
         epsilon = self.epsilon(now)
         greedy, other = 1 - epsilon + epsilon / self.choices, epsilon / self.choices
         entropy = -torch.special.xlogy(greedy, greedy) - (self.choices - 1) * torch.special.xlogy(other, other)
-        return {"entropy": entropy.expand_as(loss), "td_loss": loss, "q_mean": chosen.mean(1)}
+        return {"entropy": entropy.expand(len(y)), "td_loss": loss.mean(1), "target_mean": y.mean(1)}
 
 
 LEARNER = DQN

@@ -7,7 +7,7 @@ the heads share one torso, for a row of numbers each head has a perceptron of it
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -24,8 +24,9 @@ from algorithms.population.torso import Convolutions
 class Network:
     """`copies` networks a member for observations of `spaces`, with an output a head: heads (A, 1) are A logits and a value.
 
-    `hidden`: widths of a perceptron's layers. `extra`: numbers beside a flat observation, such as an action's. `gains`: of each head's orthogonal initial weights; None: PyTorch's uniform ones in all
-    layers. `free`: numbers that depend on no input, such as a global log-deviation.
+    `hidden`: widths of a perceptron's layers. `extra`: numbers beside a flat observation, such as an action's. `gains`: of each head's
+    orthogonal initial weights; None: PyTorch's uniform ones in all layers. `free`: numbers that depend on no input, such as a global
+    log-deviation. Raises ValueError for an image that is too small, or has numbers beside it.
     """
 
     def __init__(
@@ -45,6 +46,8 @@ class Network:
         self.shared = len(spaces.observation) == 3
         self.engine: Engine
         if self.shared:
+            if extra:
+                raise ValueError("observation: an image takes no numbers beside it")
             self.engine = Convolutions(spaces.observation, sum(heads), copies or 1, spaces.scale)
         else:
             sizes = [spaces.observation[0] + extra, *hidden, max(heads)]
@@ -64,19 +67,21 @@ class Network:
         elif torch.is_grad_enabled() and (flat.requires_grad or observation.requires_grad):
             outputs = _Apply.apply(flat, observation, self)  # type: ignore[no-untyped-call]
         else:
-            outputs = from_numpy(self.engine.forward(self.matrices(flat), _contiguous(observation), False)[0])
+            outputs = from_numpy(self.engine.forward(self.matrices(flat), _array(observation), False)[0])
         return self.split(outputs)
 
-    def head(self, index: int, flat: Tensor, observation: Tensor) -> Tensor:
-        """One head's output, without gradient: where heads have networks of their own, the others are not computed."""
-        heads = len(self.heads)
-        if flat.device.type != "cpu" or self.shared or heads == 1:
-            return self(flat.detach(), observation)[index]
+    def head(self, index: int, flat: Tensor) -> Callable[[Tensor], Tensor]:
+        """One head's output at observations, without gradient: where heads have networks of their own, the others are not computed."""
+        flat, heads, width = flat.detach(), len(self.heads), self.heads[index]
+        if flat.device.type != "cpu" or self.shared:
+            return lambda observation: self(flat, observation)[index]
         matrices = [matrix[:, index::heads] for matrix in self.matrices(flat)]
-        outputs = from_numpy(self.engine.forward(matrices, _contiguous(observation), False)[0])[
-            ..., : self.heads[index]
-        ]
-        return outputs if self.copies else outputs.squeeze(1)
+
+        def run(observation: Tensor) -> Tensor:
+            outputs = from_numpy(self.engine.forward(matrices, _array(observation), False)[0])[..., :width]
+            return outputs if self.copies else outputs[:, 0]
+
+        return run
 
     def follow(self, flat: Tensor, observation: Tensor) -> Pass:
         """A forward pass whose gradient is taken by slopes of the outputs, without a graph."""
@@ -89,15 +94,15 @@ class Network:
     def split(self, outputs: Tensor) -> tuple[Tensor, ...]:
         """The heads of all outputs [P, nets, B, out]."""
         if self.shared:
-            found = list(torch.split(outputs, self.heads, 3))
+            found = list(torch.split(outputs, list(self.heads), 3))
         else:
-            by_head = outputs.unflatten(1, (-1, len(self.heads)))
+            by_head = outputs.view(len(outputs), -1, len(self.heads), *outputs.shape[2:])
             found = [by_head[:, :, index, :, :width] for index, width in enumerate(self.heads)]
-        return tuple(head if self.copies else head.squeeze(1) for head in found)
+        return tuple(head if self.copies else head[:, 0] for head in found)
 
     def globals(self, flat: Tensor) -> Tensor:
-        """The numbers that depend on no input [P, free]."""
-        return self.layout.tensors(flat)[-1][:, 0, 0]
+        """The numbers that depend on no input [P, free], also where there are none."""
+        return self.layout.tensors(flat)[-1][:, 0, 0] if self.free else flat[:, :0]
 
     def gradient_row(self, like: Array) -> Array:
         """Room for a gradient [P, n], 0 between the matrices."""
@@ -143,14 +148,14 @@ class Network:
 
 
 class Pass:
-    """Outputs of a network, and the gradient of its parameters, once, from a loss's slopes by the outputs."""
+    """Outputs of a network, and the gradient of its parameters, once, from the slopes of a loss that is a mean over the batch."""
 
     def __init__(self, network: Network, flat: Tensor, observation: Tensor) -> None:
         self.network = network
         self.host = flat.device.type == "cpu"
         if self.host:
             self.matrices = network.matrices(flat)
-            outputs, self.saved = network.engine.forward(self.matrices, _contiguous(observation), True)
+            outputs, self.saved = network.engine.forward(self.matrices, _array(observation), True)
             self.outputs = from_numpy(outputs)
         else:
             with torch.enable_grad():
@@ -159,11 +164,11 @@ class Pass:
         self.heads = network.split(self.outputs.detach())
 
     def gradient(self, *slopes: Tensor, by_globals: Tensor | None = None) -> Tensor:
-        """[P, n], given slopes like `heads`, and by the numbers that depend on no input [P, free]."""
+        """[P, n], given each sample's slopes like `heads`, and the mean ones by the numbers that depend on no input [P, free]."""
         network = self.network
         by_outputs = torch.zeros_like(self.outputs)
         for part, slope in zip(network.split(by_outputs), slopes, strict=True):
-            part.copy_(slope)
+            torch.mul(slope, 1 / slope.shape[-2], out=part)
         if self.host:
             flat = network.gradient_row(self.matrices[0])
             into = network.layout.arrays(flat)[: len(self.matrices)]
@@ -178,24 +183,26 @@ class Pass:
 
 class _Apply(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, flat: Tensor, observation: Tensor, network: Network) -> Tensor:  # type: ignore[override]
+    def forward(ctx: Any, flat: Tensor, observation: Tensor, network: Network) -> Tensor:
         matrices = network.matrices(flat)
-        outputs, saved = network.engine.forward(matrices, _contiguous(observation), True)
+        outputs, saved = network.engine.forward(matrices, _array(observation), True)
         ctx.kept = network, matrices, saved
         return from_numpy(outputs)
 
     @staticmethod
-    @torch.autograd.function.once_differentiable  # type: ignore[untyped-decorator]
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor | None, None]:  # type: ignore[override]
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor | None, None]:
         network, matrices, saved = ctx.kept
         flat = network.gradient_row(matrices[0])
         into = network.layout.arrays(flat)[: len(matrices)]
-        by_inputs = network.engine.backward(matrices, saved, _contiguous(gradient), into, ctx.needs_input_grad[1])
+        by_inputs = network.engine.backward(
+            matrices, saved, _array(gradient.contiguous()), into, ctx.needs_input_grad[1]
+        )
         return from_numpy(flat), None if by_inputs is None else from_numpy(by_inputs), None
 
 
-def _contiguous(tensor: Tensor) -> Array:
-    return tensor.detach().contiguous().numpy()
+def _array(tensor: Tensor) -> Array:
+    return tensor.detach().numpy()
 
 
 def _orthogonal(normal: Array, tall: bool) -> Array:

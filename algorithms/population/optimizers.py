@@ -1,7 +1,6 @@
 """Steps of all members' optimizers on flat rows [P, n], in place: clipping, Adam, RMSProp, targets that follow.
 
-Every row has its own rate, and what counts its steps is in its state. Product and sum are separate operations, and powers are running
-products: fused or compound ones may round a row differently in other company.
+Every row has its own rate, and what counts its steps is in its state. A row's numbers do not depend on the other rows.
 """
 
 from __future__ import annotations
@@ -10,6 +9,7 @@ import torch
 from torch import Tensor
 
 from algorithms.learner import State
+from algorithms.population.rows import ALIGN
 
 BETAS = (0.9, 0.999)
 
@@ -26,34 +26,62 @@ def gradient(loss: Tensor, parameters: Tensor) -> Tensor:
 
 
 def clip_norm_(gradients: Tensor, limit: float, parts: int = 1) -> Tensor:
-    """Scale each of `parts` equal parts of each row [P, n] in place to at most `limit` in the 2-norm; returns the norms before [P, parts]."""
-    split = gradients.unflatten(1, (parts, -1))
-    norms = split.square().sum(2).sqrt()
+    """Scale each of `parts` equal parts of each row [P, n], in place, to a 2-norm of at most `limit`; returns the norms [P, parts]."""
+    split = gradients.view(len(gradients), parts, -1)
+    norms: Tensor = torch.linalg.vector_norm(split, dim=2)
     split.mul_((limit / (norms + 1e-6)).clamp_(max=1.0).unsqueeze(2))
     return norms
 
 
 def adam_state(name: str, parameters: Tensor) -> State:
-    """Parameters [P, n] with what Adam keeps of them. `adam_powers`: beta1 and beta2 to the number of steps taken."""
-    powers = torch.ones(len(parameters), 2, dtype=torch.float64, device=parameters.device)
+    """Parameters [P, n] with what Adam keeps of them. `adam_count` [P]: steps taken."""
     zeros = {f"{name}.adam_{slot}": torch.zeros_like(parameters) for slot in ("mean", "square")}
-    return {name: parameters, **zeros, f"{name}.adam_powers": powers}
+    return {name: parameters, **zeros, f"{name}.adam_count": torch.zeros(len(parameters), device=parameters.device)}
 
 
 def adam_(state: State, name: str, gradients: Tensor, rate: Tensor, epsilon: float = 1e-8) -> None:
-    """One Adam step (Kingma and Ba 2015, section 2, last form) on state[name] [P, n], in place. rate [P]."""
-    mean, square, powers = (state[f"{name}.adam_{slot}"] for slot in ("mean", "square", "powers"))
+    """One Adam step (Kingma and Ba 2015, Algorithm 1) on state[name] [P, n], in place. rate [P].
+
+    On the CPU by torch's fused kernel, row by row where the rates differ: as long as a row is whole SIMD registers, its bits are the same.
+    """
+    parameters, mean, square, count = (
+        state[f"{name}{slot}"] for slot in ("", ".adam_mean", ".adam_square", ".adam_count")
+    )
+    if parameters.device.type == "cpu":
+        tensors = parameters, gradients, mean, square
+        rates = rate.tolist()
+        if len(set(rates)) == 1 and parameters.shape[1] % ALIGN == 0:
+            # The highest count is that of all rows but of those that diverged, which were set to 0.
+            _fused([[each.view(-1)] for each in tensors], count.amax(0, keepdim=True), rates[0], epsilon)
+            count.add_(1)
+        else:
+            for row, value in enumerate(rates):
+                _fused([[each[row]] for each in tensors], count[row : row + 1], value, epsilon)
+        return
+    count.add_(1)
     beta1, beta2 = BETAS
-    powers[:, 0].mul_(beta1)
-    powers[:, 1].mul_(beta2)
-    correction = 1 - powers
-    root = correction[:, 1:].sqrt()
-    step = (rate.unsqueeze(1) * root / correction[:, :1]).to(mean.dtype)
     mean.mul_(beta1).add_(gradients, alpha=1 - beta1)
     square.mul_(beta2).addcmul_(gradients, gradients, value=1 - beta2)
-    change = square.sqrt().add_((epsilon * root).to(mean.dtype))
-    torch.div(mean, change, out=change)
-    state[name].sub_(change.mul_(step))
+    root = (1 - beta2**count).sqrt().unsqueeze(1)
+    step = rate.unsqueeze(1) * root / (1 - beta1**count).unsqueeze(1)
+    parameters.sub_(step * mean / (square.sqrt() + epsilon * root))
+
+
+def _fused(tensors: list[list[Tensor]], count: Tensor, rate: float, epsilon: float) -> None:
+    count.add_(1)
+    beta1, beta2 = BETAS
+    torch._fused_adam_(  # type: ignore[call-overload]
+        *tensors,
+        [],
+        [count],
+        lr=rate,
+        beta1=beta1,
+        beta2=beta2,
+        weight_decay=0.0,
+        eps=epsilon,
+        amsgrad=False,
+        maximize=False,
+    )
 
 
 def descend_(

@@ -38,10 +38,9 @@ class Layout:
 
     def tensors(self, flat: Tensor) -> list[Tensor]:
         """The same views as tensors, which autograd follows."""
-        parts = torch.split(flat.unflatten(1, (self.nets, self.size)), self.lengths, 2)
-        return [
-            part[:, :, : math.prod(shape)].unflatten(2, shape) for part, shape in zip(parts, self.shapes, strict=True)
-        ]
+        rows = torch.split(flat.view(len(flat), self.nets, self.size), self.lengths, 2)
+        parts = zip(rows, self.shapes, strict=True)
+        return [part[:, :, : math.prod(shape)].view(len(flat), self.nets, *shape) for part, shape in parts]
 
 
 class Room:

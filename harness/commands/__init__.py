@@ -10,6 +10,7 @@ COMMANDS = {
     "floor": ("floor", "Print what a policy that knows nothing reaches on a suite's tasks."),
     "audit": ("audit", "Recompute drawn members of a run, compare bit for bit."),
     "bench": ("bench", "Measure steps a second."),
+    "selfcheck": ("selfcheck", "Check that a device computes as exactly as the CPU, and which bits it keeps."),
     "theory": ("theory", "Check the sources' exact statements with the code that trains."),
     "coverage": ("coverage", "Simulate what intervals cover and how often verdicts are false."),
     "import": ("importing", "Read runs of other libraries, and write a suite and its results."),

@@ -44,7 +44,7 @@ class Cohort:
         self.spaces = environments.spaces(spec.task, spec.backend)
         self.learner = make_learner(spec, self.spaces)
         settings = self.learner.settings
-        self.quantum = settings.horizon * settings.environments
+        self.quantum: int = settings.horizon * settings.environments
         values = {name: [getattr(settings, name)] * len(seeds) for name in settings.rows()} | dict(rows or {})
         self.rows = {name: torch.tensor(value, dtype=torch.float32).to(self.device) for name, value in values.items()}
         self.training = environments.make(spec.task, spec.backend, len(seeds) * settings.environments)

@@ -97,9 +97,8 @@ def to_environment(cohort: Cohort, action: np.ndarray) -> np.ndarray:
     """Actions [P, E] or [P, E, A] as the environments take them: one row an environment, within the bounds."""
     flat = action.reshape(-1, *action.shape[2:])
     if cohort.spaces.bounds is not None:
-        flat = np.clip(
-            np.nan_to_num(flat), *np.float32(cohort.spaces.bounds)
-        )  # a diverged member must not stop the others
+        low, high = np.array(cohort.spaces.bounds, np.float32)
+        flat = np.clip(np.nan_to_num(flat), low, high)  # a diverged member must not stop the others
     return flat
 
 

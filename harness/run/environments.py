@@ -22,6 +22,7 @@ Step = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 
 BACKENDS = {
     "batched": "suites.envs.classic",
+    "minatar": "suites.envs.minatar",
     "gymnasium": "harness.run.backends.gymnasium",
     "atari": "harness.run.backends.atari",
     "envpool": "harness.run.backends.envpool",
@@ -45,8 +46,9 @@ class Environments(Protocol):
 
 def default_backend(task: str) -> str:
     """Our batched version where there is one, ale-py's vector for Atari, else Gymnasium's."""
-    if task in importlib.import_module(BACKENDS["batched"]).BATCHED:
-        return "batched"
+    for ours in ("batched", "minatar"):
+        if task in importlib.import_module(BACKENDS[ours]).BATCHED:
+            return ours
     return "atari" if task.startswith("ALE/") else "gymnasium"
 
 

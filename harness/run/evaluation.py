@@ -33,7 +33,7 @@ class Evaluator:
         running = np.repeat(state["diverged_at"].numpy() < 0, 2 * episodes)
         while running.any():
             noise = draws.take("evaluation action", exploration)
-            seen = torch.from_numpy(observation).unflatten(0, (members, 2 * episodes)).to(cohort.device)
+            seen = torch.from_numpy(observation).view(members, 2 * episodes, *observation.shape[1:]).to(cohort.device)
             action = torch.cat([sample(seen[:, :episodes], noise, now), greedy(seen[:, episodes:], noise, now)], 1)
             observation, reward, terminated, truncated, _ = environments.step(
                 to_environment(cohort, action.cpu().numpy())
@@ -42,7 +42,7 @@ class Evaluator:
             length += running
             running &= ~(terminated | truncated)
         broken = (~np.isfinite(score) | environments.faults()).reshape(members, -1).any(1)
-        records = {}
+        records: Records = {}
         for name, values in (("return", score), ("length", length)):
             by_mode = values.reshape(members, 2, episodes).mean(2)
             records |= {f"{name}_sampled": by_mode[:, 0], f"{name}_greedy": by_mode[:, 1]}

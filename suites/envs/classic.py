@@ -12,21 +12,21 @@ one contiguous row of `state` ([variables, count]; numpy may take another code p
 from __future__ import annotations
 
 import math
-from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from abc import abstractmethod
+from functools import partial
 from typing import Any, ClassVar
 
 import gymnasium
 import numpy as np
-from gymnasium.utils import seeding
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["BATCHED", "Acrobot", "BatchedEnv", "CartPole", "MountainCar", "Pendulum", "make"]
+from suites.envs import batched
+from suites.envs.batched import BatchedEnv, Bools, Float32s
 
-Float32s = NDArray[np.float32]
+__all__ = ["BATCHED", "Acrobot", "CartPole", "ClassicEnv", "MountainCar", "Pendulum", "make"]
+
 Float64s = NDArray[np.float64]
 State = NDArray[np.floating[Any]]
-Bools = NDArray[np.bool_]
 
 
 def constant(value: float) -> Float64s:
@@ -34,87 +34,38 @@ def constant(value: float) -> Float64s:
     return np.array(value)
 
 
-class BatchedEnv(ABC):
-    """`count` copies of one task: seeds, resets and time limits. A subclass adds start, physics and observation."""
+class ClassicEnv(BatchedEnv):
+    """A task of Gymnasium's, with its spaces. A subclass adds its draws, physics and observation."""
 
-    id: ClassVar[str]
-    limit: int  # steps; the episode is truncated there
-    frames: ClassVar[int] = 1  # of an observation: it stands alone
     variables: ClassVar[int]  # rows of `state`
     start_dtype: ClassVar[type[np.floating[Any]]] = np.float64
 
     def __init__(self, count: int) -> None:
-        if count < 1:
-            raise ValueError(f"{self.id}: at least one environment is needed, not {count}")
         task = gymnasium.make(self.id)
-        self.observation_space: gymnasium.Space[Any] = task.observation_space
-        self.action_space: gymnasium.Space[Any] = task.action_space
         task.close()
-        self.count = count
+        super().__init__(count, task.observation_space, task.action_space)
         self.state: Float64s = np.full((self.variables, count), np.nan)
-        self.elapsed: NDArray[np.int64] = np.zeros(count, dtype=np.int64)
-        self.generators: list[np.random.Generator] = []
-        self._action_shape = (count, *(self.action_space.shape or ()))
 
-    def reset(self, seeds: Sequence[int]) -> Float32s:
-        """Start every environment anew, each with its own seed; return the first observations [N, D]."""
-        if len(seeds) != self.count:
-            raise ValueError(f"{self.id}: {self.count} environments need {self.count} seeds, not {len(seeds)}")
-        self.generators = [seeding.np_random(int(seed))[0] for seed in seeds]
-        return self._restart(np.arange(self.count))
+    def observations(self) -> Float32s:
+        return self.observe(self.state)
 
-    def step(self, actions: ArrayLike) -> tuple[Float32s, Float32s, Bools, Bools, Float32s]:
-        """One step of every environment; those that end start their next episode in the same step.
-
-        Returns `(obs, reward, terminated, truncated, final_obs)`: `obs` is what to act on next, `final_obs` is what this step led to.
-        They differ only where an episode ended. All are new arrays.
-        """
-        if not self.generators:
-            raise RuntimeError(f"{self.id}: reset before the first step")
-        reward, terminated = self.advance(actions)
-        self.elapsed += 1
-        truncated = self.elapsed >= self.limit
-        final_obs = self.observe(self.state)
-        obs = final_obs.copy()
-        done = terminated | truncated
-        if done.any():
-            ended = np.flatnonzero(done)
-            obs[ended] = self._restart(ended)
-        return obs, reward, terminated, truncated, final_obs
-
-    def faults(self) -> Bools:
-        """None: a broken state shows in its observation."""
-        return np.zeros(self.count, dtype=np.bool_)
-
-    def _restart(self, which: NDArray[np.intp]) -> Float32s:
-        """Draw new starts for these environments, each from its own generator; return their observations."""
+    def restart(self, which: NDArray[np.intp]) -> Float32s:
         starts = np.empty((self.variables, len(which)), dtype=self.start_dtype)
         for column, index in enumerate(which):
             starts[:, column] = self.draw(self.generators[index])
         self.state[:, which] = starts
-        self.elapsed[which] = 0
         return self.observe(starts)
-
-    def _checked(self, actions: ArrayLike, dtype: type[np.generic] | None = None) -> NDArray[Any]:
-        array = np.asarray(actions, dtype=dtype)
-        if array.shape != self._action_shape:
-            raise ValueError(f"{self.id}: actions have shape {array.shape}, expected {self._action_shape}")
-        return array
 
     @abstractmethod
     def draw(self, generator: np.random.Generator) -> ArrayLike:
         """The state in which an episode starts, with Gymnasium's call to the generator."""
 
     @abstractmethod
-    def advance(self, actions: ArrayLike) -> tuple[Float32s, Bools]:
-        """Physics only: move `state` by one step, return reward and termination."""
-
-    @abstractmethod
     def observe(self, state: State) -> Float32s:
         """Observations [M, D] of states [variables, M]."""
 
 
-class CartPole(BatchedEnv):
+class CartPole(ClassicEnv):
     """Balance a pole on a cart (Gymnasium CartPole-v1; Barto, Sutton and Anderson 1983; frictionless, Florian 2007, Eqs. 23 and 24).
 
     State: cart position [m] and velocity, pole angle [rad] and velocity. One Euler step of 0.02 s. Reward 1 a step, the last included.
@@ -155,7 +106,7 @@ class CartPole(BatchedEnv):
         return state.T.astype(np.float32, order="C")
 
 
-class MountainCar(BatchedEnv):
+class MountainCar(ClassicEnv):
     """Rock an underpowered car out of a valley (Gymnasium MountainCar-v0; Moore 1990).
 
     State: position and velocity. Reward -1 a step. The left wall stops the car; the goal is position 0.5 with velocity at least 0.
@@ -192,7 +143,7 @@ class MountainCar(BatchedEnv):
         return state.T.astype(np.float32, order="C")
 
 
-class Acrobot(BatchedEnv):
+class Acrobot(ClassicEnv):
     """Swing a two-link robot's tip above a height (Gymnasium Acrobot-v1; Sutton 1996; the book's dynamics, Sutton and Barto 1998).
 
     State: angle of link 1 (0 hangs down), angle of link 2 relative to it, and their velocities. One Runge-Kutta step of 0.2 s.
@@ -260,7 +211,7 @@ class Acrobot(BatchedEnv):
         return rows.T.astype(np.float32, order="C")
 
 
-class Pendulum(BatchedEnv):
+class Pendulum(ClassicEnv):
     """Swing a pendulum up and hold it there (Gymnasium Pendulum-v1; g = 10, length 1, mass 1).
 
     State: angle [rad], 0 upright and never wrapped, and velocity. The torque, clipped to [-2, 2], and its cost are float32.
@@ -302,11 +253,5 @@ class Pendulum(BatchedEnv):
         return obs
 
 
-BATCHED: dict[str, type[BatchedEnv]] = {task.id: task for task in (CartPole, Acrobot, MountainCar, Pendulum)}
-
-
-def make(task: str, count: int) -> BatchedEnv:
-    """`count` environments of one of the tasks in BATCHED."""
-    if task not in BATCHED:
-        raise gymnasium.error.NameNotFound(f"{task} has no batched version; there are {', '.join(BATCHED)}")
-    return BATCHED[task](count)
+BATCHED: dict[str, type[ClassicEnv]] = {task.id: task for task in (CartPole, Acrobot, MountainCar, Pendulum)}
+make = partial(batched.make, BATCHED)

@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch.distributions import Independent, Normal, TanhTransform, TransformedDistribution
 
-from algorithms.policies import Categorical, Deterministic, Gaussian, SigmaScheme, SquashedGaussian, stretch
+from algorithms.learner import Spaces
+from algorithms.policies import Categorical, Deterministic, Gaussian, Head, SigmaScheme, SquashedGaussian, stretch
 
 SCHEMES = [SigmaScheme(number) for number in (1, 2, 3, 4)]
 
@@ -151,6 +152,30 @@ def test_a_members_free_parameters_are_its_own():
     assert gradient.tolist() == [[0, 0], [4, 4], [0, 0]]
 
 
+# Slopes in closed form, beside autograd ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("bonus", [None, torch.tensor([[0.3], [2.0]], dtype=torch.float64)], ids=["plain", "bonus"])
+@pytest.mark.parametrize("scheme", [None, 1, 2, 3, 4])
+def test_slopes_are_autograds(scheme, bonus):
+    """Of a loss that is a mean over the batch, without the 1/B in what is by the outputs."""
+    head = Head(Spaces((4,), 3) if scheme is None else Spaces((4,), 3, ((-1.0,) * 3, (1.0,) * 3)), scheme or 1)
+    outputs = randn(2, 5, head.outputs).requires_grad_()
+    free, weight = randn(2, head.free, seed=1).requires_grad_(), randn(2, 5, seed=2)
+    action = torch.arange(10).view(2, 5) % 3 if scheme is None else randn(2, 5, 3, seed=3)
+    policy = head.policy(outputs, free)
+    loss = weight * policy.log_prob(action)
+    if bonus is not None:
+        loss = loss - bonus * policy.entropy()
+    expected = torch.autograd.grad(loss.mean(1).sum(), (outputs, free), allow_unused=True)
+    with torch.no_grad():
+        by_outputs, by_free = head.slope(head.policy(outputs, free), outputs, action, weight, bonus)
+    torch.testing.assert_close(by_outputs / 5, expected[0])
+    assert (by_free is None) == (head.free == 0)
+    if by_free is not None:
+        torch.testing.assert_close(by_free, expected[1])
+
+
 # Actions in (-1, 1) ------------------------------------------------------------------------------------------------------
 
 
@@ -240,7 +265,7 @@ def test_a_deterministic_policy_takes_no_notice_of_noise():
 
 
 def test_actions_are_stretched_to_the_bounds():
-    low, high = torch.tensor([-2.0, 0.1, -3e-7]), torch.tensor([2.0, 0.7, 1e6])
+    low, high = torch.tensor([-2.0, -7.0, -3e-7]), torch.tensor([2.0, 0.3, 1e6])
     action = torch.tensor([[-1.0] * 3, [0.0] * 3, [1.0] * 3]).requires_grad_()
     stretched = stretch(action, low, high)
     assert torch.equal(stretched[0], low) and torch.equal(stretched[2], high)
@@ -269,8 +294,15 @@ def everything(outputs, free, noise, choice):
     gaussians = [scheme.gaussian(outputs[..., : scheme.outputs * free.shape[1]], free) for scheme in SCHEMES]
     deterministic = Deterministic(outputs[..., : free.shape[1]])
     results = [categorical.log_prob(choice), categorical.entropy(), *squashed.sample_log_prob(noise)]
-    for policy in gaussians:
+    for scheme, policy in zip(SCHEMES, gaussians, strict=True):
         results += [policy.sample(noise), policy.log_prob(0.7 * noise), policy.entropy()]
+        slopes = policy.slope(noise, results[0].detach(), free[:, :1])
+        results += [
+            slope
+            for slope in scheme.slope(outputs[..., : scheme.outputs * free.shape[1]], *slopes)
+            if slope is not None
+        ]
+    results += [categorical.slope(choice, results[0].detach(), free[:, :1])]
     results += [*deterministic.sample_log_prob(noise), squashed.mode, stretch(squashed.mode, free[0], free[0] + 1)]
     total = sum(result.flatten(1).sum(1) for result in results[:-1]).sum()
     gradients = torch.autograd.grad(total, (outputs, free))

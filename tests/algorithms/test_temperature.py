@@ -6,11 +6,12 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from algorithms.learner import Now
+from algorithms.learner import Now, Spaces
 from algorithms.policies import Gaussian
 from algorithms.temperature import Temperature
 
 DEVICE = torch.device("cpu")
+NUMBERS, CHOICES = Spaces((4,), 3, ((-1.0,) * 3, (1.0,) * 3)), Spaces((4,), 6)
 
 
 def draws(members, device=DEVICE):
@@ -27,15 +28,21 @@ def rates(*values, device=DEVICE):
 
 
 def learned(members, target_entropy=-1.0):
-    temperature = Temperature(True, target_entropy)
+    temperature = Temperature(True, target_entropy, NUMBERS)
     return temperature, temperature.initial(draws(members))
 
 
 def test_a_fixed_temperature_is_its_row_and_keeps_nothing():
-    temperature = Temperature(False, 3.0)
+    temperature = Temperature(False, 3.0, NUMBERS)
     state = temperature.initial(draws(2))
     temperature.descend_(state, torch.ones(2, 5), rates(1.0, 1.0))
     assert state == {} and torch.equal(temperature(state, now(0.2, 0.5)), torch.tensor([[0.2], [0.5]]))
+
+
+def test_the_usual_targets():
+    assert Temperature(True, None, NUMBERS).target_entropy == -3
+    assert Temperature(True, None, CHOICES).target_entropy == pytest.approx(math.log(6) / 2)
+    assert Temperature(True, 0.0, CHOICES).target_entropy == 0
 
 
 def test_a_learned_temperature_starts_at_its_row():
@@ -112,7 +119,7 @@ def test_a_row_has_the_same_bits_alone_and_in_company():
 
 @pytest.mark.parametrize("is_learned", [True, False])
 def test_it_never_waits_for_the_host(is_learned):
-    temperature = Temperature(is_learned, -1.0)
+    temperature = Temperature(is_learned, -1.0, NUMBERS)
     state = temperature.initial(draws(3, torch.device("meta")))
     temperature.descend_(state, torch.empty(3, 8, device="meta"), torch.empty(3, device="meta"))
     assert temperature(state, now(0.1, 0.2, 0.3, device="meta")).is_meta

@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from harness.run import environments
-from suites.envs.classic import BATCHED, BatchedEnv
+from suites.envs.classic import BATCHED, ClassicEnv
 
 TASKS = sorted(BATCHED)
 ROUNDING = 1e-12  # of the state, relative to 1 + its size
@@ -27,7 +27,7 @@ REACH: dict[
 Array = NDArray[Any]
 
 
-def random_actions(batch: BatchedEnv, generator: np.random.Generator, steps: int) -> Array:
+def random_actions(batch: ClassicEnv, generator: np.random.Generator, steps: int) -> Array:
     """[steps, count], for Pendulum [steps, count, 1]. Slice one such array to give an environment the same actions elsewhere."""
     if isinstance(batch.action_space, gymnasium.spaces.Discrete):
         return generator.integers(batch.action_space.n, size=(steps, batch.count))
@@ -43,7 +43,7 @@ def random_states(task: str, generator: np.random.Generator, count: int) -> NDAr
     return states
 
 
-def trajectory(batch: BatchedEnv, seeds: list[int], actions: Array) -> list[Array]:
+def trajectory(batch: ClassicEnv, seeds: list[int], actions: Array) -> list[Array]:
     """First observations, then every array of every step and the states, environments on axis 1 (on axis 0 of the first)."""
     first = batch.reset(seeds)
     steps = [(*batch.step(action), batch.state.T.copy()) for action in actions]
@@ -236,4 +236,4 @@ def test_the_harness_knows_every_batched_task():
     assert {environments.default_backend(task) for task in TASKS} == {"batched"}
     assert [environments.default_backend(task) for task in ("ALE/Pong-v5", "Blackjack-v1")] == ["atari", "gymnasium"]
     for task in TASKS:
-        assert isinstance(environments.make(task, environments.default_backend(task), 1), BatchedEnv)
+        assert isinstance(environments.make(task, environments.default_backend(task), 1), ClassicEnv)

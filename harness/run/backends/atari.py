@@ -2,7 +2,8 @@
 
 A task is named as in Gymnasium (`ALE/Pong-v5`) and preprocessed as Machado et al. 2018 recommend, each choice spelled out: sticky
 actions with probability 0.25, 4 frames an action with a maximum over the last two, no loss of life as an end, the task's minimal
-action set, the true reward, up to 30 no-ops at the start. Observations are the last 4 grey frames, 84 x 84, the newest last: images of 84 x 84 x 4 in uint8.
+action set, the true reward, up to 30 no-ops at the start. Observations are the last 4 grey frames, the newest last: images of 84 x 84 x 4
+in uint8.
 """
 
 from __future__ import annotations

@@ -1,0 +1,152 @@
+"""`softbench selfcheck`: it holds here, within its time; a wrong device is told; each bound catches what breaks it."""
+
+from __future__ import annotations
+
+import json
+import time
+
+import pytest
+import torch
+
+from algorithms.learner import Draw
+from algorithms.pairs import a2c
+from algorithms.population import Network, networks
+from harness.commands import selfcheck as command
+from harness.run.cohort import fix_arithmetic
+from harness.selfcheck import check, operations
+from harness.selfcheck.check import CPU, SIZES, Found, check_arm, check_operation
+from harness.selfcheck.experience import Task, learner_of, record, small_specs
+
+CHOICES = {"choices": [Task("CartPole-v1", "batched")]}
+IMAGES = {"choices": [Task("images", "tiny")]}
+
+
+@pytest.fixture
+def spec():
+    fix_arithmetic()
+    return small_specs("a2c", CHOICES, 1, 6)[1]
+
+
+def test_all_holds_on_the_cpu_within_two_minutes(softbench):
+    start = time.perf_counter()
+    code, out, errors = softbench("selfcheck", "--device", "cpu", "--json")
+    assert (code, errors) == (0, "")
+    assert time.perf_counter() - start < 120
+    rows = json.loads(out)
+    assert {"perceptrons, gradient", "ppo ppo-s4 Pendulum-v1", "dqn dqn CartPole-v1"} <= {row["what"] for row in rows}
+    assert all(row["company"] == list(SIZES) and row["resume"] in (None, list(SIZES)) for row in rows)
+    exact = [row["errors"] for row in rows if row["errors"]]
+    assert len(exact) > 20 and all(0 < errors["float32"] < 1e-3 and errors["float64"] <= 1e-9 for errors in exact)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is one here")
+def test_cuda_where_there_is_none_is_told(softbench):
+    code, out, errors = softbench("selfcheck", "--device", "cuda")
+    assert (code, out) == (2, "")
+    assert errors == "softbench: --device: cuda is not available here; use cpu or auto\n"
+
+
+class Elsewhere(networks.Pass):
+    """A pass as devices other than the CPU have it: torch's products and gradient."""
+
+    def __init__(self, network, flat, observation):
+        self.network, self.host, self.flat = network, False, flat.detach().requires_grad_()
+        with torch.enable_grad():
+            self.outputs = network.plain(self.flat, observation)
+        self.heads = network.split(self.outputs.detach())
+
+
+def test_networks_as_other_devices_have_them_are_as_exact(pair, place):
+    """Within the same bounds, but not with the bits of those by hand."""
+    fix_arithmetic()
+    for spec in small_specs(pair, check.TASKS, 1, 6)[-2:] + small_specs(pair, IMAGES, 1, 6):
+        made = []
+
+        def elsewhere(spec, made=made):
+            """The first learner, of the CPU in float64, is as ever."""
+            made.append(spec)
+            if len(made) == 2:
+                patch.setattr(networks, "Pass", Elsewhere)
+                patch.setattr(Network, "__call__", lambda self, flat, seen: self.split(self.plain(flat, seen)))
+                patch.setattr(Network, "head", lambda self, index, flat, seen: self(flat.detach(), seen)[index])
+            return learner_of(spec)
+
+        before, steps = record(spec, list(range(4)), 3)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(check, "learner_of", elsewhere)
+            found = check.errors(spec, before, steps, CPU)
+        assert found["float32"] < 1e-3 and 0 < found["float64"] < 1e-9, (spec.arm, spec.task, found)
+
+
+def test_a_table_shows_what_holds_and_what_is_broken():
+    good = Found("a", {"float32": 1e-5, "float64": 0.0}, [1, 2, 10, 40], [1, 2])
+    shown = command.table([vars(good) | {"broken": good.broken("cpu")}], "cpu")
+    assert [list(column.cells) for column in shown.columns] == [["a"], ["1.0e-05"], ["0.0e+00"], ["all"], ["1, 2"]]
+    assert good.broken("cpu") == ["a: resume: other bits with 10, 40 members"]
+
+
+BREAKS = {
+    "errors": ({"float32": 2e-3, "float64": 0.0}, "a: float32: differs by 2.0e-03 of the change, more than 0.001"),
+    "company": ([1, 2], "a: company: other bits with 10, 40 members"),
+    "resume": ([40], "a: resume: other bits with 1, 2, 10 members"),
+    "failure": ("no such kernel", "a: no such kernel"),
+}
+
+
+@pytest.mark.parametrize("name", BREAKS)
+def test_a_bound_that_is_broken_is_told(name, softbench, monkeypatch):
+    value, line = BREAKS[name]
+    whole = {"errors": {"float32": 0.0, "float64": 0.0}, "company": list(SIZES), "resume": list(SIZES), "failure": None}
+    found = Found("a", **{**whole, name: value})
+    assert found.broken("cpu") == [line]
+    assert found.broken("cuda") == ([] if name == "company" else [line])
+    monkeypatch.setattr(command, "ask", lambda *_: [vars(found) | {"broken": found.broken("cpu")}])
+    code, out, errors = softbench("selfcheck", "--device", "cpu")
+    assert (code, errors) == (1, f"softbench: {line}\n") and " a " in out
+
+
+def test_a_rounding_is_seen_in_float64(spec, monkeypatch):
+    made = []
+
+    def rounding(spec):
+        """The first learner, of the CPU in float64, is exact."""
+        learner = learner_of(spec)
+        made.append(learner)
+        if len(made) > 1:
+            exact = learner.update
+            learner.update = lambda state, *given: (exact(state, *given), state["nets"].mul_(1 + 1e-8))[0]
+        return learner
+
+    monkeypatch.setattr(check, "learner_of", rounding)
+    (line,) = check_arm(spec, CPU).broken("cpu")
+    assert line.startswith("a2c a2c-proper CartPole-v1: float64: differs by ")
+
+
+def test_what_depends_on_company_is_seen(spec, monkeypatch):
+    exact = a2c.n_step
+    monkeypatch.setattr(a2c, "n_step", lambda reward, *rest: exact(reward, *rest) + 1e-6 * (len(reward) == 2))
+    found = check_arm(spec, CPU)
+    assert (found.company, found.resume) == ([1, 10, 40], list(SIZES))
+    monkeypatch.setitem(
+        operations.OPERATIONS, "mixed", lambda draws: {"x": draws.take("x", Draw("normal", (4,))).cumsum(0)}
+    )
+    assert check_operation("mixed", CPU).company == [1]
+
+
+def test_what_the_bytes_of_a_state_do_not_hold_is_seen(spec, monkeypatch):
+    exact = a2c.A2C.returns
+
+    def counted(self, *given):
+        self.count = getattr(self, "count", 0) + 1
+        return exact(self, *given) * self.count
+
+    monkeypatch.setattr(a2c.A2C, "returns", counted)
+    found = check_arm(spec, CPU)
+    assert (found.company, found.resume) == (list(SIZES), [])
+
+
+def test_a_failure_is_a_row(monkeypatch):
+    monkeypatch.setitem(operations.OPERATIONS, "none", lambda draws: 1 / 0)
+    monkeypatch.setattr(check, "OPERATIONS", {"none": operations.OPERATIONS["none"]})
+    (row,) = check.check("cpu", [])
+    assert row["broken"][0].startswith("none: ZeroDivisionError: division by zero (test_selfcheck.py, line ")
