@@ -215,7 +215,7 @@ class Head:
     def __init__(self, spaces: Spaces, scheme: Literal[1, 2, 3, 4]) -> None:
         self.scheme = SigmaScheme(scheme) if spaces.kind == "numbers" else None
         self.outputs = spaces.actions * (self.scheme.outputs if self.scheme else 1)
-        self.beside_value = (self.outputs, 1)
+        self.sizes = (self.outputs, 1)
         """Heads of an actor and its critic."""
         self.free = spaces.actions * (self.scheme.free if self.scheme else 0)
         """Free parameters of a member."""

@@ -105,37 +105,40 @@ class Ring:
         time = (start // self.environments + (stored - held)).unsqueeze(-1) + torch.arange(length, device=device)
         slot = time % self.slots
 
-        def take(name: str, slot: Tensor) -> Tensor:
-            store = state[f"replay.{name}"]
-            row = torch.arange(len(store), device=device).view(-1, 1, 1) * store.shape[1]
-            index = ((row + slot) * self.environments + lane).flatten()
-            return store.flatten(0, 2).index_select(0, index).view(*slot.shape, *store.shape[3:])
+        index, following = self._index(slot, lane), self._index((slot + 1) % self.slots, lane)
 
-        observation, truncated, terminated = (
-            self._stacked(take, slot),
-            take("truncated", slot),
-            take("terminated", slot),
-        )
-        final = take("final", take("place", slot).long())
-        final = torch.cat([observation[..., self.newest :], final], -1)  # after the frames before it
-        following = self._stacked(take, (slot + 1) % self.slots)
+        def take(name: str, index: Tensor = index) -> Tensor:
+            store = state[f"replay.{name}"].flatten(0, 2)
+            return store.index_select(0, index).view(*slot.shape, *store.shape[1:])
+
+        observation, truncated, terminated = take("observation"), take("truncated"), take("terminated")
+        after, place = take("observation", following), take("place").long()
+        members, finals = torch.arange(len(slot), device=device).view(-1, 1, 1) * self.finals, self.environments
+        final = take("final", ((members + place) * finals + lane).flatten())
+        if self.spaces.frames > 1:
+            observation, after = (
+                self._stacked(take, at, lane, newest) for at, newest in ((slot, observation), (slot + 1, after))
+            )
+            final = torch.cat([observation[..., self.newest :], final], -1)  # after the frames before it
         return Window(
             observation=observation,
-            next_observation=torch.where(_like(truncated, following), final, following),
-            action=take("action", slot),
-            reward=take("reward", slot),
+            next_observation=torch.where(_like(truncated, after), final, after),
+            action=take("action"),
+            reward=take("reward"),
             terminated=terminated,
             ends=terminated | truncated,
         )
 
-    def _stacked(self, take: Callable[[str, Tensor], Tensor], slot: Tensor) -> Tensor:
-        """Observations at `slot` [P, B, n]: of stacked frames the newest comes last, and those before the episode began are 0."""
-        newest = take("observation", slot)
-        if self.spaces.frames == 1:
-            return newest
-        age, parts = take("age", slot), [newest]
+    def _index(self, slot: Tensor, lane: Tensor) -> Tensor:
+        """Rows of a store [P slots E, ...] of each member's slots [P, B, n] in its environments `lane`."""
+        member = torch.arange(len(slot), device=slot.device).view(-1, 1, 1)
+        return ((member * self.slots + slot) * self.environments + lane).flatten()
+
+    def _stacked(self, take: Callable[[str, Tensor], Tensor], slot: Tensor, lane: Tensor, newest: Tensor) -> Tensor:
+        """Stacks of frames at `slot` [P, B, n]: the newest comes last, and those before the episode began are 0."""
+        age, parts = take("age", self._index(slot % self.slots, lane)), [newest]
         for lag in range(1, self.spaces.frames):
-            older = take("observation", (slot - lag) % self.slots)
+            older = take("observation", self._index((slot - lag) % self.slots, lane))
             parts.insert(0, torch.where(_like(age >= lag, older), older, 0))
         return torch.cat(parts, -1)
 

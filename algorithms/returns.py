@@ -39,11 +39,13 @@ def n_step(reward: Tensor, next_value: Tensor, terminated: Tensor, truncated: Te
 
     R_t = r_t + discount R_{t+1} within an episode; at the stretch's end and at a truncation R_{t+1} is V(s_{t+1}), after a termination 0.
     """
-    target = reward + discount * next_value * ~terminated
     ends = terminated | truncated
+    ended = reward + discount * next_value * ~terminated
+    gain, carry = torch.where(ends, ended, reward), discount * ~ends
+    # At the stretch's end, where nothing has ended, the next step's return is V(s_{t+1}).
     following, steps = next_value[:, -1], []
-    for t in reversed(range(reward.shape[1])):
-        following = torch.where(ends[:, t], target[:, t], reward[:, t] + discount * following * ~terminated[:, t])
+    for step_gain, step_carry in zip(reversed(gain.unbind(1)), reversed(carry.unbind(1)), strict=True):
+        following = step_gain + step_carry * following
         steps.append(following)
     return torch.stack(steps[::-1], 1)
 
@@ -114,3 +116,9 @@ def v_trace(
         correction = step_delta + step_carry * correction
         steps.append(correction)
     return value + torch.stack(steps[::-1], 1)
+
+
+def moments(advantage: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and deviation [P, 1] of a batch of advantages [P, B]; by `var_mean`, since `std` rounds a row alone otherwise in float64."""
+    variance, mean = torch.var_mean(advantage, 1, keepdim=True)
+    return mean, variance.sqrt() + 1e-8

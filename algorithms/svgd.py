@@ -23,11 +23,11 @@ def kernel(particles: Tensor) -> tuple[Tensor, Tensor]:
     return kappa, -2 / width.unsqueeze(-1) * difference * kappa.unsqueeze(-1)
 
 
-def direction(particles: Tensor, q_gradient: Tensor, temperature: float) -> Tensor:
+def direction(particles: Tensor, q_gradient: Tensor, tau: Tensor) -> Tensor:
     """Delta f of each particle [P, M, D]: (1/M) sum_i [kappa(a_i, f) grad Q(a_i) + tau grad_{a_i} kappa(a_i, f)].
 
-    q_gradient [P, M, D]: gradient of Q at the particles. The first term climbs Q, the second drives the particles apart.
+    q_gradient [P, M, D]: gradient of Q at the particles; tau [P, 1]. The first term climbs Q, the second drives the particles apart.
     """
     kappa, kappa_gradient = kernel(particles)
     climb = torch.einsum("pij,pid->pjd", kappa, q_gradient)
-    return (climb + temperature * kappa_gradient.sum(1)) / particles.shape[1]
+    return (climb + tau.unsqueeze(2) * kappa_gradient.sum(1)) / particles.shape[1]

@@ -8,7 +8,6 @@ Everything but `policy_iteration` can be differentiated. Wrong shapes or values 
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -120,23 +119,9 @@ def _dirichlet(generator: torch.Generator, shape: tuple[int, ...]) -> Tensor:
 # Values -------------------------------------------------------------------------------------------------------------------
 
 
-def by_temperature(
-    function: Callable[..., Tensor], q: Tensor, temperature: Tensor | float, log_reference: Tensor | float = 0.0
-) -> Tensor:
-    """`function(q, tau, log_reference)` of maxent.py, which takes one temperature, for a temperature a process; q [N, S, A]."""
-    if isinstance(temperature, float | int):
-        return function(q, float(temperature), log_reference)
-    if isinstance(log_reference, Tensor):
-        log_reference = log_reference.expand_as(q)
-    parts: list[Tensor] = []
-    rows: list[Tensor] = []
-    for tau in sorted(set(temperature.tolist())):
-        chosen = (temperature == tau).nonzero().squeeze(1)
-        rows.append(chosen)
-        parts.append(
-            function(q[chosen], tau, log_reference[chosen] if isinstance(log_reference, Tensor) else log_reference)
-        )
-    return torch.cat(parts)[torch.cat(rows).argsort()]
+def _column(temperature: Tensor | float) -> Tensor:
+    """[N, 1], or [1, 1] of a number: beside values [N, S]."""
+    return torch.as_tensor(temperature, dtype=FLOAT).view(-1, 1)
 
 
 def look_ahead(mdp: MDP, value: Tensor) -> Tensor:
@@ -146,21 +131,21 @@ def look_ahead(mdp: MDP, value: Tensor) -> Tensor:
 
 def soft_value(q: Tensor, temperature: Tensor | float, log_reference: Tensor | float = 0.0) -> Tensor:
     """Value of acting best on Q: the soft maximum, the hard one at temperature 0. [N, S, A] -> [N, S]. Wei, soft Bellman optimality."""
-    return by_temperature(maxent.soft_value, q, temperature, log_reference)
+    return maxent.soft_value(q, _column(temperature), log_reference)
 
 
 def boltzmann(q: Tensor, temperature: Tensor | float, log_reference: Tensor | float = 0.0) -> Tensor:
     """log pi of the Boltzmann policy of Q [N, S, A]. ValueError at temperature 0: the limit is not defined where actions tie."""
     if bool((torch.as_tensor(temperature) <= 0).any()):
         raise ValueError("temperature: must be above 0; the Boltzmann policy has no limit at 0 where actions tie")
-    return by_temperature(maxent.log_boltzmann, q, temperature, log_reference)
+    return maxent.log_boltzmann(q, _column(temperature), log_reference)
 
 
 def policy_reward(
     mdp: MDP, log_policy: Tensor, temperature: Tensor | float = 0.0, log_reference: Tensor | float = 0.0
 ) -> Tensor:
     """E_a[r] - tau KL(pi || ref) [N, S]."""
-    penalty = torch.as_tensor(temperature, dtype=FLOAT).view(-1, 1) * maxent.kl(log_policy, log_reference)
+    penalty = _column(temperature) * maxent.kl(log_policy, log_reference)
     return (log_policy.exp() * mdp.reward).sum(-1) - penalty
 
 
@@ -184,7 +169,7 @@ def fixed_backup(
     mdp: MDP, q: Tensor, log_policy: Tensor, temperature: Tensor | float = 0.0, log_reference: Tensor | float = 0.0
 ) -> Tensor:
     """T_pi Q [N, S, A]: E[r + gamma (E_a' Q(s', a') - tau KL(s'))]. Schulman et al. 2017, Eq. 33."""
-    penalty = torch.as_tensor(temperature, dtype=FLOAT).view(-1, 1) * maxent.kl(log_policy, log_reference)
+    penalty = _column(temperature) * maxent.kl(log_policy, log_reference)
     return look_ahead(mdp, (log_policy.exp() * q).sum(-1) - penalty)
 
 

@@ -14,9 +14,9 @@ def natural_gradient(fisher: Tensor, gradient: Tensor) -> Tensor:
     return torch.einsum("pkl,pl->pk", torch.linalg.pinv(fisher, rtol=1e-12, hermitian=True), gradient)
 
 
-def damped_target(q: Tensor, target: Tensor, step: float, temperature: float) -> Tensor:
-    """Q + eps (Q-hat - Q), Schulman et al. 2017, Eq. 74, with eps = step x temperature: a natural step of `step` in log pi.
+def damped_target(q: Tensor, target: Tensor, step: float, tau: Tensor) -> Tensor:
+    """Q + eps (Q-hat - Q), Schulman et al. 2017, Eq. 74, with eps = step tau: a natural step of `step` in log pi. tau broadcasts with Q.
 
     The print of Eq. 78 loses tau and so takes eps itself for the natural step, which is eps/tau.
     """
-    return q + step * temperature * (target - q)
+    return q + step * tau * (target - q)

@@ -83,6 +83,9 @@ class DQN(learner.Learner):
     def target(self, window: Window, q: Tensor, tau: Tensor) -> Tensor:
         """Targets y [P, B] of the target network's Q(s', a) [P, B, n, A] at what each step led to (Eq. 46; n = 1: Eq. 45)."""
         ends, length = window.ends, window.ends.shape[2]
+        if length == 1:
+            value = self.settings.discount * self.backup(q, tau.unsqueeze(2)) * ~window.terminated
+            return (window.reward + value).squeeze(2)  # Eq. 45
         stop = torch.where(ends, torch.arange(length, device=ends.device), length - 1).amin(-1, keepdim=True)
         value = self.backup(q, tau.unsqueeze(2)).take_along_dim(stop, 2).squeeze(2)
         # Step d is of the state that step d - 1 led to; the first one's penalty cancels.
@@ -125,7 +128,7 @@ class DQN(learner.Learner):
         net, action = self.net.follow(state["q"], batch.observation[:, :, 0]), batch.action[:, :, 0]
         loss, by_q = self.loss(net.heads[0], action, y)
         adam_(state, "q", net.gradient(by_q), now.rows["learning_rate"])
-        due = (now.step + s.horizon) // s.target_period > now.step // s.target_period
+        due = (now.step + s.horizon * s.environments) // s.target_period > now.step // s.target_period
         copy_when_(state["q.target"], state["q"], due)
         epsilon = self.epsilon(now)
         greedy, other = 1 - epsilon + epsilon / self.choices, epsilon / self.choices

@@ -14,7 +14,7 @@ from algorithms import experience, learner, policies
 from algorithms.learner import Act, Arm, Draw, Draws, Metric, Metrics, Now, Rollout, Row, Spaces, State, Use
 from algorithms.normalization import Normalization
 from algorithms.population import Network, adam_, adam_state, clip_norm_
-from algorithms.returns import gae
+from algorithms.returns import gae, moments
 from algorithms.temperature import Temperature
 
 HARD = {"entropy_in_return": False, "bonus": False, "log_policy": False, "scaled": False, "learned": False, "scheme": 1}
@@ -68,9 +68,7 @@ class PPO(learner.Learner):
         if 2 * s.minibatches > (batch := s.horizon * s.environments):  # a deviation is of at least two advantages
             raise ValueError(f"minibatches: must be at most half of horizon x environments = {batch}")
         self.entropy_in_return, self.bonus, self.log_policy, self.scaled = (switches[name] for name in list(HARD)[:4])
-        self.nets = Network(
-            "nets", spaces, s.hidden, self.head.beside_value, "tanh", gains=(0.01, 1), free=self.head.free
-        )
+        self.nets = Network("nets", spaces, s.hidden, self.head.sizes, "tanh", gains=(0.01, 1), free=self.head.free)
         self.temperature = Temperature(switches["learned"], s.target_entropy, spaces)
         self.normalization = Normalization(s.normalize, spaces.observation, s.environments, s.discount)
         self.exploration, self.randomness = self.head.noise, {"minibatch": Draw("permutation", (s.epochs, batch))}
@@ -83,8 +81,7 @@ class PPO(learner.Learner):
 
     def weights(self, advantage: Tensor, old_log_prob: Tensor, tau: Tensor) -> tuple[Tensor, Tensor | None]:
         """What multiplies ratios [P, B] and the entropy [P, 1] in the loss: A-hat over its deviation sigma, and alpha over the same."""
-        variance, mean = torch.var_mean(advantage, 1, keepdim=True)
-        deviation = variance.sqrt() + 1e-8
+        mean, deviation = moments(advantage)
         alpha = tau / deviation if self.scaled else tau  # one temperature; baselines has alpha itself after scaling
         weight = (advantage - mean) / deviation
         if self.log_policy:
@@ -101,8 +98,8 @@ class PPO(learner.Learner):
         return 0.5 * (value - target).square(), value - target
 
     def initial(self, draws: Draws) -> State:
-        nets = adam_state("nets", self.nets.initial(draws))
-        return nets | self.temperature.initial(draws) | self.normalization.initial(draws)
+        rest = self.temperature.initial(draws) | self.normalization.initial(draws)
+        return rest | adam_state("nets", self.nets.initial(draws))
 
     def behaviour(self, state: State, use: Use) -> Act:
         head, free = self.nets.head(0, state["nets"]), self.nets.globals(state["nets"])
@@ -124,8 +121,8 @@ class PPO(learner.Learner):
         reward, ends = self.reward(reward, entropy.view(shape), tau), (batch.terminated, batch.truncated)
         advantage = gae(reward, value.view(shape), after, *ends, s.discount, s.gae_lambda).flatten(1)  # Eq. 36-37
         fields = {"seen": seen, "action": action, "old": old.log_prob(action), "advantage": advantage}
-        fields["target"] = advantage + value
-        rate = now.rows["learning_rate"] * (1 - now.fraction) if s.anneal else now.rows["learning_rate"]
+        fields["target"], rate = advantage + value, now.rows["learning_rate"]
+        rate = rate * (1 - now.fraction) if s.anneal else rate
         parts = experience.minibatches(now.noise["minibatch"], s.minibatches, fields)
         told = [self.step(state, part, rate, tau) for part in parts][-s.minibatches :]
         self.normalization.track_(state, batch)
@@ -145,9 +142,9 @@ class PPO(learner.Learner):
         by_value = self.settings.value_coefficient * by_value.unsqueeze(2)
         gradients = nets.gradient(by_outputs, by_value, by_globals=by_globals)
         clip_norm_(gradients, self.settings.max_gradient_norm, self.nets.parts)
-        adam_(state, "nets", gradients, rate, epsilon=1e-5)
         if self.temperature.learned:
             self.temperature.descend_(state, -policy.entropy(), rate)
+        adam_(state, "nets", gradients, rate, epsilon=1e-5)
         return policy_loss, value_loss, ratio
 
 

@@ -51,7 +51,8 @@ def adam_(state: State, name: str, gradients: Tensor, rate: Tensor, epsilon: flo
         tensors = parameters, gradients, mean, square
         rates = rate.tolist()
         if len(set(rates)) == 1 and parameters.shape[1] % ALIGN == 0:
-            _fused([[each.view(-1)] for each in tensors], count[:1].clone(), rates[0], epsilon)
+            # The highest count is that of all rows but of those that diverged, which were set to 0.
+            _fused([[each.view(-1)] for each in tensors], count.amax(0, keepdim=True), rates[0], epsilon)
             count.add_(1)
         else:
             for row, value in enumerate(rates):

@@ -1,7 +1,7 @@
 """Random problems for the statements, paths by enumeration, and the learners whose code is checked.
 
 A statement's problems come in batches: the processes of a batch share size, kind, discount, temperature and kind of reference, because
-the learners' code takes one discount and one temperature. Over the batches, all of them vary.
+the learners' code takes one discount. Over the batches, all of them vary.
 """
 
 from __future__ import annotations
@@ -14,15 +14,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from algorithms import tabular
-from algorithms.learner import Rollout, Spaces
+from algorithms import experience, tabular
+from algorithms.learner import Learner, Metrics, Now, Rollout, Spaces, State, Window
 from algorithms.pairs import a2c, dqn, ppo
+from algorithms.population import Network
+from algorithms.population.optimizers import BETAS
 from algorithms.tabular import FLOAT, MDP
 from suites.theory.statement import Errors
 
 TEMPERATURES = (1e-3, 1e-2, 0.1, 1.0, 10.0)
 DISCOUNTS = (0.0, 0.5, 0.9, 0.99)
 BATCHES = 20
+UPDATED = 5  # of the batches, on which whole updates are held to their equations: each takes milliseconds
 SIZES = ((2, 2), (3, 4), (5, 3), (7, 2))
 SMALL = ((2, 2), (3, 2), (2, 3))
 
@@ -39,6 +42,11 @@ class Problem:
     logits: Tensor
     q: Tensor
     generator: torch.Generator
+
+    @property
+    def tau(self) -> Tensor:
+        """The temperature of each process [N, 1]."""
+        return torch.full((self.count, 1), self.temperature, dtype=FLOAT)
 
     @property
     def log_policy(self) -> Tensor:
@@ -127,6 +135,12 @@ def gradient(value: Tensor, leaf: Tensor) -> Tensor:
     return found
 
 
+def by_state(paths: Paths, slope: Tensor, states: int) -> Tensor:
+    """Slopes [N, W, A] at the first states of paths, by their probabilities, as a gradient of each state's own [N, S, A]."""
+    weighted = paths.weight.detach().unsqueeze(2) * slope
+    return torch.zeros_like(weighted[:, :1]).expand(-1, states, -1).index_add(1, paths.state[:, 0], weighted)
+
+
 def one_hot(index: Tensor, size: int) -> Tensor:
     return torch.nn.functional.one_hot(index, size).to(FLOAT)
 
@@ -157,19 +171,25 @@ class Paths:
         members, steps = self.weight.numel(), self.state.shape[1]
 
         def rows(index: Tensor) -> Tensor:
-            return index.expand(self.weight.shape[0], *index.shape).reshape(members, steps, 1)
+            return index.expand(self.weight.shape[0], *index.shape).flatten(0, 1).unsqueeze(2)
 
-        truncated = torch.zeros(members, steps, 1, dtype=torch.bool)
+        truncated = torch.zeros_like(self.terminated)
         truncated[:, -1] = True
         if cut is not None:
             truncated[:, cut] = True
+        truncated &= ~self.terminated
+        # Where truncations led, in the order of time: at the cut, where there is one, then at the end.
+        first = self.next_state[:, -1 if cut is None else cut]
+        final = torch.stack(
+            [torch.where(truncated[:, :-1].any(1), first, self.next_state[:, -1]), self.next_state[:, -1]], 1
+        )
         return Rollout(
-            one_hot(rows(self.state), states),
+            one_hot(rows(torch.cat([self.state, self.next_state[:, -1:]], 1)), states),
+            one_hot(rows(final), states),
             rows(self.action),
             self.reward.reshape(members, steps, 1),
-            one_hot(rows(self.next_state), states),
             rows(self.terminated),
-            truncated,
+            rows(truncated),
         )
 
 
@@ -207,7 +227,7 @@ def rows_of(table: Tensor, paths: Paths) -> Tensor:
 
 
 class ReferencedDQN(dqn.DQN):
-    """DQN whose KL form has any reference policy, log ref [P, 1, A]."""
+    """DQN whose KL form has any reference policy, log ref [P, 1, 1, A]."""
 
     reference: Tensor
 
@@ -215,41 +235,110 @@ class ReferencedDQN(dqn.DQN):
         return self.reference
 
 
-def make_dqn(problem: Problem, arm: str, steps: int, reference: Tensor | None = None) -> dqn.DQN:
-    settings = dqn.Settings(
-        discount=problem.discount, temperature=problem.temperature, learning_starts=100, replay_size=100
-    )
-    spaces = Spaces(problem.states, problem.actions, False)
-    switches = {**dqn.DQN.arms[arm].switches, "backup_steps": steps}
+def make_dqn(problem: Problem, arm: str, steps: int, reference: Tensor | None = None, **settings: Any) -> dqn.DQN:
+    """An arm with another number of steps; `reference`: log ref [P, 1, A] of its KL form, where it is not uniform."""
+    chosen = dqn.Settings(discount=problem.discount, hidden=(), **settings)
+    spaces = Spaces((problem.states,), problem.actions)
+    switches = {**dqn.DQN.arms[arm].switches, "steps": steps}
     if reference is None:
-        return dqn.DQN(settings, spaces, 1000, **switches)
-    learner = ReferencedDQN(settings, spaces, 1000, **switches)
-    learner.reference = reference
+        return dqn.DQN(chosen, spaces, switches)
+    learner = ReferencedDQN(chosen, spaces, switches)
+    learner.reference = reference.unsqueeze(1)
     return learner
 
 
-def make_a2c(problem: Problem, arm: str) -> a2c.A2C:
-    settings = a2c.Settings(discount=problem.discount, temperature=problem.temperature)
-    return a2c.A2C(settings, Spaces(problem.states, problem.actions, False), 1000, **a2c.A2C.arms[arm].switches)
+def make_a2c(problem: Problem, arm: str, **settings: Any) -> a2c.A2C:
+    chosen = a2c.Settings(discount=problem.discount, hidden=(), **settings)
+    return a2c.A2C(chosen, Spaces((problem.states,), problem.actions), a2c.A2C.arms[arm].switches)
 
 
-def make_ppo(problem: Problem, arm: str, trace: float = 1.0) -> ppo.PPO:
-    settings = ppo.Settings(discount=problem.discount, temperature=problem.temperature, gae_lambda=trace)
-    return ppo.PPO(settings, Spaces(problem.states, problem.actions, False), 1000, **ppo.PPO.arms[arm].switches)
+def make_ppo(problem: Problem, arm: str, trace: float = 1.0, **settings: Any) -> ppo.PPO:
+    chosen = ppo.Settings(discount=problem.discount, gae_lambda=trace, hidden=(), **settings)
+    return ppo.PPO(chosen, Spaces((problem.states,), problem.actions), ppo.PPO.arms[arm].switches)
 
 
-def table_network(name: str, table: Tensor) -> dict[str, Tensor]:
-    """Parameters that make the learners' perceptron read `table` [P, S, K] at one-hot observations: a single linear layer."""
-    return {f"{name}.0.weight": table, f"{name}.0.bias": torch.zeros_like(table[:, :1])}
+def read(table: Tensor, observation: Tensor) -> Tensor:
+    """A table of each member [P, S, ...] at one-hot observations [P, ..., S] -> [P, ..., ...]."""
+    state = observation.argmax(-1)
+    rows = torch.arange(len(table)).view(-1, *[1] * (state.dim() - 1))
+    return table[rows, state]
 
 
-def dqn_windows(paths: Paths, states: int, cut: int | None = None) -> dict[str, Tensor]:
+def following(rollout: Rollout, value: Tensor) -> Tensor:
+    """V(s') [P, T, E] of a table [P, S], as the learners find it."""
+    ahead = experience.ahead(rollout)
+    return experience.following(rollout, read(value, rollout.observation[:, :-1]).flatten(1), read(value, ahead))
+
+
+def windows(paths: Paths, states: int, cut: int | None = None) -> Window:
     """The paths as replay windows [N W, 1, n, ...]."""
     rollout = paths.rollout(states, cut)
-    fields = {name: value.squeeze(2).unsqueeze(1) for name, value in vars(rollout).items()}
-    inner = rollout.truncated.clone()
-    inner[:, -1] = cut == inner.shape[1] - 1  # a window's own end is no end of the episode
-    return {**fields, "ends": (rollout.terminated | inner).squeeze(2).unsqueeze(1)}
+    truncated = torch.zeros_like(rollout.truncated)  # a window's own end is no end of the episode
+    if cut is not None:
+        truncated[:, cut] = True
+    observation = rollout.observation
+    parts = observation[:, :-1], observation[:, 1:], rollout.action, rollout.reward, rollout.terminated
+    return Window(*(part.transpose(1, 2) for part in (*parts, rollout.terminated | truncated)))
+
+
+def on_some(problems: Sequence[Problem], check: Callable[[Problem], Errors]) -> Errors:
+    """`check` on the first UPDATED batches; 0 for the others' cases."""
+    left = sum(p.count for p in problems[UPDATED:])
+    return {
+        name: torch.cat([error, torch.zeros(left, dtype=FLOAT)])
+        for name, error in over(problems[:UPDATED], check).items()
+    }
+
+
+# Whole updates ------------------------------------------------------------------------------------------------------------
+
+
+def random_rollout(problem: Problem, steps: int, environments: int) -> Rollout:
+    """Experience of any kind: random states, actions, rewards, terminations and truncations."""
+    shape, generator = (problem.count, steps, environments), problem.generator
+
+    def states(count: int) -> Tensor:
+        return one_hot(
+            torch.randint(problem.states, (shape[0], count, environments), generator=generator), problem.states
+        )
+
+    action = torch.randint(problem.actions, shape, generator=generator)
+    terminated, truncated = (torch.rand(shape, generator=generator) < 0.2 for _ in range(2))
+    return Rollout(
+        states(steps + 1), states(steps), action, problem.normal(*shape), terminated, truncated & ~terminated
+    )
+
+
+def tabulated(network: Network, *tables: Tensor) -> Tensor:
+    """Parameters [P, n] with which a network without hidden layers reads `tables` [P, S, width], one a head, at one-hot observations."""
+    flat = torch.zeros(len(tables[0]), network.engine.nets * network.layout.size, dtype=FLOAT)
+    for found, table in zip(tables_of(network, flat), tables, strict=True):
+        found.copy_(table)
+    return flat
+
+
+def tables_of(network: Network, flat: Tensor) -> list[Tensor]:
+    """The tables [P, S, width] within parameters, or within a gradient by them."""
+    (matrix,) = network.layout.tensors(flat)
+    return [matrix[:, head, :-1, :width] for head, width in enumerate(network.heads)]
+
+
+def adam_gradient(state: State, name: str) -> Tensor:
+    """The gradient of the one step that Adam has taken on state[name]."""
+    return state[f"{name}.adam_mean"] / (1 - BETAS[0])
+
+
+def rmsprop_gradient(state: State, name: str, before: Tensor) -> Tensor:
+    """The gradient of the one step that RMSProp has taken on state[name], which was `before`; with a decay of 0.99."""
+    return (state[f"{name}.rms_square"] / (1 - 0.99)).sqrt() * (before - state[name]).sign()
+
+
+def updated(
+    learner: Learner, problem: Problem, state: State, batch: Rollout | Window, rate: float = 1e-3, **noise: Tensor
+) -> Metrics:
+    """One update of the learner, in place."""
+    rows = {"learning_rate": torch.full((problem.count,), rate, dtype=FLOAT), "temperature": problem.tau.squeeze(1)}
+    return learner.update(state, batch, Now(torch.tensor(0), torch.tensor(0.0), rows, noise))
 
 
 def exact_value(problem: Problem, log_policy: Tensor, temperature: float, log_reference: Tensor | float) -> Tensor:

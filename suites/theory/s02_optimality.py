@@ -68,13 +68,13 @@ STATEMENT = Statement(
             "exp(q)/τ for exp(q/τ)",
             maxent,
             "soft_value",
-            lambda right: lambda q, tau, ref=0.0: tau * (torch.logsumexp(q + ref, -1) - torch.tensor(tau).log()),
+            lambda right: lambda q, tau, ref=0.0: tau * (torch.logsumexp(q + ref, -1) - tau.log()),
         ),
         Mutant(
             "policy ∝ exp(Q), not exp(Q/τ)",
             maxent,
             "log_boltzmann",
-            lambda right: lambda q, tau, ref=0.0: right(q, 1.0, ref),
+            lambda right: lambda q, tau, ref=0.0: right(q, torch.ones_like(tau), ref),
         ),
         Mutant(
             "policy without its reference",

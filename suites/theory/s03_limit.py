@@ -30,7 +30,7 @@ def check(cases: int, seed: int) -> Errors:
     def one(p: Problem) -> Errors:
         errors: Errors = {}
         for tau in TEMPERATURES:
-            soft, most = maxent.soft_value(p.q, tau), p.q.amax(-1)
+            soft, most = maxent.soft_value(p.q, torch.tensor(tau, dtype=FLOAT)), p.q.amax(-1)
             lower, upper = excess(most, soft), excess(soft, most + tau * math.log(p.actions))
             earlier = errors.get("max Q ≤ soft maximum", torch.zeros(p.count, dtype=FLOAT))
             errors["max Q ≤ soft maximum"] = torch.maximum(earlier, lower)
@@ -38,8 +38,8 @@ def check(cases: int, seed: int) -> Errors:
             errors["soft maximum ≤ max Q + τ log|A|"] = torch.maximum(earlier, upper)
         tied = p.q[..., :1].expand_as(p.q)
         bound = tied[..., 0] + p.temperature * math.log(p.actions)
-        errors["equality where all actions tie"] = distance(maxent.soft_value(tied, p.temperature), bound)
-        errors["τ = 0 is the maximum"] = distance(maxent.soft_value(p.q, 0.0), p.q.amax(-1))
+        errors["equality where all actions tie"] = distance(maxent.soft_value(tied, p.tau), bound)
+        errors["τ = 0 is the maximum"] = distance(maxent.soft_value(p.q, 0 * p.tau), p.q.amax(-1))
         values = values_by_temperature(p)
         hard = values[-1]
         taus = torch.tensor(TEMPERATURES, dtype=FLOAT).view(-1, 1, 1)
@@ -86,16 +86,19 @@ STATEMENT = Statement(
             "soft value without the factor τ",
             maxent,
             "soft_value",
-            lambda right: lambda q, tau, ref=0.0: right(q, tau, ref) / (tau or 1),
+            lambda right: lambda q, tau, ref=0.0: right(q, tau, ref) / torch.where(tau > 0, tau, 1.0),
         ),
         Mutant(
-            "sum without exponent 1/τ", maxent, "soft_value", lambda right: lambda q, tau, ref=0.0: right(q, 1.0, ref)
+            "sum without exponent 1/τ",
+            maxent,
+            "soft_value",
+            lambda right: lambda q, tau, ref=0.0: right(q, torch.ones_like(tau), ref),
         ),
         Mutant(
             "mean, not maximum, at τ = 0",
             maxent,
             "soft_value",
-            lambda right: lambda q, tau, ref=0.0: right(q, tau, ref) if tau else q.mean(-1),
+            lambda right: lambda q, tau, ref=0.0: torch.where(tau > 0, right(q, tau, ref), q.mean(-1)),
         ),
         Mutant(
             "log|A| taken off twice",

@@ -68,7 +68,7 @@ STATEMENT = Statement(
             "improvement by exp(Q), not exp(Q/α)",
             maxent,
             "log_boltzmann",
-            lambda right: lambda q, tau, ref=0.0: right(q, 1.0, ref),
+            lambda right: lambda q, tau, ref=0.0: right(q, torch.ones_like(tau), ref),
             "Fragkiadaki, soft policy improvement: π' ∝ exp(Q)",
             "π' ∝ exp(Q/α)",
         ),

@@ -1,4 +1,4 @@
-"""5. The soft policy gradient theorem: Eq. 19 = Eq. 20 = the gradient of J. Liu et al. 2020, section 3."""
+"""5. The soft policy gradient theorem: Eq. 19 = Eq. 20 = the gradient of J, by one temperature. Liu et al. 2020, section 3."""
 
 from __future__ import annotations
 
@@ -8,89 +8,206 @@ import torch
 from torch import Tensor
 
 from algorithms import maxent, tabular
+from algorithms.learner import Rollout
 from algorithms.pairs import ppo
 from algorithms.policies import Categorical
+from algorithms.population import adam_state
+from algorithms.returns import gae
 from suites.theory.problems import (
     SMALL,
     Paths,
     Problem,
+    adam_gradient,
+    by_state,
     distance,
     draw,
     enumerate_paths,
     exact_value,
+    following,
     gradient,
     make_ppo,
+    on_some,
     over,
+    random_rollout,
+    read,
     rows_of,
+    tables_of,
+    tabulated,
+    updated,
 )
 from suites.theory.statement import SUMMED, Errors, Mutant, Statement
 
 STEPS, TRACE = 2, 0.9
+HORIZON, ENVIRONMENTS = 4, 3  # of an update
+SOFT = {"sppo-38": "Eq. 19", "sppo-40": "Eq. 20"}
 
 
-def ppo_gradient(p: Problem, paths: Paths, arm: str, value: Tensor) -> tuple[Tensor, Tensor]:
-    """Expected gradient [N, S, A] of the arm's policy objective at the old policy, advantages from its own `returns` with exact V;
-    and by how much its value target misses V in expectation [N, S].
+def expected_advantage(p: Problem, paths: Paths, arm: str, value: Tensor) -> tuple[Tensor, Tensor]:
+    """The arm's own advantages of the first steps with exact V [N, W], and by how much V plus these misses V in expectation [N, S]."""
+    learner, rollout = make_ppo(p, arm, TRACE), paths.rollout(p.states)
+    values, observation = rows_of(value, paths), rollout.observation[:, :-1]
+    old, now = Categorical(read(rows_of(p.logits, paths), observation)), read(values, observation)
+    after, tau = following(rollout, values), rows_of(p.tau, paths)
+    reward = learner.reward(rollout.reward, old.entropy(), tau)
+    advantage = gae(reward, now, after, rollout.terminated, rollout.truncated, p.discount, TRACE)
+    advantage = advantage[:, 0].view(p.count, -1)
+    return advantage, torch.zeros_like(value).index_add(1, paths.state[:, 0], paths.weight * advantage)
+
+
+def expected_gradient(p: Problem, paths: Paths, arm: str, advantage: Tensor, others: Tensor) -> tuple[Tensor, Tensor]:
+    """Expected gradient [N, S, A] of the arm's policy objective at the old policy, and by what its advantages were divided [N, 1].
+
+    Their mean and deviation are those of a batch of all paths and of `others` [N, K]: whatever they are, paths do not change them.
     """
-    learner = make_ppo(p, arm, TRACE)
-    rollout = paths.rollout(p.states)
-    table = rows_of(p.logits, paths)
-    old = Categorical(torch.bmm(rollout.observation.squeeze(2), table))
-    values = rows_of(value, paths)
-    now = values.gather(1, rollout.observation.squeeze(2).argmax(-1)).unsqueeze(-1)
-    following = values.gather(1, rollout.next_observation.squeeze(2).argmax(-1)).unsqueeze(-1)
-    advantage, target = learner.returns(rollout, rollout.reward, old, now, following)
+    learner, policy = make_ppo(p, arm, TRACE), Categorical(p.logits[:, paths.state[:, 0]])
+    action = paths.action[:, 0].expand(p.count, -1)
+    old, batch = policy.log_prob(action), torch.cat([advantage, others], 1)
+    weight, bonus = learner.weights(batch, torch.cat([old, others], 1), p.tau)
+    _, slope = learner.policy_loss(torch.ones_like(old), weight[:, : paths.count])
+    return -by_state(paths, policy.slope(action, slope, bonus), p.states), batch.std(1, keepdim=True) + 1e-8
+
+
+def in_expectation(p: Problem) -> Errors:
+    """Over all paths: with any baseline m and any deviation σ, σ times the gradient of the soft arms' loss is the gradient of J."""
     leaf = p.logits.clone().requires_grad_()
-    policy = Categorical(leaf[:, paths.state[:, 0]].flatten(0, 1).unsqueeze(1))
-    action = rollout.action[:, 0]
-    loss, _ = learner.policy_loss(policy, action, policy.log_prob(action).detach(), advantage[:, 0])
-    bias = torch.zeros_like(value).index_add(
-        1, paths.state[:, 0], paths.weight * (target - now)[:, 0].view(p.count, -1)
-    )
-    return -gradient(paths.weight * loss.view(p.count, -1), leaf), bias
+    log_policy = torch.log_softmax(leaf, -1)
+    paths = visited(p)
+    others = p.normal(p.count, 3) * p.normal(p.count, 1).exp()
+    errors: Errors = {}
+    for arm, tau in {"ppo": 0.0, "sppo-38": p.temperature, "sppo-40": p.temperature}.items():
+        value = exact_value(p, log_policy, tau, 0.0)
+        truth = gradient((p.mdp.start * value).sum(-1), leaf)
+        advantage, bias = expected_advantage(p, paths, arm, value.detach())
+        found, deviation = expected_gradient(p, paths, arm, advantage, others)
+        name = f"{SOFT.get(arm, 'hard')}: {arm}"
+        errors[f"{name}, σ x its gradient is that of J"] = distance(deviation.unsqueeze(2) * found, truth, 1 + tau)
+        errors[f"{name}, value target is V in expectation"] = distance(
+            bias, torch.zeros_like(bias), 1 + value.abs().amax(1).detach()
+        )
+    return errors
+
+
+def of_the_controls(p: Problem) -> Errors:
+    """They weigh entropy by σ α in the loss, and by α in the return: two temperatures, and the gradient of J at σ = 1 alone."""
+    leaf, paths, tau = p.logits.clone().requires_grad_(), visited(p), p.temperature
+    log_policy = torch.log_softmax(leaf, -1)
+    value = exact_value(p, log_policy, tau, 0.0)
+    truth = gradient((p.mdp.start * value).sum(-1), leaf)
+    entropy, visits = -(log_policy.exp() * log_policy).sum(-1), tabular.occupancy(p.mdp, p.log_policy)
+    rise = gradient((visits * entropy).sum(1), leaf) / (1 - p.discount)
+    errors: Errors = {}
+    for arm in (f"{arm}-baselines" for arm in SOFT):
+        advantage, _ = expected_advantage(p, paths, arm, value.detach())
+        found, deviation = expected_gradient(p, paths, arm, advantage, p.normal(p.count, 3))
+        second = (deviation.unsqueeze(2) - 1) * tau * rise
+        found = deviation.unsqueeze(2) * found
+        errors[f"{arm} is off by (σ − 1) α ∇H"] = distance(found - second, truth, 1 + tau)
+        predicted, missed = (each.flatten(1).norm(dim=1) for each in (second, found - truth))
+        wrong = (predicted > 1e-6) & (missed < predicted / 2)
+        errors[f"{arm} is not the gradient of J, but at σ = 1"] = wrong.double()
+    return errors
+
+
+def visited(p: Problem) -> Paths:
+    """All two-step paths from the states that the policy visits, by how often it does."""
+    return enumerate_paths(p.mdp, p.log_policy, STEPS, tabular.occupancy(p.mdp, p.log_policy) / (1 - p.discount))
+
+
+def advantages(p: Problem, rollout: Rollout, value: Tensor, entropy: Tensor) -> Tensor:
+    """Eq. 35-37 as a double sum over later steps [P, T, E], of a reward with alpha times `entropy` [P, S]; no function of the code."""
+    now, led = read(value, rollout.observation), read(value, rollout.final)
+    reward = rollout.reward + p.temperature * read(entropy, rollout.observation[:, :-1])
+    total, cuts, errors = torch.zeros_like(reward), torch.zeros_like(rollout.truncated[:, :1].long()), []
+    for t in range(HORIZON):
+        cut, ended = rollout.truncated[:, t], rollout.terminated[:, t]
+        after = torch.where(cut, led.gather(1, cuts).squeeze(1), now[:, t + 1])
+        errors.append(reward[:, t] + p.discount * torch.where(ended, 0.0, after) - now[:, t])
+        cuts = cuts + cut.unsqueeze(1).long()
+    for first in range(HORIZON):
+        weight = torch.ones_like(reward[:, 0])
+        for t in range(first, HORIZON):
+            total[:, first] += weight * errors[t]
+            weight = weight * p.discount * TRACE * ~(rollout.terminated[:, t] | rollout.truncated[:, t])
+    return total
+
+
+def in_training(p: Problem) -> Errors:
+    """A whole update on random experience of several environments: σ times the gradient that it descends is the sampled Eq. 19 or 20."""
+    rollout, value = random_rollout(p, HORIZON, ENVIRONMENTS), p.q.amax(-1)
+    size = HORIZON * ENVIRONMENTS
+    order = torch.argsort(p.normal(p.count, 1, size), 2)
+    entropy = -(p.log_policy.exp() * p.log_policy).sum(-1)
+    hard, soft = (advantages(p, rollout, value, counted).flatten(1) for counted in (0 * entropy, entropy))
+    errors: Errors = {}
+    for arm in ("ppo", "ppo-bonus", *SOFT, *(f"{arm}-baselines" for arm in SOFT)):
+        shape = {"horizon": HORIZON, "environments": ENVIRONMENTS, "epochs": 1, "minibatches": 1}
+        learner = make_ppo(p, arm, TRACE, max_gradient_norm=1e12, **shape)
+        state = adam_state("nets", tabulated(learner.nets, p.logits, value.unsqueeze(-1)))
+        updated(learner, p, state, rollout, minibatch=order)
+        found, by_value = tables_of(learner.nets, adam_gradient(state, "nets"))
+
+        advantage = soft if arm.startswith("sppo") else hard
+        deviation = advantage.std(1, keepdim=True) + 1e-8
+        leaf, table = p.logits.clone().requires_grad_(), value.clone().requires_grad_()
+        observation = rollout.observation[:, :-1].flatten(1, 2)
+        policy, action = torch.log_softmax(read(leaf, observation), -1), rollout.action.flatten(1)
+        log_prob = policy.gather(2, action.unsqueeze(2)).squeeze(2)
+        alpha = p.tau * (1 if arm in SOFT else deviation)
+        weight = advantage - advantage.mean(1, keepdim=True) - alpha * log_prob.detach() * arm.startswith("sppo-40")
+        bonus = -alpha * (policy.exp() * policy).sum(-1) * ("38" in arm or "bonus" in arm)
+        expected = -gradient((log_prob * weight + bonus).mean(1), leaf)
+        errors[f"{arm}: what an update descends"] = distance(
+            deviation.unsqueeze(2) * found, expected, 1 + p.temperature
+        )
+        target = (advantage + read(value, observation)).detach()
+        loss = 0.25 * (read(table, observation) - target).square().mean(1)
+        errors[f"{arm}: what its critic descends"] = distance(by_value.squeeze(-1), gradient(loss, table))
+    return errors
 
 
 def check(cases: int, seed: int) -> Errors:
-    def one(p: Problem) -> Errors:
-        leaf = p.logits.clone().requires_grad_()
-        errors: Errors = {}
-        visits = tabular.occupancy(p.mdp, p.log_policy) / (1 - p.discount)
-        paths = enumerate_paths(p.mdp, p.log_policy, STEPS, visits)
-        arms = {
-            "Eq. 19: sppo-38": (p.temperature, "sppo-38"),
-            "Eq. 20: sppo-40": (p.temperature, "sppo-40"),
-            "hard: ppo": (0.0, "ppo"),
-        }
-        for name, (tau, arm) in arms.items():
-            value = exact_value(p, torch.log_softmax(leaf, -1), tau, 0.0)
-            expected = gradient((p.mdp.start * value).sum(-1), leaf)
-            found, bias = ppo_gradient(p, paths, arm, value.detach())
-            errors[f"{name} is the gradient of J"] = distance(found, expected, 1 + tau)
-            errors[f"{name}, value target is V in expectation"] = distance(
-                bias, torch.zeros_like(bias), 1 + value.abs().amax(1).detach()
-            )
-        return errors
-
-    return over(draw(cases, seed, 5, SMALL, layouts=False), one)
+    problems = draw(cases, seed, 5, SMALL, layouts=False)
+    return over(problems, in_expectation) | on_some(problems, lambda p: of_the_controls(p) | in_training(p))
 
 
-def no_bonus(right: Any) -> Any:
-    def changed(self: ppo.PPO, *arguments: Any) -> Any:
-        kept, self.bonus = self.bonus, False
+def changed_weights(change: Any) -> Any:
+    """`change` of what multiplies ratios and entropy, of the learner, of its weights and of their arguments."""
+    return lambda right: lambda self, *arguments: change(self, *right(self, *arguments), *arguments)
+
+
+def bonus_by_action(self: ppo.PPO, weight: Tensor, bonus: Tensor | None, *arguments: Tensor) -> Any:
+    return weight, None if bonus is None else self.exploration.shape[0] * bonus
+
+
+def two_temperatures(right: Any) -> Any:
+    """Alpha beside the scaled advantage, as the controls have it on purpose."""
+
+    def changed(self: ppo.PPO, *arguments: Tensor) -> Any:
+        kept, self.scaled = self.scaled, False
         try:
             return right(self, *arguments)
         finally:
-            self.bonus = kept
+            self.scaled = kept
 
     return changed
 
 
-def bonus_by_action(right: Any) -> Any:
-    def changed(self: ppo.PPO, policy: Categorical, *arguments: Any) -> Any:
-        loss, ratio = right(self, policy, *arguments)
-        return loss - (self.spaces.actions - 1) * self.bonus * self.settings.temperature * policy.entropy().mean(
-            1
-        ), ratio
+def log_policy_first(right: Any) -> Any:
+    """Eq. 41's term in the advantage before its mean and deviation are taken."""
+
+    def changed(self: ppo.PPO, advantage: Tensor, old_log_prob: Tensor, tau: Tensor) -> Any:
+        if self.log_policy:
+            advantage, old_log_prob = advantage - tau * old_log_prob, 0 * old_log_prob
+        return right(self, advantage, old_log_prob, tau)
+
+    return changed
+
+
+def wrong_step(right: Any) -> Any:
+    """Entropies [P, T, E] read as [P, E, T]: right where there is one environment."""
+
+    def changed(self: ppo.PPO, reward: Tensor, entropy: Tensor, tau: Tensor) -> Any:
+        return right(self, reward, entropy.mT.reshape(entropy.shape), tau)
 
     return changed
 
@@ -98,13 +215,19 @@ def bonus_by_action(right: Any) -> Any:
 STATEMENT = Statement(
     number=5,
     name="soft policy gradient theorem",
-    title="Soft policy gradient theorem: Eq. 19 = Eq. 20 = the gradient of the entropy-regularized return, under discounted visits.",
+    title=(
+        "Soft policy gradient theorem: Eq. 19 = Eq. 20 = the gradient of the entropy-regularized return, under discounted visits; "
+        "SPPO's one temperature keeps it so, however advantages are normalized."
+    ),
     formula=(
         r"\nabla J = \sum_s \eta(s) \left( \sum_a q_\pi(s, a) \nabla \pi(a|s) + \alpha \nabla H(s) \right)"
         r" = \sum_s \eta(s) \sum_a [ q_\pi(s, a) - \alpha \log \pi(a|s) ] \nabla \pi(a|s)"
     ),
     source="Liu, Gu, Liu 2020, Eq. 19-20; the code's Eq. 35-41",
-    computed="All two-step paths weighted by discounted visits; advantages and loss of PPO's arms at the old policy; autodiff of J.",
+    computed=(
+        "All two-step paths weighted by discounted visits; advantages and loss of PPO's arms at the old policy, with random baseline and "
+        "deviation; autodiff of J. Whole updates on random experience of three environments against the sampled equations."
+    ),
     tolerance=1e-10,
     reason=SUMMED,
     check=check,
@@ -112,20 +235,30 @@ STATEMENT = Statement(
         Mutant(
             "descent on the objective",
             ppo.PPO,
-            "policy_loss",
-            lambda right: lambda *arguments: tuple(-each for each in right(*arguments)),
+            "weights",
+            changed_weights(lambda self, weight, bonus, *_: (-weight, None if bonus is None else -bonus)),
             "Liu, Gu, Liu 2020, Algorithm 1, line 9: θ ← θ − λ∇L with L of Eq. 38 or 40, which is maximized",
             "θ ← θ + λ∇L",
         ),
         Mutant(
             "α∇H inside the sum over actions, so that each action counts it",
             ppo.PPO,
-            "policy_loss",
-            bonus_by_action,
+            "weights",
+            changed_weights(bonus_by_action),
             "Liu, Gu, Liu 2020, Eq. 11-19: Σ_a [q ∇π + α∇H]",
             "Σ_a [q ∇π] + α∇H",
         ),
-        Mutant("Eq. 19 without α∇H", ppo.PPO, "policy_loss", no_bonus),
+        Mutant(
+            "Eq. 19 without α∇H", ppo.PPO, "weights", changed_weights(lambda self, weight, bonus, *_: (weight, None))
+        ),
+        Mutant(
+            "two temperatures: entropy in the loss not divided by σ",
+            ppo.PPO,
+            "weights",
+            two_temperatures,
+        ),
+        Mutant("log π within what the advantage is normalized by", ppo.PPO, "weights", log_policy_first),
+        Mutant("entropy given to another step where there are several environments", ppo.PPO, "reward", wrong_step),
         Mutant("entropy with the wrong sign", maxent, "entropy", lambda right: lambda log_policy: -right(log_policy)),
         Mutant(
             "no γ in the advantage",

@@ -5,45 +5,59 @@ Liu et al. 2020, section 3; Schulman et al. 2017, section 3.6, Eq. 48-50, 79-80.
 
 from __future__ import annotations
 
+import math
+from typing import Any
+
 import torch
 from torch import Tensor
 
 from algorithms import maxent, tabular
+from algorithms.learner import Rollout
 from algorithms.pairs import a2c
 from algorithms.policies import Categorical
+from algorithms.population import rmsprop_state
 from suites.theory.problems import (
     SMALL,
     TEMPERATURES,
     Paths,
     Problem,
+    by_state,
     distance,
     draw,
     enumerate_paths,
     exact_value,
+    following,
     gradient,
     make_a2c,
     make_ppo,
+    on_some,
     over,
+    random_rollout,
+    read,
+    rmsprop_gradient,
     rows_of,
+    tables_of,
+    tabulated,
+    updated,
 )
 from suites.theory.statement import SUMMED, Errors, Mutant, Plot, Statement
 
 STEPS = 2
+HORIZON, ENVIRONMENTS = 4, 3  # of an update
 
 
 def a2c_gradient(p: Problem, paths: Paths, arm: str, value: Tensor) -> Tensor:
     """Expected gradient [N, S, A] of the arm's policy objective: its own `returns` with exact V, its own `policy_loss`."""
-    learner = make_a2c(p, arm)
-    rollout = paths.rollout(p.states)
-    policy = Categorical(torch.bmm(rollout.observation.squeeze(2), rows_of(p.logits, paths)))
-    values = rows_of(value, paths)
-    following = values.gather(1, rollout.next_observation.squeeze(2).argmax(-1)).unsqueeze(-1)
-    target = learner.returns(rollout, policy, following)[:, 0]
-    leaf = p.logits.clone().requires_grad_()
-    first = Categorical(leaf[:, paths.state[:, 0]].flatten(0, 1).unsqueeze(1))
-    baseline = value[:, paths.state[:, 0]].reshape(-1, 1)
-    loss = learner.policy_loss(first, rollout.action[:, 0], target - baseline)
-    return -gradient(paths.weight.detach() * loss.view(p.count, -1), leaf)
+    learner, rollout = make_a2c(p, arm), paths.rollout(p.states)
+    values, tau, uniform = rows_of(value, paths), rows_of(p.tau, paths), maxent.log_uniform(p.actions)
+    policy = Categorical(read(rows_of(p.logits, paths), rollout.observation[:, :-1]))
+    kl = maxent.kl(policy.log_policy, uniform)
+    target = learner.returns(rollout, kl, following(rollout, values), tau)[:, 0]
+    policy, action = Categorical(p.logits[:, paths.state[:, 0]]), paths.action[:, 0].expand(p.count, -1)
+    advantage = target.view(p.count, -1) - value[:, paths.state[:, 0]]
+    kl = maxent.kl(policy.log_policy, uniform)
+    _, slope = learner.policy_loss(policy.log_prob(action), advantage, kl, p.tau)
+    return -by_state(paths, policy.slope(action, slope, p.tau), p.states)
 
 
 def gradients(p: Problem) -> dict[str, Tensor]:
@@ -65,27 +79,85 @@ def gradients(p: Problem) -> dict[str, Tensor]:
     }
 
 
+def in_training(p: Problem) -> Errors:
+    """A whole update of each arm on random experience of several environments: the gradient that it descends, by its equation."""
+    rollout, value = random_rollout(p, HORIZON, ENVIRONMENTS), p.q.amax(-1)
+    observation, action = rollout.observation[:, :-1].flatten(1, 2), rollout.action.flatten(1)
+    leaf, table = p.logits.clone().requires_grad_(), value.clone().requires_grad_()
+    log_policy = torch.log_softmax(leaf, -1)
+    penalty = p.tau * (log_policy.exp() * (log_policy + math.log(p.actions))).sum(-1)
+    log_prob = read(log_policy, observation).gather(2, action.unsqueeze(2)).squeeze(2)
+    errors: Errors = {}
+    for arm in a2c.A2C.arms:
+        learner = make_a2c(p, arm, horizon=HORIZON, environments=ENVIRONMENTS, max_gradient_norm=1e12)
+        state = rmsprop_state("nets", tabulated(learner.nets, p.logits, value.unsqueeze(-1)))
+        before = state["nets"].clone()
+        updated(learner, p, state, rollout)
+        found, by_value = tables_of(learner.nets, rmsprop_gradient(state, "nets", before))
+        taken = read(penalty.detach(), rollout.observation[:, :-1]) * (arm == "a2c-proper")
+        target = returns(p, rollout, value, rollout.reward - taken).flatten(1)
+        policy_loss = (-log_prob * (target - read(value, observation)) + read(penalty, observation)).mean(1)
+        errors[f"{arm}: what an update descends"] = distance(found, gradient(policy_loss, leaf), 1 + p.temperature)
+        value_loss = 0.25 * (read(table, observation) - target).square().mean(1)
+        errors[f"{arm}: what its critic descends"] = distance(by_value.squeeze(-1), gradient(value_loss, table))
+    return errors
+
+
+def returns(p: Problem, rollout: Rollout, value: Tensor, reward: Tensor) -> Tensor:
+    """Eq. 54, corrected: rewards to the first end or the last step, then V [P, T, E]; no function of the code."""
+    now, led = read(value, rollout.observation), read(value, rollout.final)
+    total, place = torch.zeros_like(reward), rollout.truncated.cumsum(1) - rollout.truncated.long()
+    for first in range(HORIZON):
+        weight = torch.ones_like(reward[:, 0])
+        for t in range(first, HORIZON):
+            cut, ended = rollout.truncated[:, t], rollout.terminated[:, t]
+            after = torch.where(cut, led.gather(1, place[:, t : t + 1]).squeeze(1), now[:, t + 1])
+            stops = cut | ended | (t == HORIZON - 1)
+            total[:, first] += weight * (reward[:, t] + p.discount * torch.where(stops & ~ended, after, 0.0))
+            weight = weight * p.discount * ~stops
+    return total
+
+
 def check(cases: int, seed: int) -> Errors:
-    def one(p: Problem) -> Errors:
+    def check_one(p: Problem) -> Errors:
         g = gradients(p)
         predicted, found = (each.flatten(1).norm(dim=1) for each in (g["left out"], g["J"] - g["naive"]))
-        policy, action = Categorical(p.logits), p.q.argmax(-1)
+        policy, action, advantage = Categorical(p.logits), p.q.argmax(-1), p.q[..., 0]
+        log_prob, kl = policy.log_prob(action), maxent.kl(policy.log_policy, maxent.log_uniform(p.actions))
         naive, proper = (
-            make_a2c(p, arm).policy_loss(policy, action, p.q[..., 0]) for arm in ("a2c-naive", "a2c-proper")
+            make_a2c(p, arm).policy_loss(log_prob, advantage, kl, p.tau)[0] for arm in ("a2c-naive", "a2c-proper")
         )
-        old = policy.log_prob(action) + 0.1
-        bonus, sppo = (
-            make_ppo(p, arm).policy_loss(policy, action, old, p.q[..., 0])[0] for arm in ("ppo-bonus", "sppo-38")
-        )
+
+        def ppo_loss(arm: str) -> Tensor:
+            """Of each state, as a member's batch."""
+            learner = make_ppo(p, arm)
+            weight, bonus = learner.weights(advantage, log_prob + 0.1, p.tau)
+            loss, _ = learner.policy_loss(torch.full_like(log_prob, -0.1).exp(), weight)
+            return loss if bonus is None else loss - bonus * policy.entropy()
+
         return {
             "proper is the gradient of J": distance(g["proper"], g["J"], 1 + p.temperature),
             "naive lacks the later penalties": distance(g["naive"] + g["left out"], g["J"], 1 + p.temperature),
             "naive is not the gradient of J": ((predicted > 1e-6) & (found < predicted / 2)).double(),
             "the arms of a2c share the loss": distance(naive, proper),
-            "ppo-bonus and sppo-38 share the loss": distance(bonus, sppo),
+            "ppo-bonus and sppo-38-baselines share the loss": distance(
+                ppo_loss("ppo-bonus"), ppo_loss("sppo-38-baselines")
+            ),
+            **slopes_in_closed_form(p),
         }
 
-    return over(draw(cases, seed, 6, SMALL, layouts=False), one)
+    problems = draw(cases, seed, 6, SMALL, layouts=False)
+    return over(problems, check_one) | on_some(problems, in_training)
+
+
+def slopes_in_closed_form(p: Problem) -> Errors:
+    """What trains against autodiff of the loss."""
+    leaf, action, advantage = p.logits.clone().requires_grad_(), p.q.argmax(-1), p.q[..., 0]
+    policy, learner = Categorical(leaf), make_a2c(p, "a2c-proper")
+    kl = maxent.kl(policy.log_policy, maxent.log_uniform(p.actions))
+    loss, slope = learner.policy_loss(policy.log_prob(action), advantage, kl, p.tau)
+    found = Categorical(p.logits).slope(action, slope, p.tau)
+    return {"the slope of a2c's loss": distance(found, gradient(loss, leaf))}
 
 
 def figure(seed: int) -> Plot:
@@ -106,13 +178,14 @@ def figure(seed: int) -> Plot:
     )
 
 
-def make_naive(learner: a2c.A2C) -> a2c.A2C:
-    return a2c.A2C(learner.settings, learner.spaces, learner.steps, kl_in_return=False)
+def naive_returns(right: Any) -> Any:
+    """Returns of no penalty."""
+    return lambda self, rollout, kl, after, tau: right(self, rollout, kl, after, 0 * tau)
 
 
-def printed_eq_49(self: a2c.A2C, policy: Categorical, action: Tensor, advantage: Tensor) -> Tensor:
-    penalty = self.settings.temperature * maxent.kl(policy.log_policy.detach(), maxent.log_uniform(self.spaces.actions))
-    return (-policy.log_prob(action) * (advantage - penalty)).mean(1)
+def printed_eq_49(right: Any) -> Any:
+    """The gradient of a KL that multiplies the score is lost: tau grad KL is taken off again, all else is left."""
+    return lambda self, action, by_log_prob, bonus=None: right(self, action, by_log_prob, None)
 
 
 STATEMENT = Statement(
@@ -126,16 +199,20 @@ STATEMENT = Statement(
         r"\mathbb{E}\left[ \sum_{d \ge 1} \gamma^d \mathrm{KL}_d \right]"
     ),
     source="Schulman et al. 2017, Eq. 48-50, 79-80; Liu, Gu, Liu 2020, after Eq. 20",
-    computed="All two-step paths weighted by discounted visits; returns and loss of A2C's arms with exact V; autodiff of J.",
+    computed=(
+        "All two-step paths weighted by discounted visits; returns and loss of A2C's arms with exact V; autodiff of J. Whole updates on "
+        "random experience of three environments against the sampled equations."
+    ),
     tolerance=1e-10,
     reason=SUMMED,
     check=check,
     mutants=(
+        Mutant("naive for proper", a2c.A2C, "returns", naive_returns),
         Mutant(
-            "naive for proper",
+            "KL of another step where there are several environments",
             a2c.A2C,
             "returns",
-            lambda right: lambda self, rollout, policy, after: right(make_naive(self), rollout, policy, after),
+            lambda right: lambda self, rollout, kl, *rest: right(self, rollout, kl.mT.reshape(kl.shape), *rest),
         ),
         Mutant("KL with the wrong sign", maxent, "kl", lambda right: lambda log_policy, ref: -right(log_policy, ref)),
         Mutant("entropy form for KL: log|A| missing", maxent, "log_uniform", lambda right: lambda actions: 0.0),
@@ -153,9 +230,9 @@ STATEMENT = Statement(
         ),
         Mutant(
             "KL term inside the bracket that multiplies the score, where it vanishes",
-            a2c.A2C,
-            "policy_loss",
-            lambda right: printed_eq_49,
+            Categorical,
+            "slope",
+            printed_eq_49,
             "Schulman et al. 2017, Eq. 49: ∇log π (r_0 + Σ γ^d (r − τKL) − τ∇KL)",
             "∇log π (r_t + Σ γ^d (r − τKL)) − τ∇KL",
         ),

@@ -8,9 +8,10 @@ import torch
 from torch import Tensor
 
 from algorithms import maxent
+from algorithms.learner import Window
 from algorithms.pairs import dqn
 from algorithms.tabular import FLOAT, MDP
-from suites.theory.problems import Problem, distance, draw, gradient, make_dqn, over, table_network
+from suites.theory.problems import Problem, distance, draw, gradient, make_dqn, over
 from suites.theory.statement import EXPONENTIATED, Errors, Mutant, Statement
 
 OUTCOMES = 3  # rewards that an action can give
@@ -26,19 +27,20 @@ def bandit(p: Problem) -> Problem:
 
 def loss_gradient(p: Problem, q: Tensor, rewards: Tensor, chances: Tensor, weight: Tensor) -> Tensor:
     """Gradient [N, 1, A] in q of half the DQN loss (Eq. 8), over all actions and rewards with `weight` [N, A] and `chances` [N, A, R]."""
-    leaf = q.clone().requires_grad_()
-    learner = make_dqn(p, "soft-dqn-kl", 1)
-    members = p.actions * OUTCOMES
+
+    def rows(table: Tensor) -> Tensor:
+        """A row for each action and outcome."""
+        return table.repeat_interleave(p.actions * OUTCOMES, 0)
+
+    learner, members = make_dqn(p, "soft-dqn-kl", 1, rows(p.log_reference)), p.actions * OUTCOMES
     action = torch.arange(p.actions).repeat_interleave(OUTCOMES).repeat(p.count).view(-1, 1, 1)
     seen = torch.ones(p.count * members, 1, 1, 1, dtype=FLOAT)
     ended = torch.ones_like(action, dtype=torch.bool)
-    window = {"observation": seen, "action": action, "reward": rewards.view(-1, 1, 1), "next_observation": seen}
-    window |= {"terminated": ended, "ends": ended}
-    table = table_network("q", leaf.unsqueeze(1).expand(-1, members, -1, -1).flatten(0, 1))
-    with torch.no_grad():
-        target = learner.target(table, window)
-    loss, _ = learner.loss(table, window, target)
-    return gradient((weight.unsqueeze(-1) * chances).flatten(1).detach() * 0.5 * loss.view(p.count, -1), leaf)
+    window = Window(seen, seen, action, rewards.view(-1, 1, 1), ended, ended)
+    target = learner.target(window, rows(q).unsqueeze(1), rows(p.tau))
+    _, slope = learner.loss(rows(q), action[:, :, 0], target)
+    chance = (weight.unsqueeze(-1) * chances).detach().reshape(-1, 1, 1)
+    return (0.5 * chance * slope).view(p.count, members, 1, -1).sum(1)
 
 
 def check(cases: int, seed: int) -> Errors:
@@ -53,8 +55,10 @@ def check(cases: int, seed: int) -> Errors:
 
         policy = p.log_policy.exp().squeeze(1)
         kl = maxent.kl(p.log_policy, p.log_reference).squeeze(1)
-        to_boltzmann = maxent.kl(p.log_policy, maxent.log_boltzmann(mean.unsqueeze(1), tau, p.log_reference)).squeeze(1)
-        best = maxent.soft_value(mean.unsqueeze(1), tau, p.log_reference).squeeze(1)
+        to_boltzmann = maxent.kl(p.log_policy, maxent.log_boltzmann(mean.unsqueeze(1), p.tau, p.log_reference)).squeeze(
+            1
+        )
+        best = maxent.soft_value(mean.unsqueeze(1), p.tau, p.log_reference).squeeze(1)
         objective = (policy * mean).sum(-1) - tau * kl
 
         leaf = q.clone().requires_grad_()
@@ -69,7 +73,7 @@ def check(cases: int, seed: int) -> Errors:
         return {
             "Eq. 6": distance(objective, best - tau * to_boltzmann, 1 + tau),
             "Eq. 13: v = E q − τ KL": distance((boltzmann * q.squeeze(1)).sum(-1) - penalty, value, 1 + tau),
-            "Eq. 31: the code's τ KL": distance(maxent.penalty(q, tau, p.log_reference).squeeze(1), penalty, 1 + tau),
+            "Eq. 31: the code's τ KL": distance(maxent.penalty(q, p.tau, p.log_reference).squeeze(1), penalty, 1 + tau),
             "Eq. 23": distance(loss_gradient(p, q, rewards, chances, boltzmann.detach()), expected),
         }
 
@@ -97,7 +101,7 @@ STATEMENT = Statement(
             "exp(q)/τ for exp(q/τ)",
             maxent,
             "soft_value",
-            lambda right: lambda q, tau, ref=0.0: tau * (torch.logsumexp(q + ref, -1) - torch.tensor(tau).log()),
+            lambda right: lambda q, tau, ref=0.0: tau * (torch.logsumexp(q + ref, -1) - tau.log()),
             "Schulman et al. 2017, Eq. 11: v = τ log E[exp(q)/τ]",
             "v = τ log E[exp(q/τ)]",
         ),
@@ -119,7 +123,7 @@ STATEMENT = Statement(
             "loss with the wrong factor",
             dqn.DQN,
             "loss",
-            lambda right: lambda self, online, window, y: tuple(2 * each for each in right(self, online, window, y)),
+            lambda right: lambda *arguments: tuple(2 * each for each in right(*arguments)),
         ),
         Mutant(
             "an ended episode bootstraps",

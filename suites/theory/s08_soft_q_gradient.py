@@ -2,27 +2,40 @@
 
 from __future__ import annotations
 
+import math
+from typing import Any
+
 import torch
 from torch import Tensor
 
 from algorithms import maxent, tabular
+from algorithms.learner import Now, State, Window
 from algorithms.losses import pgql
 from algorithms.pairs import a2c, dqn
 from algorithms.policies import Categorical
+from algorithms.population import adam_state
 from suites.theory.problems import (
     SMALL,
     Paths,
     Problem,
+    adam_gradient,
+    by_state,
     distance,
-    dqn_windows,
     draw,
     enumerate_paths,
+    following,
     gradient,
     make_a2c,
     make_dqn,
+    on_some,
+    one_hot,
     over,
+    read,
     rows_of,
-    table_network,
+    tables_of,
+    tabulated,
+    updated,
+    windows,
 )
 from suites.theory.statement import EXPONENTIATED, Errors, Mutant, Statement
 
@@ -54,29 +67,68 @@ def dqn_gradient(
 ) -> tuple[Tensor, Tensor]:
     """Expected gradient [N, S, A] of half the arm's loss at online = target network, and its targets y [N, W]."""
     learner = make_dqn(p, arm, paths.state.shape[1], None if reference is None else rows_of(reference, paths))
-    leaf = q.clone().requires_grad_()
-    table, window = table_network("q", rows_of(leaf, paths)), dqn_windows(paths, p.states, cut)
-    with torch.no_grad():
-        target = learner.target(table, window)
-    loss, _ = learner.loss(table, window, target)
-    return gradient(paths.weight.detach() * 0.5 * loss.view(p.count, -1), leaf), target.view(p.count, -1)
+    window = windows(paths, p.states, cut)
+    target = learner.target(window, read(rows_of(q, paths), window.next_observation), rows_of(p.tau, paths))
+    now = read(rows_of(q, paths), window.observation[:, :, 0])
+    _, slope = learner.loss(now, window.action[:, :, 0], target)
+    return by_state(paths, 0.5 * slope.view(p.count, -1, p.actions), p.states), target.view(p.count, -1)
 
 
 def a2c_gradient(p: Problem, q: Tensor, paths: Paths, value: Tensor, cut: int | None) -> Tensor:
     """tau times A2C's expected policy gradient plus its value error's, at the Boltzmann policy of Q (uniform reference)."""
     learner, rollout = make_a2c(p, "a2c-proper"), paths.rollout(p.states, cut)
-    observation, values = rollout.observation.squeeze(2), rows_of(value, paths)
-    policy = Categorical(torch.bmm(observation, rows_of(q, paths)) / p.temperature)
-    following = values.gather(1, rollout.next_observation.squeeze(2).argmax(-1)).unsqueeze(-1)
-    target = learner.returns(rollout, policy, following)[:, 0]
+    uniform, tau, values = maxent.log_uniform(p.actions), rows_of(p.tau, paths), rows_of(value, paths)
+    policy = Categorical(read(rows_of(q, paths), rollout.observation[:, :-1]) / p.temperature)
+    kl = maxent.kl(policy.log_policy, uniform)
+    target = learner.returns(rollout, kl, following(rollout, values), tau)[:, 0]
     leaf = q.clone().requires_grad_()
+    first, action = paths.state[:, 0], paths.action[:, 0].expand(p.count, -1)
     now, _, _ = parts(leaf, p.temperature, torch.full_like(p.log_reference, 1 / p.actions).log())
-    first = Categorical(leaf[:, paths.state[:, 0]].flatten(0, 1).unsqueeze(1) / p.temperature)
-    now = now[:, paths.state[:, 0]].reshape(-1, 1)
-    loss = p.temperature * learner.policy_loss(first, rollout.action[:, 0], target - now.detach()) + 0.5 * (
-        now - target
-    ).square().mean(1)
-    return gradient(paths.weight.detach() * loss.view(p.count, -1), leaf)
+    target, now = target.view(p.count, -1), now[:, first]
+    policy = Categorical(q[:, first] / p.temperature)
+    kl = maxent.kl(policy.log_policy, uniform)
+    _, slope = learner.policy_loss(policy.log_prob(action), target - now.detach(), kl, p.tau)
+    # The logits are Q/tau, so that tau times the gradient by Q is the one by logits.
+    by_policy = by_state(paths, policy.slope(action, slope, p.tau), p.states)
+    return by_policy + gradient(paths.weight.detach() * 0.5 * (now - target).square(), leaf)
+
+
+def in_training(p: Problem) -> Errors:
+    """A whole update of each arm on random windows: the gradient that it descends by Eq. 46, and what the target network is then."""
+    q, steps, batch = p.logits, MOST_STEPS, 6
+    shape = (p.count, batch, steps)
+    state, after = (torch.randint(p.states, shape, generator=p.generator) for _ in range(2))
+    action, reward = torch.randint(p.actions, shape, generator=p.generator), p.normal(*shape)
+    terminated, cut = (torch.rand(shape, generator=p.generator) < 0.2 for _ in range(2))
+    after[..., :-1] = torch.where(cut[..., :-1], after[..., :-1], state[..., 1:])  # a window goes on where it led
+    window = Window(one_hot(state, p.states), one_hot(after, p.states), action, reward, terminated, terminated | cut)
+    frozen, rows = p.q + p.temperature * p.normal(*q.shape), torch.arange(p.count).unsqueeze(1)
+    errors: Errors = {}
+    for arm, reference in (("soft-dqn-kl", -math.log(p.actions)), ("soft-dqn-entropy", 0.0), ("dqn", None)):
+        learner = make_dqn(p, arm, steps)
+        value, _, kl = parts(frozen, p.temperature, torch.full_like(p.log_reference, reference or 0.0))
+        penalty = p.temperature * kl
+        if reference is None:
+            value, penalty = frozen.amax(-1), 0 * kl
+        target, alive = torch.zeros_like(reward[..., 0]), torch.ones_like(terminated[..., 0])
+        for d in range(steps):
+            gain = reward[..., d] - (penalty[rows, state[..., d]] if d else 0.0)
+            stops = alive & (terminated[..., d] | cut[..., d] | (d == steps - 1))
+            led = torch.where(terminated[..., d], 0.0, value[rows, after[..., d]])
+            target = target + p.discount**d * (gain * alive + p.discount * led * stops)
+            alive = alive & ~stops
+        leaf = q.clone().requires_grad_()
+        error = (leaf[rows, state[..., 0], action[..., 0]] - target).square().mean(1)
+        for period, copied in ((1, True), (10**6, False)):
+            learner = make_dqn(p, arm, steps, target_period=period)
+            nets = adam_state("q", tabulated(learner.net, q)) | {"q.target": tabulated(learner.net, frozen)}
+            updated(learner, p, nets, window)
+            (found,) = tables_of(learner.net, adam_gradient(nets, "q"))
+            errors[f"{arm}: what an update descends"] = distance(found, gradient(error, leaf))
+            wanted = nets["q"] if copied else tabulated(learner.net, frozen)
+            name = "copied after its step" if copied else "not copied before it is due"
+            errors[f"{arm}: the target network is {name}"] = distance(nets["q.target"], wanted)
+    return errors
 
 
 def check(cases: int, seed: int) -> Errors:
@@ -111,7 +163,8 @@ def check(cases: int, seed: int) -> Errors:
             now, log_ratio, _ = parts(learner_q, tau, reference)
             streams = [log_ratio[:, first, action], now[:, first], backup, tau * kl.detach()[:, first]]
             advantage_stream, value_stream, fitted, penalty = (stream.reshape(-1, 1) for stream in streams)
-            online = pgql.loss(advantage_stream, value_stream, fitted, penalty, tau, VALUE_COEFFICIENT)
+            temperatures = rows_of(p.tau, paths)
+            online = pgql.loss(advantage_stream, value_stream, fitted, penalty, temperatures, VALUE_COEFFICIENT)
             found = gradient(paths.weight.detach() * online.view(p.count, -1), learner_q)
             scaled = gradient(paths.weight.detach() * (policy_part + VALUE_COEFFICIENT * value_part), leaf)
             errors[f"online soft Q-learning = A2C, {form} form"] = distance(found, scaled, 1 + 1 / tau)
@@ -126,9 +179,30 @@ def check(cases: int, seed: int) -> Errors:
                 errors["Eq. 65 by A2C's losses"] = distance(
                     dqn_gradient(p, q, paths, arm, None, cut)[0], a2c_gradient(p, q, paths, value.detach(), cut)
                 )
-        return errors
+        return errors | slopes_in_closed_form(p)
 
-    return over(draw(cases, seed, 8, SMALL, layouts=False), one)
+    problems = draw(cases, seed, 8, SMALL, layouts=False)
+    return over(problems, one) | on_some(problems, in_training)
+
+
+def slopes_in_closed_form(p: Problem) -> Errors:
+    """What trains against autodiff of the loss."""
+    leaf, action, target = p.q.clone().requires_grad_(), p.logits.argmax(-1), p.logits[..., 0]
+    loss, slope = make_dqn(p, "soft-dqn-kl", 1).loss(leaf, action, target)
+    return {"the slope of DQN's loss": distance(slope, gradient(loss, leaf))}
+
+
+def copied_first(right: Any) -> Any:
+    """The target network gets the parameters of before the step."""
+
+    def changed(self: dqn.DQN, state: State, window: Window, now: Now) -> Any:
+        target, before = state["q.target"].clone(), state["q"].clone()
+        metrics = right(self, state, window, now)
+        if not torch.equal(state["q.target"], target):
+            state["q.target"].copy_(before)
+        return metrics
+
+    return changed
 
 
 STATEMENT = Statement(
@@ -154,26 +228,24 @@ STATEMENT = Statement(
             "soft_value",
             lambda right: lambda q, tau, ref=0.0: right(q, tau, ref) / tau,
         ),
-        Mutant("the inner KL with the wrong sign", dqn.DQN, "penalty", lambda right: lambda self, q: -right(self, q)),
+        Mutant(
+            "the inner KL with the wrong sign",
+            dqn.DQN,
+            "penalty",
+            lambda right: lambda self, q, tau: -right(self, q, tau),
+        ),
         Mutant(
             "the first KL is not cancelled",
-            dqn.DQN,
-            "target",
-            lambda right: (
-                lambda self, net, window: (
-                    right(self, net, window) - self.penalty(self.q(net, window["observation"][:, :, 0]))
-                )
-            ),
+            dqn,
+            "n_step_windows",
+            lambda right: lambda reward, penalty, *rest: right(reward, penalty, *rest) - penalty.roll(-1, 2)[..., 0],
         ),
+        Mutant("target network copied before the step", dqn.DQN, "update", copied_first),
         Mutant(
             "no KL in the return that the value fits",
             a2c.A2C,
             "returns",
-            lambda right: (
-                lambda self, rollout, policy, after: right(
-                    a2c.A2C(self.settings, self.spaces, self.steps, kl_in_return=False), rollout, policy, after
-                )
-            ),
+            lambda right: lambda self, rollout, kl, after, tau: right(self, rollout, kl, after, 0 * tau),
             "Schulman et al. 2017, Eq. 54: y_t = Σ γ^d r_{t+d} + γ^d V(s_{t+d})",
             "y_t = Σ γ^d (r_{t+d} − τKL_{t+d}) + γ^n V(s_{t+n})",
         ),

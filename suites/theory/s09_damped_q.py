@@ -7,21 +7,20 @@ from torch import Tensor
 
 from algorithms import maxent, tabular
 from algorithms.losses import npg
-from algorithms.pairs import a2c
 from algorithms.policies import Categorical
 from suites.theory.problems import (
     SMALL,
     Problem,
     distance,
-    dqn_windows,
     draw,
     enumerate_paths,
     gradient,
     make_a2c,
     make_dqn,
     over,
+    read,
     rows_of,
-    table_network,
+    windows,
 )
 from suites.theory.statement import Errors, Mutant, Statement
 
@@ -30,7 +29,10 @@ def q_hat(p: Problem, q: Tensor, log_policy: Tensor, steps: int) -> Tensor:
     """E[y | s, a] [N, S, A] of DQN's n-step target on the policy's own paths."""
     paths = enumerate_paths(p.mdp, log_policy, steps, torch.full_like(p.mdp.start, 1 / p.states))
     learner = make_dqn(p, "soft-dqn-kl", steps, rows_of(p.log_reference, paths))
-    target = learner.target(table_network("q", rows_of(q, paths)), dqn_windows(paths, p.states)).view(p.count, -1)
+    window = windows(paths, p.states)
+    target = learner.target(window, read(rows_of(q, paths), window.next_observation), rows_of(p.tau, paths)).view(
+        p.count, -1
+    )
     pair = paths.state[:, 0] * p.actions + paths.action[:, 0]
     return (
         torch.zeros_like(q).flatten(1).index_add(1, pair, paths.weight * target).view_as(q)
@@ -54,24 +56,27 @@ def check(cases: int, seed: int) -> Errors:
         pairs = visits.unsqueeze(-1) * log_policy.exp()
 
         # Natural gradient in the softmax parametrization, from A2C's loss where its uniform reference is the problem's.
-        leaf = logits.clone().requires_grad_()
-        new = torch.log_softmax(leaf, -1)
         if p.uniform:
+            action = torch.arange(p.actions).repeat(p.count, p.states)
+            policy = Categorical(logits.repeat_interleave(p.actions, 1))
             learner = make_a2c(p, "a2c-proper")
-            action = torch.arange(p.actions).repeat(p.count, p.states, 1).view(-1, 1)
-            rows = Categorical(leaf.repeat_interleave(p.actions, 1).flatten(0, 1).unsqueeze(1))
-            objective = -learner.policy_loss(rows, action, delta.reshape(-1, 1)).view_as(pairs)
+            penalty = maxent.kl(policy.log_policy, maxent.log_uniform(p.actions))
+            _, slope = learner.policy_loss(policy.log_prob(action), delta.flatten(1), penalty, p.tau)
+            climbs = -policy.slope(action, slope, p.tau).view(*pairs.shape, p.actions)
+            g = (pairs.unsqueeze(3) * climbs).sum(2).flatten(1)
         else:
+            leaf = logits.clone().requires_grad_()
+            new = torch.log_softmax(leaf, -1)
             objective = new * delta - tau * (new.exp() * (new - p.log_reference)).sum(-1, keepdim=True)
-        g = gradient(pairs * objective, leaf).flatten(1)
+            g = gradient(pairs * objective, leaf).flatten(1)
         score = torch.eye(p.states, dtype=torch.float64).view(1, p.states, 1, p.states, 1) * (
             torch.eye(p.actions, dtype=torch.float64).view(1, 1, p.actions, 1, p.actions)
             - log_policy.exp().view(p.count, p.states, 1, 1, -1)
         )
         score = score.flatten(3)
         natural = npg.natural_gradient(tabular.fisher(visits, log_policy, score), g).view_as(logits)
-        damped = npg.damped_target(q, target, step, tau)
-        after = maxent.log_boltzmann(damped, tau, p.log_reference)
+        damped = npg.damped_target(q, target, step, p.tau.unsqueeze(2))
+        after = maxent.log_boltzmann(damped, p.tau, p.log_reference)
 
         # Linear features of logits, fewer than state-action pairs: one Gauss-Newton step on the damped regression, V held fixed.
         features = p.normal(p.count, p.states, p.actions, p.states * (p.actions - 1) // 2)
@@ -116,15 +121,15 @@ STATEMENT = Statement(
             "the natural step is ε, without 1/τ",
             npg,
             "damped_target",
-            lambda right: lambda q, target, step, tau: right(q, target, step, 1.0),
+            lambda right: lambda q, target, step, tau: right(q, target, step, torch.ones_like(tau)),
             "Schulman et al. 2017, Eq. 78: Q − Q̂^ε = log π − log π_old − ε(Δ − τ[…])",
             "Q − Q̂^ε = τ(log π − log π_old) − ε(Δ − τ[…])",
         ),
         Mutant(
             "KL gradient left out",
-            a2c.A2C,
-            "policy_loss",
-            lambda right: lambda self, policy, action, advantage: -(policy.log_prob(action) * advantage).mean(1),
+            Categorical,
+            "slope",
+            lambda right: lambda self, action, by_log_prob, bonus=None: right(self, action, by_log_prob, None),
         ),
         Mutant(
             "plain gradient for the natural one",

@@ -8,30 +8,34 @@ import torch
 from torch import Tensor
 
 from algorithms import maxent
-from algorithms.learner import Spaces
 from algorithms.pairs import ppo
 from algorithms.policies import Categorical
-from suites.theory.problems import Problem, distance, draw, excess, gradient, over
+from suites.theory.problems import Problem, distance, draw, excess, gradient, make_ppo, over
 from suites.theory.statement import Errors, Mutant, Statement
 
 
 def check(cases: int, seed: int) -> Errors:
     def one(p: Problem) -> Errors:
         clip = float(0.02 + 0.6 * torch.rand(1, generator=p.generator))
-        settings, spaces = ppo.Settings(clip=clip, temperature=p.temperature), Spaces(p.states, p.actions, False)
         size = 10 ** (-2 + 2 * torch.rand(p.count, 1, 1, generator=p.generator, dtype=torch.float64))
         leaf = (p.logits + size * p.normal(*p.logits.shape)).requires_grad_()
-        new, old, estimate = torch.log_softmax(leaf, -1), p.log_policy, p.q
-        ratio = (new - old).exp()
-        entropy = -(new.exp() * new).sum(-1, keepdim=True)
+        new, old = torch.log_softmax(leaf, -1), p.log_policy
+        ratio, entropy = (new - old).exp(), -(new.exp() * new).sum(-1, keepdim=True)
+        # All states and actions are a member's batch: so their mean and deviation scale the advantages.
+        mean, deviation = (each.view(-1, 1, 1) for each in (p.q.flatten(1).mean(1), p.q.flatten(1).std(1) + 1e-8))
+        estimate, temperature = (p.q - mean) / deviation, p.tau.unsqueeze(2)
+        action = torch.arange(p.actions).repeat(p.count, p.states)
 
-        def objective(arm: str) -> Tensor:
-            """What the arm maximizes, for every state and action [N, S, A]."""
-            learner = ppo.PPO(settings, spaces, 1000, **ppo.PPO.arms[arm].switches)
-            rows = Categorical(leaf.repeat_interleave(p.actions, 1).flatten(0, 1).unsqueeze(1))
-            action = torch.arange(p.actions).repeat(p.count, p.states, 1).view(-1, 1)
-            loss, _ = learner.policy_loss(rows, action, old.reshape(-1, 1), estimate.reshape(-1, 1))
-            return -loss.view_as(new)
+        def objective(arm: str) -> tuple[Tensor, Tensor]:
+            """What the arm maximizes for every state and action [N, S, A], and what their logits climb by [N, S, A, A]."""
+            learner = make_ppo(p, arm, clip=clip)
+            policy = Categorical(leaf.repeat_interleave(p.actions, 1))
+            weight, bonus = learner.weights(p.q.flatten(1), old.flatten(1), p.tau)
+            loss, by_log_prob = learner.policy_loss((policy.log_prob(action) - old.flatten(1)).exp(), weight)
+            if bonus is not None:
+                loss = loss - bonus * policy.entropy()
+            slope = policy.slope(action, by_log_prob, bonus)
+            return -loss.view_as(new), -slope.detach().view(*new.shape, p.actions)
 
         def clipped(advantage: Tensor) -> Tensor:
             """Liu et al. 2020, Eq. 38 without its entropy, with Eq. 39's g written as it stands there."""
@@ -39,27 +43,30 @@ def check(cases: int, seed: int) -> Errors:
                 ratio * advantage, torch.where(advantage > 0, (1 + clip) * advantage, (1 - clip) * advantage)
             )
 
-        found = objective("ppo")
+        (found, taken), errors = objective("ppo"), {}
         flat = torch.where(estimate > 0, ratio > 1 + clip, ratio < 1 - clip)
-        slopes = gradient(found * flat, leaf)
-        steep = gradient(found * ~flat, leaf)
-        spread = estimate - p.temperature * old
-        value, before, target = (p.normal(p.count, 6) for _ in range(3))
-        error = ppo.PPO(settings, spaces, 1000, **ppo.PPO.arms["ppo"].switches).value_loss(value, before, target)
-        kept = before + (value - before).clamp(-clip, clip)
-        return {
+        slopes, steep = taken * flat.unsqueeze(3), (taken * ~flat.unsqueeze(3)).sum(2)
+        alpha = temperature / deviation
+        right = {
+            "sppo-38": ("Eq. 38", clipped(estimate) + alpha * entropy),
+            "sppo-40": ("Eq. 40-41", clipped(estimate - alpha * old)),
+            "ppo-bonus": ("Eq. 38's bonus, not scaled", clipped(estimate) + temperature * entropy),
+            "sppo-38-baselines": ("Eq. 38, not scaled", clipped(estimate) + temperature * entropy),
+            "sppo-40-baselines": ("Eq. 40-41, not scaled", clipped(estimate - temperature * old)),
+        }
+        for arm, (name, expected) in right.items():
+            value, slope = objective(arm)
+            errors[f"{name}: {arm}"] = distance(value, expected)
+            errors[f"{name}: the slope of {arm}"] = distance(slope.sum(2), gradient(expected, leaf))
+        value, target = p.normal(p.count, 6).requires_grad_(), p.normal(p.count, 6)
+        error, by_value = make_ppo(p, "ppo").value_loss(value, target)
+        return errors | {
             "lower bound": excess(found, ratio * estimate),
             "zero gradient where flat": slopes.abs().flatten(1).amax(1),
             "unclipped gradient elsewhere": distance(steep, gradient(ratio * estimate * ~flat, leaf)),
             "Eq. 38-39 without entropy": distance(found, clipped(estimate)),
-            "Eq. 38, sppo-38": distance(objective("sppo-38"), clipped(estimate) + p.temperature * entropy),
-            "Eq. 38's bonus alone, ppo-bonus": distance(
-                objective("ppo-bonus"), clipped(estimate) + p.temperature * entropy
-            ),
-            "Eq. 40-41, sppo-40": distance(objective("sppo-40"), clipped(spread)),
-            "value loss: the larger of two": distance(
-                error, 0.5 * torch.maximum((value - target) ** 2, (kept - target) ** 2).mean(1)
-            ),
+            "Eq. 33, the value loss": distance(error, 0.5 * (value - target) ** 2),
+            "Eq. 33: its slope": distance(by_value, gradient(error, value)),
         }
 
     return over(draw(cases, seed, 12), one)
@@ -68,17 +75,23 @@ def check(cases: int, seed: int) -> Errors:
 def with_torch_min(change: Any) -> Any:
     """PPO's policy loss with another function for the minimum."""
 
-    def make(right: Any) -> Any:
-        def changed(
-            self: ppo.PPO, policy: Categorical, action: Tensor, old: Tensor, advantage: Tensor
-        ) -> tuple[Tensor, Tensor]:
-            ratio = (policy.log_prob(action) - old).exp()
-            inner = change(ratio * advantage, ratio.clamp(1 - self.settings.clip, 1 + self.settings.clip) * advantage)
-            return -(inner.mean(1) + self.bonus * self.settings.temperature * policy.entropy().mean(1)), ratio
+    def changed(self: ppo.PPO, ratio: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+        loss = -change(ratio * weight, ratio.clamp(1 - self.settings.clip, 1 + self.settings.clip) * weight)
+        return loss, -ratio * weight * (ratio * weight <= -loss)
 
-        return changed
+    return lambda right: changed
 
-    return make
+
+def without_clip(right: Any) -> Any:
+    """The slope by log pi is kept where the clip acts."""
+    return lambda self, ratio, weight: (right(self, ratio, weight)[0], -ratio * weight)
+
+
+def plus_log_policy(right: Any) -> Any:
+    def changed(self: ppo.PPO, advantage: Tensor, old_log_prob: Tensor, tau: Tensor) -> Any:
+        return right(self, advantage, -old_log_prob, tau)
+
+    return changed
 
 
 STATEMENT = Statement(
@@ -88,7 +101,8 @@ STATEMENT = Statement(
     formula=r"\min( r_\theta A, \operatorname{clip}( r_\theta, 1 - \varepsilon, 1 + \varepsilon ) A ) \le r_\theta A",
     source="Wei, proximal policy optimization; Liu, Gu, Liu 2020, Eq. 33, 38-41",
     computed=(
-        "All state-action pairs of random policies, near and far; objectives and gradients of PPO's four arms; its clipped value loss."
+        "All state-action pairs of random policies, near and far; objectives and slopes of PPO's arms at random mean and deviation; "
+        "its value loss."
     ),
     tolerance=1e-13,
     reason="float64 rounding (2e-16) of a few products; ratios here stay below 1e4",
@@ -97,20 +111,19 @@ STATEMENT = Statement(
         Mutant("maximum for minimum", ppo.PPO, "policy_loss", with_torch_min(torch.maximum)),
         Mutant("clipped term alone", ppo.PPO, "policy_loss", with_torch_min(lambda plain, clipped: clipped)),
         Mutant("no clip", ppo.PPO, "policy_loss", with_torch_min(lambda plain, clipped: plain)),
+        Mutant("a slope where the clip acts", ppo.PPO, "policy_loss", without_clip),
+        Mutant(
+            "value loss with the wrong factor",
+            ppo.PPO,
+            "value_loss",
+            lambda right: lambda *arguments: tuple(2 * each for each in right(*arguments)),
+        ),
         Mutant("entropy with the wrong sign", maxent, "entropy", lambda right: lambda log_policy: -right(log_policy)),
         Mutant(
             "Liu et al. Eq. 41 with + for −",
             ppo.PPO,
-            "policy_loss",
-            lambda right: (
-                lambda self, policy, action, old, advantage: right(
-                    self,
-                    policy,
-                    action,
-                    old,
-                    advantage + 2 * self.log_policy_in_advantage * self.settings.temperature * old,
-                )
-            ),
+            "weights",
+            plus_log_policy,
         ),
     ),
 )

@@ -42,7 +42,7 @@ def on_the_task(cases: int, seed: int, temperature: float) -> Errors:
 
     errors = {}
     for name, loss in (("Eq. 26 and 28, SDDPG", ddpg.sddpg_policy_loss), ("Eq. 32, SAC1", ddpg.sac1_policy_loss)):
-        total = -(each * loss(policy, draws, critic, temperature).view(cases, -1)).sum(1)
+        total = -(each * loss(policy, draws, critic, torch.tensor(temperature, dtype=FLOAT)).view(cases, -1)).sum(1)
         found = torch.stack([gradient(total, gain), gradient(total, spread)], 1)
         errors[f"{name}: the gradient of J"] = distance(found, expected, 1 + temperature)
     return errors
@@ -75,7 +75,8 @@ def elementwise(cases: int, seed: int, temperature: float) -> Errors:
         def critic(actions: Tensor) -> Tensor:
             return q(actions.view(cases, count, size)).view(-1, 1)
 
-        value = loss(policy, grid.repeat(cases, 1).unsqueeze(1), critic, temperature).view(cases, count)
+        tau = torch.tensor(temperature, dtype=FLOAT)
+        value = loss(policy, grid.repeat(cases, 1).unsqueeze(1), critic, tau).view(cases, count)
         return torch.cat([gradient(weight * value, each).flatten(1) for each in (mean, log_std)], 1)
 
     # Eq. 28-29, no reparametrization: sum over actions of grad pi times [q - tau log pi], by the same exact quadrature.

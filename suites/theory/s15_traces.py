@@ -7,7 +7,7 @@ import sys
 import torch
 from torch import Tensor
 
-from algorithms import maxent, returns, tabular, traces
+from algorithms import maxent, returns, tabular
 from suites.theory.problems import SMALL, Problem, distance, draw, enumerate_paths, exact_value, over
 from suites.theory.statement import SOLVED, Errors, Mutant, Statement
 
@@ -21,7 +21,7 @@ def identity(q: Tensor, value: Tensor, penalty: Tensor, correction: Tensor) -> T
 
 def operators(p: Problem, q: Tensor, trace: float) -> tuple[Tensor, Tensor, Tensor]:
     """Of the Boltzmann policy of Q: T_lambda Q by Eq. 42, its right-hand side by Eq. 43, and T_lambda cut off after STEPS steps."""
-    tau, pairs = p.temperature, p.states * p.actions
+    tau, pairs = p.tau, p.states * p.actions
     log_policy, value = maxent.log_boltzmann(q, tau, p.log_reference), maxent.soft_value(q, tau, p.log_reference)
     penalty = maxent.penalty(q, tau, p.log_reference)
     # T Q = b + M Q with M[(s, a), (s', a')] = gamma P(s'|s, a) pi(a'|s'), Eq. 33.
@@ -30,7 +30,7 @@ def operators(p: Problem, q: Tensor, trace: float) -> tuple[Tensor, Tensor, Tens
         .flatten(3)
         .flatten(1, 2)
     )
-    constant = tabular.fixed_backup(p.mdp, torch.zeros_like(q), log_policy, tau, p.log_reference).flatten(1)
+    constant = tabular.fixed_backup(p.mdp, torch.zeros_like(q), log_policy, p.temperature, p.log_reference).flatten(1)
     unit = torch.eye(pairs, dtype=q.dtype)
     once = constant + (move @ q.flatten(1).unsqueeze(-1)).squeeze(-1)
     # (1 - lambda) sum_n lambda^(n-1) T^n Q: T^n Q = T^(n-1) (once) sums to a geometric series in M and b.
@@ -50,8 +50,8 @@ def operators(p: Problem, q: Tensor, trace: float) -> tuple[Tensor, Tensor, Tens
 
 
 def td_lambda_code(p: Problem, q: Tensor, trace: float) -> tuple[Tensor, Tensor]:
-    """E[y; s, a] [N, S, A] of traces.td_lambda on all paths, and the probability of each (s, a)."""
-    tau = p.temperature
+    """E[y; s, a] [N, S, A] of returns.td_lambda on all paths, and the probability of each (s, a)."""
+    tau = p.tau
     log_policy, value = maxent.log_boltzmann(q, tau, p.log_reference), maxent.soft_value(q, tau, p.log_reference)
     paths = enumerate_paths(p.mdp, log_policy, STEPS, torch.full_like(p.mdp.start, 1 / p.states))
     rollout = paths.rollout(p.states)
@@ -63,7 +63,7 @@ def td_lambda_code(p: Problem, q: Tensor, trace: float) -> tuple[Tensor, Tensor]
             (maxent.penalty(q, tau, p.log_reference), paths.state),
         )
     )
-    target = traces.td_lambda(
+    target = returns.td_lambda(
         rollout.reward, penalty, now, after, rollout.terminated, rollout.truncated, p.discount, trace
     )
     pair = paths.state[:, 0] * p.actions + paths.action[:, 0]
@@ -79,7 +79,7 @@ def off_policy(p: Problem) -> tuple[Tensor, Tensor]:
     now, after = (value[:, index].reshape(-1, STEPS, 1) for index in (paths.state, paths.next_state))
     ratio = (p.log_policy - behaviour)[:, paths.state, paths.action].reshape(-1, STEPS, 1)
     clips = (float("inf"), float("inf"))
-    target = traces.v_trace(
+    target = returns.v_trace(
         rollout.reward, now, after, ratio, rollout.terminated, rollout.truncated, p.discount, *clips
     )
     found = torch.zeros_like(value).index_add(1, paths.state[:, 0], paths.weight * target[:, 0].view(p.count, -1))
@@ -105,15 +105,15 @@ def check(cases: int, seed: int) -> Errors:
         after = torch.cat(
             [torch.where(ends, after[:, :-1], value[:, 1:]), after[:, -1:]], 1
         )  # within an episode, V(s_{t+1}) is the next V(s_t)
-        on_policy = traces.v_trace(reward, value, after, 0 * log_ratio, *flags)
-        clipped = traces.v_trace(reward, value, after, log_ratio, *flags, clip_rho=0.8, clip_c=0.6)
-        ones = traces.td_lambda(reward, 0 * reward, value, after, *flags, 1.0)
-        bellman = traces.td_lambda(reward, 0 * reward, value, after, *flags, 0.0)
+        on_policy = returns.v_trace(reward, value, after, 0 * log_ratio, *flags)
+        clipped = returns.v_trace(reward, value, after, log_ratio, *flags, clip_rho=0.8, clip_c=0.6)
+        ones = returns.td_lambda(reward, 0 * reward, value, after, *flags, 1.0)
+        bellman = returns.td_lambda(reward, 0 * reward, value, after, *flags, 0.0)
         unbiased, expected = off_policy(p)
         optimum = maxent.soft_value(
-            tabular.policy_iteration(p.mdp, p.temperature, p.log_reference), p.temperature, p.log_reference
+            tabular.policy_iteration(p.mdp, p.temperature, p.log_reference), p.tau, p.log_reference
         )
-        best = maxent.log_boltzmann(tabular.look_ahead(p.mdp, optimum), p.temperature, p.log_reference)
+        best = maxent.log_boltzmann(tabular.look_ahead(p.mdp, optimum), p.tau, p.log_reference)
         return {
             "Eq. 43, corrected": distance(right, total),
             "the code's TD(λ) in expectation": distance(found, mass * cut),
@@ -179,13 +179,13 @@ STATEMENT = Statement(
         ),
         Mutant(
             "the penalty is not given back",
-            traces,
+            returns,
             "td_lambda",
             lambda right: lambda reward, penalty, *rest: right(reward, penalty, *rest) - penalty,
         ),
         Mutant(
             "λ for γλ",
-            traces,
+            returns,
             "gae",
             lambda right: (
                 lambda reward, v, after, ended, cut, discount, trace: right(
@@ -195,7 +195,7 @@ STATEMENT = Statement(
         ),
         Mutant(
             "V-trace: the ratio multiplies the reward alone",
-            traces,
+            returns,
             "v_trace",
             lambda right: (
                 lambda reward, v, after, ratio, *rest, **clips: right(

@@ -21,7 +21,7 @@ def optimum(p: Problem, form: str) -> tuple[Tensor, Tensor]:
     """Q* [N, S, A] of soft policy iteration in the form of the DQN arm, and its residual after the arm's own backup."""
     learner = make_dqn(p, FORMS[form], 1)
     q = tabular.policy_iteration(p.mdp, p.temperature, learner.log_reference())
-    return q, distance(tabular.look_ahead(p.mdp, learner.backup(q)), q)
+    return q, distance(tabular.look_ahead(p.mdp, learner.backup(q, p.tau)), q)
 
 
 def stay_or_end(p: Problem, cost: float) -> Problem:
@@ -35,7 +35,7 @@ def stay_or_end(p: Problem, cost: float) -> Problem:
 def chance_to_stay(p: Problem, cost: float, form: str) -> Tensor:
     """Probability [N] of staying under the form's optimal policy."""
     q, _ = optimum(stay_or_end(p, cost), form)
-    return maxent.log_boltzmann(q, p.temperature)[:, 0, 0].exp()
+    return maxent.log_boltzmann(q, p.tau)[:, 0, 0].exp()
 
 
 def check(cases: int, seed: int) -> Errors:
@@ -47,7 +47,7 @@ def check(cases: int, seed: int) -> Errors:
         for form in FORMS:
             q[form], residual = optimum(p, form)
             errors[f"{form} form: fixed point of DQN's backup"] = residual
-            policy[form] = maxent.log_boltzmann(q[form], tau)
+            policy[form] = maxent.log_boltzmann(q[form], p.tau)
         ending = bool(p.mdp.terminating.amax() > 0)
         alive = exact_value(
             replace(p, mdp=replace(p.mdp, reward=torch.ones_like(p.mdp.reward))), policy["KL"], 0.0, 0.0
@@ -58,11 +58,11 @@ def check(cases: int, seed: int) -> Errors:
             counting - uniform, worth * alive, 1 + tau
         )
         errors["KL value is that of its policy"] = distance(
-            maxent.soft_value(q["KL"], tau, maxent.log_uniform(p.actions)), uniform, 1 + tau
+            maxent.soft_value(q["KL"], p.tau, maxent.log_uniform(p.actions)), uniform, 1 + tau
         )
         if not ending:
-            difference = maxent.soft_value(q["entropy"], tau) - maxent.soft_value(
-                q["KL"], tau, maxent.log_uniform(p.actions)
+            difference = maxent.soft_value(q["entropy"], p.tau) - maxent.soft_value(
+                q["KL"], p.tau, maxent.log_uniform(p.actions)
             )
             constant = torch.full_like(difference, worth / (1 - p.discount))
             errors["no ends: V differs by τ log|A| / (1 − γ)"] = distance(difference, constant, 1 + tau)
@@ -112,9 +112,7 @@ STATEMENT = Statement(
             "soft value and log|A| without τ, KL form",
             dqn.DQN,
             "backup",
-            lambda right: (
-                lambda self, q: right(self, q) / (self.settings.temperature if self.backup_form == "kl" else 1)
-            ),
+            lambda right: lambda self, q, tau: right(self, q, tau) / (tau if self.backup_form == "kl" else 1),
             "Schulman et al. 2017, Eq. 82: y = r + γ log Σ exp(Q/τ) − log|A|",
             "y = r + γ τ (log Σ exp(Q/τ) − log|A|)",
         ),
@@ -122,9 +120,7 @@ STATEMENT = Statement(
             "soft value without τ, entropy form",
             dqn.DQN,
             "backup",
-            lambda right: (
-                lambda self, q: right(self, q) / (self.settings.temperature if self.backup_form == "entropy" else 1)
-            ),
+            lambda right: lambda self, q, tau: right(self, q, tau) / (tau if self.backup_form == "entropy" else 1),
             "Schulman et al. 2017, Eq. 83: y = r + γ log Σ exp(Q/τ)",
             "y = r + γ τ log Σ exp(Q/τ)",
         ),

@@ -70,10 +70,11 @@ def draw_targets(cases: int, seed: int) -> list[Bimodal]:
 def sampled(target: Bimodal) -> Tensor:
     """Particles [N, PARTICLES] after SVGD from a grid from -6 to 6; steps over tau, so that they do not depend on the unit of Q."""
     particles = torch.linspace(-6, 6, PARTICLES, dtype=FLOAT).expand(len(target.mean), -1).unsqueeze(-1)
+    tau = torch.full((len(particles), 1), target.temperature, dtype=FLOAT)
     for _ in range(STEPS):
         leaf = particles.detach().requires_grad_()
         (slope,) = torch.autograd.grad(target.q(leaf.squeeze(-1)).sum(), leaf)
-        particles = particles + RATE / target.temperature * svgd.direction(particles, slope, target.temperature)
+        particles = particles + RATE / target.temperature * svgd.direction(particles, slope, tau)
     return particles.squeeze(-1).sort(1).values
 
 
@@ -119,8 +120,10 @@ STATEMENT = Statement(
     reason="resolution: 30 particles carry shares of 1/30 = 0.033, and the kernel smooths about half of one; rounding plays no part",
     check=check,
     mutants=(
-        Mutant("no repulsion", svgd, "direction", lambda right: lambda a, slope, tau: right(a, slope, 0.0)),
-        Mutant("repulsion without α", svgd, "direction", lambda right: lambda a, slope, tau: right(a, slope, 1.0)),
+        Mutant("no repulsion", svgd, "direction", lambda right: lambda a, slope, tau: right(a, slope, 0 * tau)),
+        Mutant(
+            "repulsion without α", svgd, "direction", lambda right: lambda a, slope, tau: right(a, slope, 0 * tau + 1)
+        ),
         Mutant(
             "attraction for repulsion", svgd, "direction", lambda right: lambda a, slope, tau: right(a, slope, -tau)
         ),

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from algorithms import population
+from algorithms.population.rows import ALIGN
 
 
 def slope(function: Callable[[Tensor], Tensor], at: Tensor, direction: Tensor, step: float = 1e-6) -> Tensor:
@@ -42,3 +45,10 @@ class RememberedGradient:
 def doubled(state: population.State) -> population.State:
     """A copy of the state with its floats in float64."""
     return {name: x.double() if x.is_floating_point() else x.clone() for name, x in state.items()}
+
+
+def aligned(size: int, offset: int, dtype: type) -> Any:
+    """An array that begins `offset` items after a multiple of ALIGN items."""
+    buffer = np.empty(size + 2 * ALIGN + offset, dtype)
+    start = -(buffer.ctypes.data // buffer.itemsize) % ALIGN + offset
+    return buffer[start : start + size]

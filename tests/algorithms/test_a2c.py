@@ -2,20 +2,20 @@ from __future__ import annotations
 
 import pytest
 import torch
-from numeric import RememberedGradient, assert_gradient, doubled
+from reference import now, rollouts, started
 
+from algorithms import maxent
 from algorithms.learner import Rollout, Spaces
 from algorithms.pairs import a2c
 from algorithms.policies import Categorical
-from harness.run.streams import Streams
 
 LN3 = 1.0986122886681098
 TAU_KL = 0.0654060179705685  # temperature 1/2 x KL of (1/4, 3/4) to uniform, 0.1308120359
 
 
 def learner(arm, **settings):
-    defaults = {"environments": 1, "horizon": 2, "temperature": 0.5, "discount": 0.5, "hidden": 32}
-    return a2c.A2C(a2c.Settings(**{**defaults, **settings}), Spaces(3, 2, False), 1000, **a2c.A2C.arms[arm].switches)
+    defaults = {"environments": 1, "horizon": 2, "discount": 0.5, "hidden": (32,)}
+    return a2c.A2C(a2c.Settings(**{**defaults, **settings}), Spaces((3,), 2), a2c.A2C.arms[arm].switches)
 
 
 def close(actual, expected, tolerance=1e-9):
@@ -30,25 +30,23 @@ def column(*rows, dtype=torch.float64):
 LATE, EARLY = [[0.0, 0.0], [0.0, LN3]], [[0.0, LN3], [0.0, 0.0]]
 
 
-def returns_of(arm, logits, terminated, truncated):
+def returns_of(arm, logits, terminated, truncated, tau=0.5):
     members = len(logits)
-    nothing = torch.zeros(members, 2, 1, 3)
     flags = [column(*rows, dtype=torch.bool) for rows in (terminated, truncated)]
-    rollout = Rollout(nothing, nothing, column(*[[1.0, 2.0]] * members), nothing, *flags)
-    policy = Categorical(torch.tensor(logits, dtype=torch.float64))
-    return learner(arm).returns(rollout, policy, column(*[[7.0, 3.0]] * members)).squeeze(-1)
+    nothing = torch.zeros(members, 3, 1, 3)
+    rollout = Rollout(nothing, nothing, nothing[:, :2], column(*[[1.0, 2.0]] * members), *flags)
+    policy = Categorical(torch.tensor(logits, dtype=torch.float64).unsqueeze(2))
+    kl = maxent.kl(policy.log_policy, maxent.log_uniform(2))
+    taus = torch.full((members, 1), tau, dtype=torch.float64)
+    return learner(arm).returns(rollout, kl, column(*[[7.0, 3.0]] * members), taus).squeeze(-1)
 
 
 def test_naive_returns_by_hand():
+    """A cut; terminated at the end; terminated after the first step; truncated there."""
     no, last, first = [False, False], [False, True], [True, False]
     close(
         returns_of("a2c-naive", [LATE, LATE, LATE, LATE], [no, last, first, no], [no, no, no, first]),
-        [
-            [2.75, 3.5],
-            [2.0, 2.0],
-            [1.0, 3.5],
-            [4.5, 3.5],
-        ],  # cut; terminated at the end; terminated and truncated after the first step
+        [[2.75, 3.5], [2.0, 2.0], [1.0, 3.5], [4.5, 3.5]],
     )
 
 
@@ -62,78 +60,66 @@ def test_proper_returns_take_the_penalty_off_every_reward():
     close(returns_of("a2c-proper", [LATE], [no], [no]), [[2.7172969910147158, 3.4345939820294315]])
 
 
+def test_arms_differ_in_the_return_only_where_the_policy_is_not_uniform_and_the_temperature_not_zero():
+    no = [False, False]
+    uniform = [[[0.0, 0.0], [0.0, 0.0]]]
+    assert torch.equal(returns_of("a2c-naive", uniform, [no], [no]), returns_of("a2c-proper", uniform, [no], [no]))
+    assert torch.equal(returns_of("a2c-naive", [LATE], [no], [no]), returns_of("a2c-proper", [LATE], [no], [no], 0.0))
+    assert not torch.equal(returns_of("a2c-naive", [LATE], [no], [no]), returns_of("a2c-proper", [LATE], [no], [no]))
+
+
+def test_each_member_has_its_own_temperature():
+    no = torch.zeros(2, 2, 1, dtype=torch.bool)
+    rollout = Rollout(no, no, no, column([1.0, 2.0], [1.0, 2.0]), no, no)
+    kl, taus = column([0.5, 1.0], [0.5, 1.0]), torch.tensor([[0.0], [2.0]], dtype=torch.float64)
+    found = learner("a2c-proper").returns(rollout, kl, torch.zeros_like(kl), taus)
+    close(found.squeeze(-1), [[2.0, 2.0], [0.0, 0.0]])  # member 1: rewards 1 - 1 and 2 - 2
+
+
 @pytest.mark.parametrize("arm", list(a2c.A2C.arms))
 def test_policy_loss_by_hand(arm):
-    """Eq. 84 in both arms: member 0: (2 ln 4 + tau KL - ln 2)/2; member 1: advantages 0, so only the penalties, 0 and 0."""
+    """Eq. 84 in both arms: member 0: 2 ln 4 + tau KL, and -ln 2; member 1: advantages 0, so only the penalties, 0 and 0."""
     policy = Categorical(torch.tensor([EARLY, [[0.0, 0.0], [0.0, 0.0]]], dtype=torch.float64))
     action, advantage = torch.tensor([[0, 1], [0, 1]]), torch.tensor([[2.0, -1.0], [0.0, 0.0]], dtype=torch.float64)
-    close(learner(arm).policy_loss(policy, action, advantage), [1.0724237798953025, 0.0])
+    kl, tau = maxent.kl(policy.log_policy, maxent.log_uniform(2)), torch.full((2, 1), 0.5, dtype=torch.float64)
+    loss, slope = learner(arm).policy_loss(policy.log_prob(action), advantage, kl, tau)
+    close(loss.mean(1), [1.0724237798953025, 0.0])
+    close(slope, [[-2.0, 1.0], [0.0, 0.0]])
 
 
 @pytest.mark.parametrize("arm", list(a2c.A2C.arms))
-def test_gradient_of_the_policy_loss_is_that_of_finite_differences(arm):
+def test_the_slope_of_the_policy_loss_is_autograds(arm):
     generator = torch.Generator().manual_seed(0)
     logits = torch.randn(2, 5, 3, generator=generator, dtype=torch.float64).requires_grad_()
     action = torch.randint(3, (2, 5), generator=generator)
     advantage = torch.randn(2, 5, generator=generator, dtype=torch.float64)
-    made = a2c.A2C(a2c.Settings(temperature=0.3), Spaces(3, 3, False), 1000, **a2c.A2C.arms[arm].switches)
-    assert torch.autograd.gradcheck(lambda x: made.policy_loss(Categorical(x), action, advantage), (logits,))
+    tau, policy = torch.tensor([[0.3], [0.0]], dtype=torch.float64), Categorical(logits)
+    kl = maxent.kl(policy.log_policy, maxent.log_uniform(3))
+    loss, by_log_prob = learner(arm).policy_loss(policy.log_prob(action), advantage, kl, tau)
+    (expected,) = torch.autograd.grad(loss.sum(), logits)
+    torch.testing.assert_close(Categorical(logits.detach()).slope(action, by_log_prob, tau), expected)
 
 
-def rollout_and_state(made):
-    streams = Streams([1, 2], 0, torch.device("cpu"))
-    state = doubled(made.initial(streams))
-    generator = torch.Generator().manual_seed(0)
-    state["parameters"] += 0.5 * torch.randn(state["parameters"].shape, generator=generator, dtype=torch.float64)
-    shape = (2, made.horizon, made.environments)
-    observation, following = (torch.randn(*shape, 3, generator=generator, dtype=torch.float64) for _ in range(2))
-    reward = torch.randn(shape, generator=generator, dtype=torch.float64)
-    terminated, truncated = (torch.rand(shape, generator=generator) < 0.2 for _ in range(2))
-    return Rollout(
-        observation, torch.randint(2, shape, generator=generator), reward, following, terminated, truncated
-    ), state
+def test_an_update_reads_each_members_own_rate_and_temperature():
+    """A member with rate 0 stays where it is; one with temperature 0 is the other arm's."""
+    experience = next(rollouts(1, 4, 3, Spaces((3,), 2)))
+    two = Rollout(*(torch.cat([field, field]) for field in vars(experience).values()))
+    ends = {}
+    for arm in a2c.A2C.arms:
+        made = learner(arm, environments=3, horizon=4)
+        state = {name: torch.cat([x, x]) for name, x in started(made, 1, torch.float32).items()}
+        before = state["nets"].clone()
+        made.update(state, two, now(0, 100, learning_rate=[0.0, 0.1], temperature=[3.0, 0.0]))
+        assert torch.equal(state["nets"][0], before[0]) and not torch.equal(state["nets"][1], before[1])
+        ends[arm] = state["nets"][1]
+    assert torch.equal(*ends.values())
 
 
-@pytest.mark.parametrize("arm", list(a2c.A2C.arms))
-def test_update_descends_the_loss_at_fixed_targets_and_advantages(arm, monkeypatch):
-    """Eq. 84-86, from the networks' outputs: the captured gradient against finite differences of the loss written out."""
-    remembered = RememberedGradient()
-    monkeypatch.setattr(a2c, "gradient", remembered)
-    made = learner(arm, environments=3, horizon=4, discount=0.9)
-    rollout, state = rollout_and_state(made)
-    parameters, observation = state["parameters"].clone(), rollout.observation.flatten(1, 2)
-
-    def outputs(flat):
-        tensors = made.layout.split(flat)
-        return made.policy(tensors, observation), made.value(tensors, observation)
-
-    policy, value = outputs(parameters)
-    following = made.value(made.layout.split(parameters), rollout.next_observation.flatten(1, 2)).view_as(
-        rollout.reward
-    )
-    target = made.returns(rollout, policy, following).flatten(1)
-    advantage = target - value
-
-    def loss(flat):
-        new, new_value = outputs(flat)
-        probability = new.log_policy.exp()
-        penalty = 0.6931471805599453 + (probability * new.log_policy).sum(-1)
-        surrogate = -new.log_prob(rollout.action.flatten(1)) * advantage
-        return (surrogate + 0.5 * penalty + 0.5 * 0.5 * (new_value - target) ** 2).mean(1)
-
-    metrics = made.update(state, rollout, Streams([1, 2], 1, torch.device("cpu")), 0)
-    torch.testing.assert_close(metrics["policy_loss"] + 0.5 * metrics["value_loss"], loss(parameters))
-    assert_gradient(loss, parameters, remembered.last)
-    torch.testing.assert_close(metrics["gradient_norm"], remembered.last.norm(dim=1))
-    clipped = remembered.last * (0.5 / remembered.last.norm(dim=1, keepdim=True)).clamp(max=1)
-    step = (
-        -made.settings.learning_rate * clipped / (0.1 * clipped.abs() + 1e-5)
-    )  # first RMSProp step: the mean square is 0.01 g^2
-    torch.testing.assert_close(state["parameters"] - parameters, step, rtol=1e-4, atol=1e-9)
-
-
-def test_arms_differ_in_the_return_only_where_the_policy_is_not_uniform():
-    no = [False, False]
-    uniform = [[[0.0, 0.0], [0.0, 0.0]]]
-    assert torch.equal(returns_of("a2c-naive", uniform, [no], [no]), returns_of("a2c-proper", uniform, [no], [no]))
-    assert not torch.equal(returns_of("a2c-naive", [LATE], [no], [no]), returns_of("a2c-proper", [LATE], [no], [no]))
+@pytest.mark.parametrize("use", ["collect", "sample", "greedy"])
+def test_the_behaviour_is_the_policy_or_its_mode(use):
+    made = learner("a2c-naive")
+    state = started(made, 1, torch.float32)
+    observation, noise = torch.randn(1, 50, 3), torch.randn(1, 50, 2)
+    logits = made.nets.head(0, state["nets"])(observation)
+    action = made.behaviour(state, use)(observation, noise, now(0, 1))
+    assert torch.equal(action, (logits if use == "greedy" else logits + noise).argmax(-1))

@@ -1,11 +1,13 @@
-"""Returns of short stretches, by hand. All numbers are dyadic, so that the comparisons are exact."""
+"""Returns and traces of short stretches, by hand. Most numbers are dyadic, so that the comparisons are exact."""
 
 from __future__ import annotations
+
+import math
 
 import pytest
 import torch
 
-from algorithms.returns import gae, n_step, n_step_windows
+from algorithms.returns import gae, n_step, n_step_windows, td_lambda, v_trace
 
 REWARD, VALUE, NEXT = [1.0, 2.0, 3.0, 4.0], [0.5, 1.0, 1.5, 2.0], [1.0, 1.5, 2.0, 2.5]
 NOT_YET = [1.0, 8.0, 2.0, 2.5]  # V = 8 at the state where the episode ends after step 1
@@ -153,3 +155,41 @@ def test_windows_of_a_whole_stretch_are_the_n_step_return():
     first = torch.argmax(torch.cat([rows[2][..., :-1], torch.ones_like(rows[2][..., :1])], -1).byte(), -1)
     stop = following.transpose(1, 2).gather(-1, first.unsqueeze(-1)).squeeze(-1)
     torch.testing.assert_close(n_step_windows(rows[0], torch.zeros_like(rows[0]), stop, rows[1], rows[2], 0.9), whole)
+
+
+# Traces of two steps ------------------------------------------------------------------------------------------------------
+
+
+def column(*values, dtype=torch.float64):
+    return torch.tensor(values, dtype=dtype).view(1, -1, 1)
+
+
+def close(found, expected):
+    torch.testing.assert_close(found, torch.tensor(expected, dtype=torch.float64), rtol=0, atol=1e-12)
+
+
+NO = column(False, False, dtype=torch.bool)
+
+
+def test_td_lambda_by_hand():
+    """delta = (1 - .5 + 2 - 3, 2 - .25 + 3 - 4) at discount 1/2, V = (3, 4, 6); trace 1/2: y = V + penalty + delta_0 + delta_1/4."""
+    arguments = (column(1.0, 2.0), column(0.5, 0.25), column(3.0, 4.0), column(4.0, 6.0), NO)
+    close(td_lambda(*arguments, NO, 0.5, 0.5).flatten(), [3.5 - 0.5 + 0.75 / 4, 4.25 + 0.75])
+
+
+def test_v_trace_by_hand():
+    """rho = c = (1, 1/2) after the clip of (2, 1/2) at 1: delta = (0, 1/2); v_0 = 3 + 0 + 1/2 x 1/2. An end stops the trace."""
+    arguments = (column(1.0, 2.0), column(3.0, 4.0), column(4.0, 6.0), column(math.log(2), math.log(0.5)))
+    close(v_trace(*arguments, NO, NO, 0.5).flatten(), [3.25, 4.5])
+    cut = column(True, False, dtype=torch.bool)
+    close(v_trace(*arguments, NO, cut, 0.5).flatten(), [3.0, 4.5])
+    close(v_trace(*arguments, cut, NO, 0.5).flatten(), [1.0, 4.5])
+    close(v_trace(*arguments, NO, NO, 0.5, clip_rho=2.0).flatten(), [3.25, 4.5])
+    close(v_trace(*arguments, NO, NO, 0.5, clip_c=2.0).flatten(), [3.5, 4.5])
+
+
+@pytest.mark.parametrize("discount", [0.0, 0.9])
+def test_td_lambda_does_not_reach_over_an_end(discount):
+    reward, zero = column(1.0, 100.0), column(0.0, 0.0)
+    end = column(True, False, dtype=torch.bool)
+    close(td_lambda(reward, zero, zero, zero, end, NO, discount, 1.0)[:, 0].flatten(), [1.0])
