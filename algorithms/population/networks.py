@@ -60,9 +60,13 @@ class Network:
         """Equal parts of a row, each of which has a gradient norm of its own: the networks of the heads and copies."""
         return self.engine.nets
 
+    def by_hand(self, flat: Tensor) -> bool:
+        """Whether products are numpy's; torch's where parameters are not on the CPU."""
+        return flat.device.type == "cpu"
+
     def __call__(self, flat: Tensor, observation: Tensor) -> tuple[Tensor, ...]:
         """An output a head [P, B, width], or [P, copies, B, width], at observation [P, B, *shape]. flat [P, n]."""
-        if flat.device.type != "cpu":
+        if not self.by_hand(flat):
             outputs = self.plain(flat, observation)
         elif torch.is_grad_enabled() and (flat.requires_grad or observation.requires_grad):
             outputs = _Apply.apply(flat, observation, self)  # type: ignore[no-untyped-call]
@@ -73,7 +77,7 @@ class Network:
     def head(self, index: int, flat: Tensor) -> Callable[[Tensor], Tensor]:
         """One head's output at observations, without gradient: where heads have networks of their own, the others are not computed."""
         flat, heads, width = flat.detach(), len(self.heads), self.heads[index]
-        if flat.device.type != "cpu" or self.shared:
+        if self.shared or not self.by_hand(flat):
             return lambda observation: self(flat, observation)[index]
         matrices = [matrix[:, index::heads] for matrix in self.matrices(flat)]
 
@@ -155,8 +159,8 @@ class Pass:
 
     def __init__(self, network: Network, flat: Tensor, observation: Tensor) -> None:
         self.network = network
-        self.host = flat.device.type == "cpu"
-        if self.host:
+        self.by_hand = network.by_hand(flat)
+        if self.by_hand:
             self.matrices = network.matrices(flat)
             outputs, self.saved = network.engine.forward(self.matrices, _array(observation), True)
             self.outputs = from_numpy(outputs)
@@ -172,7 +176,7 @@ class Pass:
         by_outputs = torch.zeros_like(self.outputs)
         for part, slope in zip(network.split(by_outputs), slopes, strict=True):
             torch.mul(slope, 1 / slope.shape[-2], out=part)
-        if self.host:
+        if self.by_hand:
             flat = network.gradient_row(self.matrices[0])
             into = network.layout.arrays(flat)[: len(self.matrices)]
             network.engine.backward(self.matrices, self.saved, by_outputs.numpy(), into, False)

@@ -106,7 +106,7 @@ def device(pair: str) -> list[str]:
     said, kind = [], learner_class(pair)
     for spec in specs(pair):
         try:
-            before, steps = record(spec, [0, 1], 2)
+            before, steps = record(spec, [0, 1], 1)
             meta = torch.device("meta")
             state = {name: each.to(meta) for name, each in before.items()}
             done = play(learner_of(spec), state, [step.to(meta, torch.float32) for step in steps])
