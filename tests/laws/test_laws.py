@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 import torch
-from laws import INVENTED, LAWS
+from laws import INVENTED, LAWS, ROOT
 
 from algorithms.learner import Replay, Rollout, Spaces
 from algorithms.replay import Ring
@@ -15,6 +17,12 @@ from harness.selfcheck.experience import Task, small_specs
 @pytest.mark.parametrize("law", LAWS)
 def test_a_pair_keeps_the_law(pair, law, place):
     assert LAWS[law](pair) == []
+
+
+def test_the_documented_pair_keeps_laws(place):
+    example = re.search(r"```python\n(.*?)```", (ROOT / "docs/own.md").read_text(), re.S)[1]
+    (place / "documented.py").write_text(example)
+    assert [LAWS[law]("documented:Own") for law in ("documents", "at_zero")] == [[], []]
 
 
 def test_the_pairs_here_learn_from_images():
