@@ -17,7 +17,7 @@ from torch import Tensor, from_numpy
 from algorithms.learner import Draw, Draws, Spaces
 from algorithms.population.engine import Engine
 from algorithms.population.perceptron import Activation, Perceptrons
-from algorithms.population.rows import Array, Layout, Room
+from algorithms.population.rows import Array, Layout, Room, by_hand
 from algorithms.population.torso import Convolutions
 
 
@@ -60,13 +60,9 @@ class Network:
         """Equal parts of a row, each of which has a gradient norm of its own: the networks of the heads and copies."""
         return self.engine.nets
 
-    def by_hand(self, flat: Tensor) -> bool:
-        """Whether products are numpy's; torch's where parameters are not on the CPU."""
-        return flat.device.type == "cpu"
-
     def __call__(self, flat: Tensor, observation: Tensor) -> tuple[Tensor, ...]:
         """An output a head [P, B, width], or [P, copies, B, width], at observation [P, B, *shape]. flat [P, n]."""
-        if not self.by_hand(flat):
+        if not by_hand(flat):
             outputs = self.plain(flat, observation)
         elif torch.is_grad_enabled() and (flat.requires_grad or observation.requires_grad):
             outputs = _Apply.apply(flat, observation, self)  # type: ignore[no-untyped-call]
@@ -77,7 +73,7 @@ class Network:
     def head(self, index: int, flat: Tensor) -> Callable[[Tensor], Tensor]:
         """One head's output at observations, without gradient: where heads have networks of their own, the others are not computed."""
         flat, heads, width = flat.detach(), len(self.heads), self.heads[index]
-        if self.shared or not self.by_hand(flat):
+        if self.shared or not by_hand(flat):
             return lambda observation: self(flat, observation)[index]
         matrices = [matrix[:, index::heads] for matrix in self.matrices(flat)]
 
@@ -159,7 +155,7 @@ class Pass:
 
     def __init__(self, network: Network, flat: Tensor, observation: Tensor) -> None:
         self.network = network
-        self.by_hand = network.by_hand(flat)
+        self.by_hand = by_hand(flat)
         if self.by_hand:
             self.matrices = network.matrices(flat)
             outputs, self.saved = network.engine.forward(self.matrices, _array(observation), True)

@@ -10,7 +10,7 @@ import torch
 
 from algorithms.learner import Draw
 from algorithms.pairs import a2c
-from algorithms.population import Network
+from algorithms.population import networks, optimizers
 from harness.commands import selfcheck as command
 from harness.run.cohort import fix_arithmetic
 from harness.selfcheck import check, operations
@@ -47,8 +47,8 @@ def test_cuda_where_there_is_none_is_told(softbench):
     assert errors == "softbench: --device: cuda is not available here; use cpu or auto\n"
 
 
-def test_networks_as_other_devices_have_them_are_as_exact(pair, place):
-    """Within the same bounds, but not with the bits of those by hand."""
+def test_what_other_devices_compute_is_as_exact(pair, place):
+    """Networks and optimizers of torch alone: within the same bounds, but not with the same bits."""
     fix_arithmetic()
     for spec in small_specs(pair, check.TASKS, 1, 6)[-2:] + small_specs(pair, IMAGES, 1, 6):
         made = []
@@ -57,7 +57,8 @@ def test_networks_as_other_devices_have_them_are_as_exact(pair, place):
             """The first learner, of the CPU in float64, is as ever."""
             made.append(spec)
             if len(made) == 2:
-                patch.setattr(Network, "by_hand", lambda self, flat: False)
+                for module in (networks, optimizers):
+                    patch.setattr(module, "by_hand", lambda flat: False)
             return learner_of(spec)
 
         before, steps = record(spec, list(range(4)), 3)
