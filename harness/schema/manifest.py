@@ -12,6 +12,7 @@ from harness.schema.fields import MOST_STEPS, matching
 
 FORMAT = 2
 
+Role = Literal["hard", "soft", "control"]
 Seed = Annotated[str, matching("[0-9]{1,9}", "a seed: 1 to 9 digits")]
 
 
@@ -126,6 +127,18 @@ class Manifest(Part):
     """The ledger's level and the claims about this pair, as registered when the first member started."""
     imported: Imported | None = None
     seal: str | None = None
+
+    def against(self, arm: str) -> str | None:
+        """The hard arm that a soft arm is compared with; None for the others."""
+        its = self.arms[arm]
+        return (its.hard or self.hard) if its.soft else None
+
+    def role(self, arm: str) -> Role:
+        """What an arm is for. A control is neither soft, nor the pair's hard arm, nor one that a soft arm is compared with."""
+        if self.arms[arm].soft:
+            return "soft"
+        compared = {self.hard, *(self.against(other) for other in self.arms)}
+        return "hard" if arm in compared else "control"
 
     def content(self) -> dict[str, Any]:
         """What was given, JSON-able."""

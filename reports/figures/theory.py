@@ -13,7 +13,8 @@ from matplotlib.ticker import LogLocator, NullFormatter
 from pydantic import BaseModel, ConfigDict
 
 from reports.figures.picture import Picture, Words, picture
-from reports.figures.style import MARKERS, PLAIN, SMALL, SOFT, canvas
+from reports.figures.style import MARKERS, PLAIN, SERIES, SMALL, canvas
+from reports.statistics.numerals import numeral
 from reports.table import Table, Value, number
 
 LEAST, MOST = 1e-17, 1e9
@@ -65,8 +66,8 @@ def overview(statements: Sequence[Errors], command: str) -> Picture:
         mistakes = [(min(max(it, LEAST), MOST), row) for row, each in enumerate(statements) for it in each.planted]
         worst = [(max(each.worst, LEAST), row) for row, each in enumerate(statements)]
         for label, found, marker, color in (
-            ("with a planted error", mistakes, "X", PLAIN["soft2"]),
-            ("worst error", worst, "o", PLAIN["soft1"]),
+            ("with a planted error", mistakes, "X", PLAIN["series2"]),
+            ("worst error", worst, "o", PLAIN["series1"]),
         ):
             x, y = [error for error, _ in found], [row for _, row in found]
             sns.scatterplot(x=x, y=y, marker=marker, color=color, s=25, linewidth=0, label=label, legend=False, ax=axes)
@@ -74,7 +75,7 @@ def overview(statements: Sequence[Errors], command: str) -> Picture:
         axes.set(
             xlim=(LEAST, 4 * MOST),
             ylim=(len(statements) - 0.4, -0.6),
-            xlabel="error (0 drawn at 1e-17; 1e9: larger, or no result)",
+            xlabel="error (0 drawn at 1e−17; 1e9: larger, or no result)",
             ylabel="statement",
         )
         axes.set_yticks(rows, [str(each.statement) for each in statements], fontsize=SMALL)
@@ -86,7 +87,8 @@ def overview(statements: Sequence[Errors], command: str) -> Picture:
         "Errors against tolerances",
         "A dot inside its grey bar: the statement holds to its tolerance. A cross outside: the planted error is caught.",
         "; ".join(
-            f"statement {each.statement}: error {each.worst:.1e}, tolerance {each.tolerance:.1e}" for each in statements
+            f"statement {each.statement}: error {numeral(each.worst, '.1e')}, tolerance {numeral(each.tolerance, '.1e')}"
+            for each in statements
         ),
         command,
     )
@@ -103,7 +105,7 @@ def statement(name: str, plot: Plot, command: str) -> Picture:
     def draw() -> Figure:
         figure = canvas(3.0)
         axes = figure.add_subplot(xlabel=plot.x, ylabel=plot.y)
-        palette = [*SOFT, PLAIN["ink"]]
+        palette = [*SERIES, PLAIN["ink"]]
         for index, series in enumerate(plot.series):
             look: dict[str, Any] = {"color": palette[index % len(palette)], "label": series.label, "legend": False}
             marker = MARKERS[index % len(MARKERS)]
@@ -134,5 +136,5 @@ def _logarithmic(axes: Axes, name: str) -> None:
     (axes.set_xscale if name == "x" else axes.set_yscale)("log")
     axis = axes.xaxis if name == "x" else axes.yaxis
     axis.set_major_locator(LogLocator(numticks=7))
-    axis.set_major_formatter(lambda value, _: f"{value:.0e}")
+    axis.set_major_formatter(lambda value, _: numeral(value, ".0e"))
     axis.set_minor_formatter(NullFormatter())

@@ -51,7 +51,7 @@ def arms(study: Study) -> Table:
         rows.append(
             [
                 arm,
-                "hard" if hard is None else "soft",
+                study.roles[arm],
                 hard or NONE,
                 title,
                 *(_plain(own.get(name)) for name in switches),

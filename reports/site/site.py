@@ -8,6 +8,7 @@ import json
 import re
 import subprocess
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
@@ -21,10 +22,15 @@ from harness.errors import InputError
 from harness.schema.claims import load_ledger, untestable
 from harness.schema.suite import Suite, load_suite, suite_names
 from reports.figures.picture import Picture, Studio
+from reports.figures.style import GLYPHS
 from reports.site import cards, coverage
+from reports.site.answer import Answer, answer, apart
+from reports.site.answer import table as differences
+from reports.site.names import stem
 from reports.site.suite import Page, count, gather, remake
 from reports.site.theory import mathml, read_theory
 from reports.statistics.metrics import METRICS
+from reports.statistics.summary.readings import READINGS
 from reports.statistics.verdicts import VERDICTS, verdicts
 from reports.table import Table
 
@@ -93,23 +99,36 @@ def build(suites: list[str], out: Path, results: Path = Path("results")) -> Site
     simulated = reading("simulation", _simulated, results / COVERAGE)
     missing = reading("claims not yet testable", untestable) or []
     damaged += [Unreadable(page.suite.name, line) for page in pages for line in page.damaged]
+    command = " && ".join(page.command for page in pages if page.suite.evidence) or "softbench report"
+    whole, trial = _answer(pages, command, studio), _apart(pages, studio)
     studio.draw()
     environment = _environment()
-    claims = cards.claims(judged, "claims", [page.suite.name for page in pages]) if judged else None
+    named = [page.suite.name for page in pages]
+    serious, apart = ([(suite, card) for suite, card in judged if suite.evidence == kind] for kind in (True, False))
+    claims = cards.overview(serious, "claims", named) if serious else None
+    trials = cards.overview(apart, "claims-apart", named) if apart else None
     shared = {
         "commit": _commit(),
         "pages": pages,
         "theory": theory,
+        "answer": whole,
+        "trial": trial.result() if trial else None,
         "claims": claims,
-        "groups": cards.groups([(card.verdict, _place(suite, card, pages)) for suite, card in judged]),
-        "undecided": [(page.suite, card) for page in pages if page.ledger for card in page.ledger.undecided],
+        "trials": trials,
+        "groups": cards.groups([(card.verdict, _place(suite, card, pages)) for suite, card in serious]),
+        "undecided": [
+            (page.suite, card)
+            for page in pages
+            if page.ledger and page.suite.evidence
+            for card in page.ledger.undecided
+        ],
         "untestable": missing,
         "damaged": [each for each in damaged if each.what not in {page.suite.name for page in pages}],
         "findings": coverage.findings(simulated) if simulated else [],
     }
     files: dict[str, str | bytes] = {"index.html": environment.get_template("index.html").render(shared)}
-    if claims:
-        files |= _downloads("index", [claims], [])
+    drawn = [each.result() for each in (whole and whole.forest, trial) if each]
+    files |= _downloads("index", [table for table in (claims, trials, *(each.data for each in drawn)) if table], drawn)
     for page in pages:
         name = page.suite.name
         files[f"{name}.html"] = environment.get_template("suite.html").render(shared, page=page)
@@ -132,6 +151,24 @@ def build(suites: list[str], out: Path, results: Path = Path("results")) -> Site
     _write(out, files)
     extra = [out / f"{name}.html" for name, there in (("coverage", simulated), ("theory", theory)) if there]
     return Site([out / "index.html", *(out / f"{page.suite.name}.html" for page in pages), *extra], damaged)
+
+
+def _answer(pages: Sequence[Page], command: str, studio: Studio) -> Answer | None:
+    """The answer of all suites that are evidence together."""
+    found = [each for page in pages if page.suite.evidence for each in page.comparisons]
+
+    return answer("answer", found, _html, differences("answer", found, _html), command, studio) if found else None
+
+
+def _apart(pages: Sequence[Page], studio: Studio) -> Future[Picture] | None:
+    """The differences of the suites that are no evidence."""
+    found = [each for page in pages if not page.suite.evidence for each in page.comparisons]
+    commands = " && ".join(page.command for page in pages if not page.suite.evidence)
+    return apart("answer-apart", found, _html, commands, studio) if found else None
+
+
+def _html(suite: Suite) -> str:
+    return f"{suite.name}.html"
 
 
 def _place(suite: Suite, card: cards.Card, pages: Sequence[Page]) -> str:
@@ -165,7 +202,9 @@ def _waiting(name: str, studio: Studio) -> list[tuple[Suite, cards.Card]]:
     """The claims of a suite that has no results yet."""
     suite = load_suite(name)
     registered = load_ledger(suite)
-    found = cards.ledger(suite, verdicts(registered, suite, []), partial(remake, suite), studio) if registered else None
+    found = (
+        cards.ledger(suite, verdicts(registered, suite, []), [], partial(remake, suite), studio) if registered else None
+    )
     return [(suite, card) for card in found.cards] if found else []
 
 
@@ -179,7 +218,7 @@ def _environment() -> jinja2.Environment:
         lstrip_blocks=True,
     )
     environment.filters |= {
-        "file": _file,
+        "file": stem,
         "inline": lambda picture: Markup(picture.inline()),
         "mathml": mathml,
         "source": _source,
@@ -191,7 +230,8 @@ def _environment() -> jinja2.Environment:
         kind = name.split(".")[0]
         environment.globals |= {kind: Markup(text), f"{kind}_hash": f"sha256-{digest}"}
     environment.globals |= {
-        "words": {*VERDICTS, "better", "worse"},
+        "words": {*VERDICTS, *READINGS},
+        "glyphs": GLYPHS,
         "most_rows": MOST_ROWS,
         "metrics": {name: metric.meaning for name, metric in METRICS.items()},
     }
@@ -202,13 +242,13 @@ def _downloads(folder: str, tables: Sequence[Table], pictures: Sequence[Picture]
     """path -> content: every table as CSV, and as LaTeX where it is short; every figure as SVG and PDF."""
     files: dict[str, str | bytes] = {}
     for table in tables:
-        files[f"{folder}/{_file(table.name)}.csv"] = table.csv()
+        files[f"{folder}/{stem(table.name)}.csv"] = table.csv()
         if len(table.rows) <= MOST_ROWS:
-            files[f"{folder}/{_file(table.name)}.tex"] = table.latex()
+            files[f"{folder}/{stem(table.name)}.tex"] = table.latex()
     for picture in pictures:
         files |= {
-            f"{folder}/{_file(picture.name)}.svg": picture.standalone(),
-            f"{folder}/{_file(picture.name)}.pdf": picture.pdf,
+            f"{folder}/{stem(picture.name)}.svg": picture.standalone(),
+            f"{folder}/{stem(picture.name)}.pdf": picture.pdf,
         }
     return files
 
@@ -220,11 +260,6 @@ def _write(out: Path, files: dict[str, str | bytes]) -> None:
             (out / name).write_bytes(content if isinstance(content, bytes) else content.encode())
     except OSError as error:
         raise InputError(f"--out {out}: cannot be written: {error.strerror or error}") from error
-
-
-def _file(name: str) -> str:
-    """A file stem from a name of the results, which may hold anything."""
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip(".-") or "unnamed"
 
 
 def _source(place: str) -> str:

@@ -10,13 +10,15 @@ from pathlib import Path
 
 from harness.errors import InputError
 from harness.schema.baseline import baseline_path, read_baseline
-from harness.schema.claims import load_ledger
+from harness.schema.claims import Ledger, load_ledger
 from harness.schema.manifest import Difference
 from harness.schema.suite import Suite
 from reports.figures import scores as plots
 from reports.figures.learning import learning
 from reports.figures.picture import Picture, Studio
+from reports.figures.style import Look
 from reports.site import cards, records, tables
+from reports.site.answer import Answer, Comparison, answer, comparisons
 from reports.site.evidence import Evidence
 from reports.site.evidence import gather as numbers
 from reports.statistics import baseline
@@ -38,6 +40,10 @@ class Section:
     details: list[Table]
     sources: list[str]
     differences: list[Difference]
+    legend: list[tuple[str, str, Look]]
+    """Arm, role and look, for the page's one legend."""
+    silent: list[str]
+    """Tasks without a learning curve, and why."""
 
     @property
     def pictures(self) -> list[Picture]:
@@ -53,7 +59,8 @@ class Page:
     verdicts: list[Verdict]
     ledger: cards.Deck | None
     evidence: Table
-    forest: Promise | None
+    comparisons: list[Comparison]
+    answer: Answer | None
     references: Table
     sections: list[Section]
     holes: list[str]
@@ -68,13 +75,13 @@ class Page:
     @property
     def pictures(self) -> list[Picture]:
         claims = [card.picture for card in self.ledger.cards] if self.ledger else []
-        alone = [promise.result() for promise in [*claims, self.forest] if promise]
+        alone = [promise.result() for promise in [*claims, self.answer and self.answer.forest] if promise]
         return alone + [picture for section in self.sections for picture in section.pictures]
 
     @property
     def tables(self) -> list[Table]:
         found = [
-            self.evidence,
+            *([] if self.answer else [self.evidence]),
             self.references,
             *(self.ledger.tables if self.ledger else []),
             *([self.since] if self.since else []),
@@ -130,16 +137,17 @@ def gather(suite: Suite, results: Path, studio: Studio) -> Page:
     unusable = [str(each) for each in damaged]
     command = remake(suite)
     found = [numbers(study) for study in studies]
-    differences = [each for of_pair in found for each in of_pair.primary.values()]
+    compared, evidence = comparisons(suite, ledger, found), tables.evidence(found, ledger)
     return Page(
         suite=suite,
         studies=studies,
         verdicts=judged,
-        ledger=cards.ledger(suite, judged, partial(remake, suite), studio),
-        evidence=tables.evidence(found),
-        forest=studio.order(plots.forest, differences, command) if differences else None,
+        ledger=cards.ledger(suite, judged, found, partial(remake, suite), studio),
+        evidence=evidence,
+        comparisons=compared,
+        answer=answer("evidence", compared, lambda _: "", evidence, command, studio),
         references=records.references(suite),
-        sections=[_section(each, studio) for each in found],
+        sections=[_section(each, ledger, studio) for each in found],
         holes=absent + [line for study in studies for line in study.holes if line not in unusable],
         damaged=unusable,
         diverged=[line for study in studies for line in study.diverged],
@@ -190,7 +198,7 @@ def _since(suite: Suite, studies: list[Study], judged: list[Verdict]) -> Table |
     )
 
 
-def _section(found: Evidence, studio: Studio) -> Section:
+def _section(found: Evidence, ledger: Ledger | None, studio: Studio) -> Section:
     study = found.study
     suite, pair = study.suite, study.pair
     command = remake(suite, pair)
@@ -207,7 +215,7 @@ def _section(found: Evidence, studio: Studio) -> Section:
         if found.improvements and len(suite.modes) > 1:
             main += [studio.order(plots.modes, pair, study.primary, found.differences, command)]
         shown += [tables.aggregates(found), tables.improvements(found)]
-    shown += [tables.differences(found), tables.returns(found), tables.published(found)]
+    shown += [tables.differences(found, ledger), tables.returns(found), tables.published(found)]
     curves = [studio.order(learning, each, remake(suite, pair, each.task)) for each in found.learning]
     manifests = [cell.manifest for cell in study.cells.values()]
     lines = [manifest.difference for manifest in manifests]
@@ -223,6 +231,8 @@ def _section(found: Evidence, studio: Studio) -> Section:
         details=[records.arms(study), *origins, records.members(study)],
         sources=list(dict.fromkeys(manifest.source for manifest in manifests)),
         differences=[each for at, each in enumerate(lines) if each and each not in lines[:at]],
+        legend=[(arm, study.roles[arm], look) for arm, look in found.looks.items()],
+        silent=found.silent,
     )
 
 
