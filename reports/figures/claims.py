@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import numpy as np
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -41,10 +42,10 @@ def claim(verdict: Verdict, looks: Mapping[str, Look], unit: str, command: str) 
         above.set(xlabel=f"{unit} of each seed", ylabel=" ")
         _swarms(above, verdict, data, looks)
         above.set_ylabel("")
+        seen = np.concatenate([data.arm.mean(axis=1), data.against.mean(axis=1)])
+        label_ends(above.xaxis, ends(float(seen.min()), float(seen.max())))
         _interval(below, verdict, estimate)
         for axes in (above, below):
-            low, high = axes.get_xlim()
-            label_ends(axes.xaxis, ends(low, high))
             axes.grid(visible=False, axis="y")
             axes.grid(visible=True, axis="x")
         return figure
@@ -98,10 +99,11 @@ def _swarms(axes: Axes, verdict: Verdict, data: Data, looks: Mapping[str, Look])
 def _interval(axes: Axes, verdict: Verdict, estimate: Estimate) -> None:
     """The difference with its interval, and where the claim holds."""
     margin, test = verdict.claim.margin, verdict.claim.test
-    ends = [each for each in (estimate.low, estimate.high, estimate.value, 0.0) if each is not None]
-    low, high = min(*ends, -1.3 * margin), max(*ends, 1.3 * margin)
+    seen = [each for each in (estimate.low, estimate.high, estimate.value, 0.0) if each is not None]
+    low, high = min(*seen, -1.3 * margin), max(*seen, 1.3 * margin)
     room = 0.12 * (high - low) or 0.1
-    low, high = low - room, high + room
+    places = ends(low - room, high + room)
+    low, high = places[0], places[-1]
     first = {"superiority": margin, "non-inferiority": -margin, "equivalence": -margin}[test]
     last = margin if test == "equivalence" else high
     axes.axvspan(first, last, color=PLAIN["holds"], alpha=0.16, linewidth=0)
@@ -110,5 +112,6 @@ def _interval(axes: Axes, verdict: Verdict, estimate: Estimate) -> None:
     reference(axes, 0)
     axes.set(xlabel="difference; shaded: the claim holds", ylabel=" ")
     points(axes, [estimate], DIFFERENCE)
-    axes.set(xlim=(low, high), ylim=(0.6, -0.6), yticks=[], ylabel="")
+    axes.set(ylim=(0.6, -0.6), yticks=[], ylabel="")
+    label_ends(axes.xaxis, places)
     axes.spines["left"].set_visible(False)

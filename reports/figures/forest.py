@@ -1,6 +1,7 @@
 """The forest plot of every soft - hard difference, written as SVG by hand: its text keeps its size at any width, and rows are links.
 
-Places along the scale are per cent of the plot's own box, all others are pixels; the page's style moves that box on narrow screens.
+Places along the scale are per cent of the plot's own box, all others are pixels. Each box is there for wide and for narrow screens, and the
+page's style shows one of them.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ STYLE = f"""text {{ font: 13px system-ui, 'DejaVu Sans', sans-serif; fill: {PLAI
 .better {{ color: #00694d; }} .worse {{ color: #a63c00; }}
 .no-relevant-difference {{ color: #47566b; }} .undecided {{ color: #6a5a91; }}
 .bar {{ stroke: currentColor; stroke-width: 2; }} .mark {{ fill: currentColor; stroke: currentColor; stroke-width: 1.5; }}
-.undecided .mark {{ fill: #ffffff; }} .word {{ fill: currentColor; }} .pooled {{ fill: {PLAIN["ink"]}; }}"""
+.narrow {{ display: none; }} .undecided .mark {{ fill: #ffffff; }} .word {{ fill: currentColor; }} .pooled {{ fill: {PLAIN["ink"]}; }}"""
 
 
 @dataclass(frozen=True)
@@ -76,10 +77,10 @@ class Group:
 
 
 def interval(found: Estimate) -> str:
-    """`+0.003 [0.000, 0.006]`, or the value with the reason why there is no interval."""
+    """`0.003 [0.000, 0.006]`, or the value without an interval."""
     if found.low is None or found.high is None:
-        return f"{numeral(found.value, '+.3f')} (no interval)"
-    return f"{numeral(found.value, '+.3f')} [{numeral(found.low, '.3f')}, {numeral(found.high, '.3f')}]"
+        return f"{numeral(found.value, '.3f')} (no interval)"
+    return f"{numeral(found.value, '.3f')} [{numeral(found.low, '.3f')}, {numeral(found.high, '.3f')}]"
 
 
 def forest(words: Words, groups: Sequence[Group], pooled: Estimate | None, data: Table) -> Picture:
@@ -87,7 +88,7 @@ def forest(words: Words, groups: Sequence[Group], pooled: Estimate | None, data:
     rows = [row for group in groups for row in group.rows]
     limit = reach([row.found for row in rows] + ([pooled] if pooled else []), [row.margin for row in rows])
     body = sum(HEAD + ROW * len(group.rows) for group in groups) + (HEAD if pooled else 0)
-    parts, top = [_scale(limit, body)], 0
+    parts, top = [_axis(limit, body)], 0
     for group in groups:
         parts.append(
             f'<text class="head" x="0" y="{top + 19}">{escape(group.title)}'
@@ -121,8 +122,7 @@ def _print(words: Words, groups: Sequence[Group], pooled: Estimate | None) -> Pi
     rows += [intervals.Row("pooled", looks[False], [pooled])] if pooled else []
 
     def draw() -> Figure:
-        figure, (axes,) = intervals.intervals(rows, [""])
-        intervals.reference(axes, 0)
+        figure, (axes,) = intervals.intervals(rows, [""], at=0)
         axes.set_xlabel("← hard better · difference of mean scores · soft better →")
         return figure
 
@@ -150,28 +150,38 @@ def _place(value: float, limit: float) -> str:
     return f"{50 + 50 * max(-1.0, min(1.0, value / limit)):.2f}%"
 
 
-def _scale(limit: float, body: int) -> str:
-    """Grid lines, the line at 0 and the axis's numbers, behind the rows."""
-    parts = []
-    for at in ticks(limit):
-        kind, place = ("zero" if at == 0 else "rule"), _place(at, limit)
-        text = "0" if at == 0 else numeral(at, "+g" if abs(at) >= 1e-4 else "+.0e")
-        parts.append(f'<line class="{kind}" x1="{place}" x2="{place}" y1="4" y2="{body + 4}"/>')
-        parts.append(f'<text class="tick" x="{place}" y="{body + 17}" text-anchor="middle">{text}</text>')
-    y = body + 33
-    parts.append(f'<text class="tick" x="0%" y="{y}">← hard better</text>')
-    parts.append(f'<text class="tick" x="100%" y="{y}" text-anchor="end">soft better →</text>')
-    return _box("".join(parts))
+def _axis(limit: float, top: int) -> str:
+    """The numbers below the rows, and what the two sides mean; where there is little room, every second number."""
+    words = '<text class="tick" x="0%" y="33">← hard better</text><text class="tick" x="100%" y="33" text-anchor="end">soft better →</text>'
+    at = ticks(limit)
+    middle = len(at) // 2
+    few = [each for number, each in enumerate(at) if number % 2 == middle % 2]
+    wide, narrow = ("".join(_number(each, limit) for each in shown) + words for shown in (at, few))
+    return _boxes(wide, narrow, top)
 
 
-def _box(inner: str, y: int = 0) -> str:
-    """The plot's own box, from the rows' labels to their numbers."""
-    return f'<svg class="plot" x="28%" y="{y}" width="40%" overflow="visible">{inner}</svg>'
+def _number(value: float, limit: float) -> str:
+    text = numeral(value, "g") if value == 0 or abs(value) >= 1e-4 else numeral(value, ".0e")
+    return f'<text class="tick" x="{_place(value, limit)}" y="17" text-anchor="middle">{text}</text>'
+
+
+def _grid(limit: float, height: int) -> str:
+    """Lines at the axis's numbers, one row high."""
+    places = [("zero" if each == 0 else "rule", _place(each, limit)) for each in ticks(limit)]
+    return "".join(f'<line class="{kind}" x1="{at}" x2="{at}" y1="0" y2="{height}"/>' for kind, at in places)
+
+
+def _boxes(wide: str, narrow: str, top: int) -> str:
+    """The plot's own box, from the rows' labels to their numbers; and where there is no room for these, to the right end."""
+    return (
+        f'<svg class="wide" x="28%" y="{top}" width="38%" overflow="visible">{wide}</svg>'
+        f'<svg class="narrow" x="46%" y="{top}" width="52%" overflow="visible">{narrow}</svg>'
+    )
 
 
 def _row(row: Row, limit: float, top: int) -> str:
     found, middle = row.found, ROW // 2
-    parts = []
+    parts = [_grid(limit, ROW)]
     if row.margin:
         width = 100 * min(1.0, row.margin / limit)
         parts.append(f'<rect class="band" x="{_place(-row.margin, limit)}" y="0" width="{width:.2f}%" height="{ROW}"/>')
@@ -190,10 +200,10 @@ def _row(row: Row, limit: float, top: int) -> str:
     return (
         f'<a class="row {kind}" href={quoteattr(row.href)} aria-label={quoteattr(label)} data-pair={quoteattr(row.pair)} '
         f'data-arm={quoteattr(row.soft)}><rect class="hit" x="0" y="{top}" width="100%" height="{ROW}"/>'
-        f"{_box(''.join(parts), top)}"
+        f"{_boxes(''.join(parts), ''.join(parts), top)}"
         f'<text class="label" x="12" y="{top + 15}">{escape(short(row.soft, 24))}</text>'
-        f'<text class="wide" x="86%" y="{top + 15}" text-anchor="end">{row.said}</text>'
-        f'<text class="wide word" x="87.5%" y="{top + 15}">{row.reading}</text></a>'
+        f'<text class="wide" x="83%" y="{top + 15}" text-anchor="end">{row.said}</text>'
+        f'<text class="wide word" x="84.5%" y="{top + 15}">{row.reading}</text></a>'
     )
 
 
@@ -203,17 +213,17 @@ def _mark(x: str, y: int, path: str) -> str:
 
 def _pooled(found: Estimate, limit: float, top: int) -> str:
     """A diamond as wide as the interval."""
-    shape = ""
+    shape = _grid(limit, HEAD)
     if found.low is not None and found.high is not None:
         low, high = _place(found.low, limit), _place(found.high, limit)
         width = float(high[:-1]) - float(low[:-1])
-        shape = (
+        shape += (
             f'<svg x="{low}" y="6" width="{width:.2f}%" height="16" viewBox="0 0 100 16" preserveAspectRatio="none">'
             '<path class="pooled" d="M0 8L50 0L100 8L50 16z"/></svg>'
         )
     return (
-        f'<text class="head" x="0" y="{top + 19}">pooled</text>{_box(shape, top)}'
-        f'<text class="wide head" x="86%" y="{top + 19}" text-anchor="end">{interval(found)}</text>'
+        f'<text class="head" x="0" y="{top + 19}">pooled</text>{_boxes(shape, shape, top)}'
+        f'<text class="wide head" x="83%" y="{top + 19}" text-anchor="end">{interval(found)}</text>'
     )
 
 

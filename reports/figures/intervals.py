@@ -14,7 +14,6 @@ from matplotlib import pyplot
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 from rliable import plot_utils
 
 from reports.figures.style import PLAIN, SMALL, WIDTH, Look, short
@@ -55,11 +54,11 @@ def headless() -> Iterator[None]:
             pyplot.switch_backend(before)
 
 
-def intervals(rows: Sequence[Row], panels: Sequence[str]) -> tuple[Figure, list[Axes]]:
+def intervals(rows: Sequence[Row], panels: Sequence[str], at: float | None = None) -> tuple[Figure, list[Axes]]:
     """rliable's interval plot of `rows`, the first on top: bars for intervals, a line and the arm's marker at each point.
 
     rliable sets its panels in one row; here they stand two in a row, labels of rows at their left, or one alone with its labels above
-    the bars. An undefined interval is a bar without width and a hollow marker.
+    the bars. An undefined interval is a bar without width and a hollow marker. `at`: where the line of no difference stands.
     """
     names = [str(number) for number in range(len(rows))]  # labels may repeat
     points = {name: np.array([each.value for each in row.estimates]) for name, row in zip(names, rows, strict=True)}
@@ -89,6 +88,8 @@ def intervals(rows: Sequence[Row], panels: Sequence[str]) -> tuple[Figure, list[
             for place, row in enumerate(rows):
                 text = each.text(0, place - 0.27, row.label, transform=each.get_yaxis_transform(), fontsize=SMALL)
                 _name(text, row)
+                if at is not None:  # beside the bar alone, so that it crosses no label
+                    each.plot([at, at], [place - 0.22, place + 0.22], color=PLAIN["ink"], linewidth=1, zorder=1)
         else:
             each.set_yticks(range(len(rows)), ["" if column else short(row.label) for row in rows])
             for text, row in zip(each.get_yticklabels(), rows, strict=True):
@@ -104,9 +105,9 @@ def _restyle(axes: Axes, rows: Sequence[Row], panel: int) -> None:
     axes.spines["bottom"].set(position=("outward", 0), linewidth=0.8)
     axes.grid(visible=False, axis="y")
     axes.grid(visible=True, axis="x", alpha=1)
-    axes.xaxis.set_major_locator(MaxNLocator(5 if len(axes.figure.axes) == 1 else 3))
-    axes.use_sticky_edges = False
-    axes.margins(x=0.12)
+    seen = [end for row in rows for end in (*_ends(row.estimates[panel]), row.estimates[panel].value)]
+    places = ends(min(seen), max(seen))
+    label_ends(axes.xaxis, places if len(axes.figure.axes) == 1 else [places[0], places[-1]])
     for bar, row in zip(axes.patches, rows, strict=True):
         bar.set(alpha=0.35, linewidth=0)
         _name(bar, row)

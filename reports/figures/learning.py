@@ -26,7 +26,7 @@ LEFT, RIGHT, BELOW, GAP, ROW = 0.68, 0.14, 0.42, 0.2, 0.17
 
 Fixed ones, because a search for the best takes longer than all the rest.
 """
-HEIGHT = 1.6
+HEIGHT, TITLE = 1.6, 0.14
 CROWD = 50
 """Seeds in one figure from which on only the mean of the entropy is drawn: more lines would take more room than a page has."""
 SEEDS = "seed-lines"
@@ -119,14 +119,16 @@ def _caption(drawn: Learning) -> str:
 def _draw(drawn: Learning, with_entropy: list[Curve], labels: list[str], legend: float) -> Figure:
     entropies = [[curve for curve in group if curve in with_entropy] for group in drawn.groups]
     panels = [(group, False) for group in drawn.groups] + [(group, True) for group in entropies if group]
-    height = legend + len(panels) * HEIGHT + (len(panels) - 1) * GAP + BELOW + 0.08
+    several = len(drawn.groups) > 1
+    gap = GAP + TITLE * several
+    height = legend + TITLE * several + len(panels) * HEIGHT + (len(panels) - 1) * gap + BELOW + 0.08
     figure = Figure(figsize=(WIDTH, height))
     limits = {
         False: _reach([curve.returns for curve in drawn.curves], drawn.low, drawn.high),
         True: _reach([curve.entropy for curve in with_entropy], 0.0, np.inf) if with_entropy else [],
     }
     for place, (group, of_entropy) in enumerate(panels):
-        bottom = BELOW + (len(panels) - 1 - place) * (HEIGHT + GAP)
+        bottom = BELOW + (len(panels) - 1 - place) * (HEIGHT + gap)
         size = (LEFT / WIDTH, bottom / height, (WIDTH - LEFT - RIGHT) / WIDTH, HEIGHT / height)
         axes = figure.add_axes(size)
         axes.set(xlabel=" ", ylabel=" ")  # seaborn would look for labels
@@ -143,8 +145,8 @@ def _draw(drawn: Learning, with_entropy: list[Curve], labels: list[str], legend:
         )
         axes.yaxis.set_label_coords(-0.155, 0.5)
         axes.xaxis.set_label_coords(0.5, -0.16)
-        if len(drawn.groups) > 1:
-            axes.text(0.02, 0.03, f"{short(group[0].arm)} and its soft arms", transform=axes.transAxes, fontsize=SMALL)
+        if several:
+            axes.set_title(f"{short(group[0].arm)} and its soft arms", fontsize=SMALL, loc="left", y=1.0, pad=3)
     _legend(figure)
     return figure
 

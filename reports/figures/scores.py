@@ -8,13 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 import seaborn as sns
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
 from reports.figures import intervals as drawn
 from reports.figures.intervals import Row, points, reference
 from reports.figures.picture import Picture, Words, picture
 from reports.figures.style import SMALL, WIDTH, Look, say, short
 from reports.figures.svg import mark
+from reports.figures.ticks import ends, label_ends
 from reports.statistics.intervals import Array, Estimate
 from reports.statistics.numerals import numeral
 from reports.table import Table, Value
@@ -74,8 +74,7 @@ def modes(pair: str, primary: str, differences: Sequence[Difference], command: s
             )
             for each in differences
         ]
-        figure, (axes,) = drawn.intervals(rows, [""])
-        reference(axes, 0)
+        figure, (axes,) = drawn.intervals(rows, [""], at=0)
         axes.set_xlabel("difference of mean scores: ● sampled, ■ greedy actions")
         return figure
 
@@ -129,8 +128,10 @@ def by_task(pair: str, found: Sequence[OnTask], command: str) -> Picture:
             mark(axes, soft)
             axes.set_yticks(range(len(rows)), [short(each.task, 16) for each in rows], fontsize=SMALL)
             axes.set_ylim(len(rows) - 0.4, -0.6)
-            axes.xaxis.set_major_locator(MaxNLocator(5))
-            axes.margins(x=0.08)
+            seen = np.concatenate(
+                [np.append(each.differences, [each.found.low or 0, each.found.high or 0]) for each in rows]
+            )
+            label_ends(axes.xaxis, ends(float(seen.min()), float(seen.max())))
         return figure
 
     words = Words(
@@ -178,9 +179,9 @@ def improvements(
 
     def draw() -> Figure:
         rows = [Row(f"P({soft} > {hard})", looks[soft], [each], soft) for (soft, hard), each in found.items()]
-        figure, (axes,) = drawn.intervals(rows, [""])
-        reference(axes, 0.5)
-        axes.set(xlim=(-0.02, 1.02), xlabel="probability of improvement")
+        figure, (axes,) = drawn.intervals(rows, [""], at=0.5)
+        label_ends(axes.xaxis, [0, 0.5, 1])
+        axes.set_xlabel("probability of improvement")
         return figure
 
     words = Words(

@@ -30,6 +30,7 @@ from reports.site.names import stem
 from reports.site.suite import Page, count, gather, remake
 from reports.site.theory import mathml, read_theory
 from reports.statistics.metrics import METRICS
+from reports.statistics.numerals import numeral, typeset
 from reports.statistics.summary.readings import READINGS
 from reports.statistics.verdicts import VERDICTS, verdicts
 from reports.table import Table
@@ -222,6 +223,8 @@ def _environment() -> jinja2.Environment:
         "inline": lambda picture: Markup(picture.inline()),
         "mathml": mathml,
         "source": _source,
+        "numeral": numeral,
+        "typeset": typeset,
         "count": count,
     }
     for name in ("style.css", "script.js"):
