@@ -76,7 +76,7 @@ def _swarms(axes: Axes, verdict: Verdict, data: Data, looks: Mapping[str, Look])
     """seaborn's swarm of each arm, and a line at its mean."""
     its = verdict.claim
     for row, (arm, values) in enumerate([(its.arm, data.arm.mean(axis=1)), (its.against, data.against.mean(axis=1))]):
-        look = looks[arm]
+        look, drawn = looks[arm], len(axes.collections)
         sns.swarmplot(
             x=values,
             y=[str(row)] * len(values),
@@ -89,7 +89,8 @@ def _swarms(axes: Axes, verdict: Verdict, data: Data, looks: Mapping[str, Look])
             warn_thresh=1,  # seeds beyond a row's height lie on its edge
             ax=axes,
         )
-        mark(axes.collections[-1], arm, data.seeds)
+        (dots,) = (each for each in axes.collections[drawn:] if len(each.get_offsets()))  # the other row's are empty
+        mark(dots, arm, data.seeds)
         (line,) = axes.plot([values.mean()] * 2, [row - 0.38, row + 0.38], color=look.color, linewidth=2)
         mark(line, arm)
     axes.set_yticks([0, 1], [short(its.arm, 18), short(its.against, 18)])

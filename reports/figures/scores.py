@@ -149,7 +149,7 @@ def by_task(pair: str, found: Sequence[OnTask], command: str) -> Picture:
 
 
 def aggregates(
-    pair: str, looks: Mapping[str, Look], found: Mapping[str, Mapping[str, Estimate]], command: str
+    pair: str, looks: Mapping[str, Look], found: Mapping[str, Mapping[str, Estimate]], covered: str, command: str
 ) -> Picture:
     """Aggregate `found[arm][name]` of every arm, one panel an aggregate."""
     names = list(next(iter(found.values())))
@@ -164,7 +164,7 @@ def aggregates(
         f"{pair}-aggregates",
         "Aggregate scores",
         "Each marker is an aggregate of the final scores over seeds and tasks, each bar its 95 % bootstrap interval; right is better, "
-        "except in the optimality gap, where left is better.",
+        f"except in the optimality gap, where left is better. {covered}",
         "; ".join(said),
         command,
     )
@@ -173,7 +173,7 @@ def aggregates(
 
 
 def improvements(
-    pair: str, looks: Mapping[str, Look], found: Mapping[tuple[str, str], Estimate], command: str
+    pair: str, looks: Mapping[str, Look], found: Mapping[tuple[str, str], Estimate], covered: str, command: str
 ) -> Picture:
     """Probability of improvement of each (soft arm, its hard arm)."""
 
@@ -188,7 +188,7 @@ def improvements(
         f"{pair}-improvement",
         "Probability of improvement",
         "The chance that a random soft run scores above a random hard run of the same task, averaged over tasks; 0.5 (the line) means "
-        "that neither is ahead.",
+        f"that neither is ahead. {covered}",
         "; ".join(f"{soft} over {hard}: {say(each)}" for (soft, hard), each in found.items()),
         command,
     )
@@ -204,7 +204,7 @@ def profiles(pair: str, looks: Mapping[str, Look], found: Profiles, command: str
         f"{pair}-profiles",
         "Performance profiles",
         "Read up from a score to the share of all runs that did better, with a pointwise 95 % band: the higher curve is the better arm, "
-        "and curves that cross have no overall winner. Drawn where the arms differ.",
+        "and curves that cross have no overall winner. Drawn where the arms differ. Bootstrap bands: descriptive, coverage not simulated.",
         f"Share of runs with a score above {numeral(found.middle, '.2f')}: "
         + ", ".join(f"{arm} {share:.2f}" for arm, share in found.above.items()),
         command,

@@ -77,19 +77,18 @@ def answer(
     told = [its for _, _, its in cells if its]
     silent = len(cells) - len(told)
     total = pooled(told)
-    whole = total if total.low is not None else None
     margins = [each.margin for each in found if each.margin is not None]
     readings = {each.reading for each in found}
     one = readings.pop() if len(readings) == 1 else UNDECIDED
-    lead = ON_THE_WHOLE[reading(total, min(margins, default=None)) if whole else one]
+    lead = ON_THE_WHOLE[reading(total, min(margins, default=None)) if total else one]
     sentence = f"{_counts(found)}{_pooled(total, told)}."
     basis = "Final scores, soft minus hard, with 95 % intervals; a task’s scale is 1 wide. "
-    if whole:
+    if total:
         basis += f"Pooled: random effects by Hartung–Knapp over the {len(told)} cells of pair × task"
         basis += f" ({silent} more left out: no arm leaves the floor there). " if silent else ". "
     basis += "Descriptive: not corrected, and no verdict."
     words = Words(name, "Soft minus hard", basis, f"{lead} {sentence}", command)
-    return Answer(lead, sentence, basis, studio.order(forest, words, _groups(found, page), whole, data))
+    return Answer(lead, sentence, basis, studio.order(forest, words, _groups(found, page), total, data))
 
 
 def apart(
@@ -122,10 +121,8 @@ def _counts(found: Sequence[Comparison]) -> str:
     return f"{start}{', '.join(said)} and {_verb(counts[UNDECIDED], 'is undecided', 'are undecided')}"
 
 
-def _pooled(total: Estimate, told: Sequence[Effect]) -> str:
-    if total.low is None:
-        return ""
-    return f"; pooled over {len(told)} cells, soft minus hard is {interval(total)}"
+def _pooled(total: Estimate | None, told: Sequence[Effect]) -> str:
+    return "" if total is None else f"; pooled over {len(told)} cells, soft minus hard is {interval(total)}"
 
 
 def _many(count: int, what: str) -> str:
@@ -182,6 +179,7 @@ def table(name: str, found: Sequence[Comparison], page: Callable[[Suite], str]) 
         for each in found
     ]
     total = pooled([its for _, _, its in effects(_studies(found)) if its])
-    rows.append(["all", "all", "pooled", total, NONE, NONE, NONE, "all", "all"])
+    if total:
+        rows.append(["all", "all", "pooled", total, NONE, NONE, NONE, "all", "all"])
     columns = ["soft arm", "hard arm", "the soft arm is", "difference", "margin", "seeds", "tasks", "pair", "suite"]
     return Table(name, "Every difference drawn", "", columns, rows)

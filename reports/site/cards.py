@@ -43,6 +43,11 @@ class Card:
     """Why the number differs from that of the same two arms in the page's first figure; "" where it does not, or is not there."""
 
     @property
+    def evidence(self) -> str:
+        """On how much it rests."""
+        return tables.rests_on(self.verdict)
+
+    @property
     def difference(self) -> str:
         """The claim's difference with its interval, as the row prints it; "" where there is none."""
         found = tables.estimate(self.verdict.outcome)
@@ -77,6 +82,11 @@ class Deck:
     def groups(self) -> list[tuple[str, list[Link]]]:
         """verdict -> its claims, as links into the page, without verdicts that no claim got."""
         return groups([(card.verdict, f"#claim-{card.verdict.claim.id}") for card in self.cards])
+
+    @property
+    def other(self) -> bool:
+        """Whether a claim's number differs from that of the same arms in the page's first figure."""
+        return any(card.other for card in self.cards)
 
     @property
     def undecided(self) -> list[Card]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import jinja2
 from markupsafe import Markup
@@ -27,7 +27,7 @@ from reports.site import cards, coverage
 from reports.site.answer import Answer, answer, apart
 from reports.site.answer import table as differences
 from reports.site.names import stem
-from reports.site.suite import Page, count, gather, remake
+from reports.site.suite import Page, Record, count, gather, remake
 from reports.site.theory import mathml, read_theory
 from reports.statistics.metrics import METRICS
 from reports.statistics.numerals import numeral, typeset
@@ -78,7 +78,7 @@ def build(suites: list[str], out: Path, results: Path = Path("results")) -> Site
     there = [name for name in (*suite_names(), *budgets) if _has_results(results / name)]
     for name in suites:
         if not _has_results(results / name):
-            _page(name, results, Studio())  # says what is missing
+            _page(name, results, None, Studio())  # says what is missing
     if not suites and not there:
         raise InputError(f"no results for any suite in {results}; train one first, for example: softbench train smoke")
     damaged: list[Unreadable] = []
@@ -91,13 +91,13 @@ def build(suites: list[str], out: Path, results: Path = Path("results")) -> Site
             return None
 
     studio, waiting = Studio(), [] if suites else [name for name in suite_names() if name not in there]
-    found = [reading(name, _page, name, results, studio) for name in dict.fromkeys(suites or there)]
+    simulated = reading("simulation", _simulated, results / COVERAGE)
+    found = [reading(name, _page, name, results, simulated, studio) for name in dict.fromkeys(suites or there)]
     pages = [page for page in found if page]
     judged = [(page.suite, card) for page in pages if page.ledger for card in page.ledger.cards]
     for name in waiting:
         judged += reading(name, _waiting, name, studio) or []
     theory = reading("exact statements", read_theory, results)
-    simulated = reading("simulation", _simulated, results / COVERAGE)
     missing = reading("claims not yet testable", untestable) or []
     damaged += [Unreadable(page.suite.name, line) for page in pages for line in page.damaged]
     command = " && ".join(page.command for page in pages if page.suite.evidence) or "softbench report"
@@ -179,7 +179,7 @@ def _place(suite: Suite, card: cards.Card, pages: Sequence[Page]) -> str:
     )
 
 
-def _simulated(path: Path) -> dict[str, Any] | None:
+def _simulated(path: Path) -> Record | None:
     """The record of `softbench coverage`; None where there is none. Raises InputError where it cannot be read."""
     if not path.exists():
         return None
@@ -195,8 +195,8 @@ def _has_results(folder: Path) -> bool:
     return any(folder.glob("*/*/manifest.json"))
 
 
-def _page(name: str, results: Path, studio: Studio) -> Page:
-    return gather(load_suite(name), results, studio)
+def _page(name: str, results: Path, simulated: Record | None, studio: Studio) -> Page:
+    return gather(load_suite(name), results, simulated, studio)
 
 
 def _waiting(name: str, studio: Studio) -> list[tuple[Suite, cards.Card]]:

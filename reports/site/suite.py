@@ -7,6 +7,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from harness.errors import InputError
 from harness.schema.baseline import baseline_path, read_baseline
@@ -19,14 +20,17 @@ from reports.figures.picture import Picture, Studio
 from reports.figures.style import Look
 from reports.site import cards, records, tables
 from reports.site.answer import Answer, Comparison, answer, comparisons
+from reports.site.coverage import IMPROVEMENT, measured
 from reports.site.evidence import Evidence
 from reports.site.evidence import gather as numbers
 from reports.statistics import baseline
+from reports.statistics.bootstrap import AGGREGATES
 from reports.statistics.scores import Study, read_studies
 from reports.statistics.verdicts import Verdict, read_looks, verdicts
 from reports.table import NONE, Table, Value, number
 
 Promise = Future[Picture]
+Record = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -119,8 +123,11 @@ def count(number: int, what: str) -> str:
     return f"{number} {what}{'s' * (number != 1)}"
 
 
-def gather(suite: Suite, results: Path, studio: Studio) -> Page:
-    """Everything that a suite's page says. Raises InputError where the suite has no results, or damaged ones."""
+def gather(suite: Suite, results: Path, simulated: Record | None, studio: Studio) -> Page:
+    """Everything that a suite's page says; `simulated`: the record of `softbench coverage`.
+
+    Raises InputError where the suite has no results, or damaged ones.
+    """
     studies, damaged = read_studies(suite, results)
     if damaged and not studies:
         raise InputError(str(damaged[0]))
@@ -147,7 +154,7 @@ def gather(suite: Suite, results: Path, studio: Studio) -> Page:
         comparisons=compared,
         answer=answer("evidence", compared, lambda _: "", evidence, command, studio),
         references=records.references(suite),
-        sections=[_section(each, ledger, studio) for each in found],
+        sections=[_section(each, ledger, simulated, studio) for each in found],
         holes=absent + [line for study in studies for line in study.holes if line not in unusable],
         damaged=unusable,
         diverged=[line for study in studies for line in study.diverged],
@@ -198,23 +205,25 @@ def _since(suite: Suite, studies: list[Study], judged: list[Verdict]) -> Table |
     )
 
 
-def _section(found: Evidence, ledger: Ledger | None, studio: Studio) -> Section:
+def _section(found: Evidence, ledger: Ledger | None, simulated: Record | None, studio: Studio) -> Section:
     study = found.study
     suite, pair = study.suite, study.pair
     command = remake(suite, pair)
     main: list[Promise] = []
     shown: list[Table] = []
     if found.profiles:
+        size = len(study.seeds), len(study.tasks)
+        covered, won = (measured(simulated, names, *size) for names in ([*AGGREGATES], [IMPROVEMENT]))
         main += [
-            studio.order(plots.aggregates, pair, found.looks, found.aggregates, command),
+            studio.order(plots.aggregates, pair, found.looks, found.aggregates, covered, command),
             studio.order(plots.profiles, pair, found.looks, found.profiles, command),
         ]
         if found.improvements:
-            main += [studio.order(plots.improvements, pair, found.looks, found.improvements, command)]
+            main += [studio.order(plots.improvements, pair, found.looks, found.improvements, won, command)]
             main += [studio.order(plots.by_task, pair, found.on_tasks, command)]
         if found.improvements and len(suite.modes) > 1:
             main += [studio.order(plots.modes, pair, study.primary, found.differences, command)]
-        shown += [tables.aggregates(found), tables.improvements(found)]
+        shown += [tables.aggregates(found, covered), tables.improvements(found, won)]
     shown += [tables.differences(found, ledger), tables.returns(found), tables.published(found)]
     curves = [studio.order(learning, each, remake(suite, pair, each.task)) for each in found.learning]
     manifests = [cell.manifest for cell in study.cells.values()]

@@ -80,26 +80,25 @@ def differences(found: Evidence, ledger: Ledger | None) -> Table:
     )
 
 
-def aggregates(found: Evidence) -> Table:
+def aggregates(found: Evidence, covered: str) -> Table:
     """IQM, median, mean and optimality gap of every arm."""
     study = found.study
     return Table(
         f"{study.pair}-aggregates",
         "Aggregate scores",
         f"Over {len(study.seeds)} seeds and {len(study.tasks)} tasks; points as in rliable, intervals from a stratified "
-        f"bootstrap ({bootstrap.RESAMPLES} resamples, fixed key). "
-        "Descriptive: such intervals cover about 85 % at n = 5 and 90 % at n = 10, not 95 %.",
+        f"bootstrap ({bootstrap.RESAMPLES} resamples, fixed key). {covered}",
         ["arm", *bootstrap.AGGREGATES],
         [[arm, *estimates.values()] for arm, estimates in found.aggregates.items()],
     )
 
 
-def improvements(found: Evidence) -> Table:
+def improvements(found: Evidence, covered: str) -> Table:
     """Probability of improvement of every soft arm."""
     return Table(
         f"{found.study.pair}-improvement",
         "Probability of improvement",
-        "Averaged over tasks; ties count one half; 95 % stratified bootstrap interval.",
+        f"Averaged over tasks; ties count one half; 95 % stratified bootstrap interval. {covered}",
         ["soft arm", "hard arm", "probability of improvement"],
         [[soft, hard, each] for (soft, hard), each in found.improvements.items()],
     )

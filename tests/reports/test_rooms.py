@@ -1,4 +1,4 @@
-"""`reports/statistics` knows numbers: no figures, no pages, no other packages than numpy, scipy, rliable's metrics and statsmodels' meta-analysis."""
+"""`reports/statistics` knows numbers: no figures, no pages, and of packages numpy, scipy and one module of rliable and statsmodels each."""
 
 from __future__ import annotations
 

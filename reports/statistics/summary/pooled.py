@@ -19,8 +19,6 @@ from reports.statistics.intervals import LEVEL, Estimate
 from reports.statistics.measuring import leaves
 from reports.statistics.scores import Study
 
-FEW_CELLS = "undefined: fewer than 2 cells"
-
 
 @dataclass(frozen=True)
 class Effect:
@@ -63,10 +61,10 @@ def effect(study: Study, task: str) -> Effect | None:
     return Effect(study.suite.name, study.pair, task, float(value), float(variance)) if variance else None
 
 
-def pooled(effects: Sequence[Effect]) -> Estimate:
-    """The mean over cells with its 95 % interval; NaN where there is no cell at all."""
+def pooled(effects: Sequence[Effect]) -> Estimate | None:
+    """The mean over cells with its 95 % interval; None where there are fewer than 2 cells."""
     if len(effects) < 2:
-        return Estimate(effects[0].value if effects else float("nan"), why=FEW_CELLS)
+        return None
     values, variances = (np.array([getattr(each, name) for each in effects]) for name in ("value", "variance"))
     unit = (
         float(np.median(variances)) ** 0.5
