@@ -7,6 +7,7 @@ does not (a test holds recorded digests).
 from __future__ import annotations
 
 import ast
+import functools
 import hashlib
 import json
 from pathlib import Path
@@ -16,6 +17,7 @@ SILENT = {"ctx", "kind", "type_comment", "type_ignores"}
 """Fields that follow from others, or are comments."""
 
 
+@functools.cache
 def syntax_digest(source: bytes) -> str:
     """SHA-256 of what a file says. Raises SyntaxError where it is no Python."""
     return hashlib.sha256(json.dumps(_plain(ast.parse(source)), separators=(",", ":")).encode()).hexdigest()

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from algorithms.learner import State
-from algorithms.population.rows import ALIGN
+from algorithms.population.rows import ALIGN, by_hand
 
 BETAS = (0.9, 0.999)
 
@@ -47,7 +47,7 @@ def adam_(state: State, name: str, gradients: Tensor, rate: Tensor, epsilon: flo
     parameters, mean, square, count = (
         state[f"{name}{slot}"] for slot in ("", ".adam_mean", ".adam_square", ".adam_count")
     )
-    if parameters.device.type == "cpu":
+    if by_hand(parameters):
         tensors = parameters, gradients, mean, square
         rates = rate.tolist()
         if len(set(rates)) == 1 and parameters.shape[1] % ALIGN == 0:

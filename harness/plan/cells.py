@@ -112,7 +112,8 @@ def make_plans(
         if arms and arms.count(arm) > 1:
             raise InputError(f"--arms: {arm!r} appears twice; every arm must be given once")
     for own in dict.fromkeys(cell_pair for cell_pair, _ in cells if ":" in cell_pair):
-        try_pair(own, [spec for (cell_pair, _), its in specs.items() if cell_pair == own for spec in its.values()])
+        its_specs = [spec for (cell_pair, _), its in specs.items() if cell_pair == own for spec in its.values()]
+        try_pair(own, list({(spec.task, spec.arm): spec for spec in its_specs}.values()))
     plans = []
     for (cell_pair, cell_task), its in specs.items():
         place = Path(suite.name, folder_name(cell_pair), folder_name(cell_task))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -84,9 +85,14 @@ def _stems(module: str) -> list[str]:
 
 def _imported(path: Path, package: str = "") -> list[str]:
     """The modules that a file of `package` imports, by name; some may be names in a module. [] for a file that is no Python."""
+    return _imports(path.read_bytes(), package)
+
+
+@functools.cache
+def _imports(source: bytes, package: str) -> list[str]:
     names: list[str] = []
     try:
-        tree = ast.parse(path.read_bytes())
+        tree = ast.parse(source)
     except (SyntaxError, ValueError):  # of a user's module, which may never be imported
         return names
     for node in ast.walk(tree):

@@ -51,9 +51,8 @@ def _spread(scores: Array, entropy: Array, steps: Steps) -> Array:
 def _entropy(scores: Array, entropy: Array, steps: Steps) -> Array:
     recorded = ~np.isnan(entropy)  # the warm-up of a replay has none
     count = recorded.sum(axis=1)
-    return np.divide(
-        np.where(recorded, entropy, 0.0).sum(axis=1), count, out=np.full(len(count), np.nan), where=count > 0
-    )
+    total = np.where(recorded, entropy, 0.0).sum(axis=1)
+    return np.asarray(np.divide(total, count, out=np.full(len(count), np.nan), where=count > 0))
 
 
 METRICS: dict[str, Metric] = {

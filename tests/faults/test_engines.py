@@ -99,12 +99,10 @@ def test_every_arm_of_every_pair_is_the_same_on_any_number_of_workers(fault):
 
 
 def write_all_pairs(**changes):
-    suite = {
-        **SUITE,
-        "name": "all",
-        "seeds": "0-3",
-        "cells": {pair: {"CartPole-v1": settings} for pair, settings in TINY.items()},
-    } | changes
+    """A cell a pair, one of them a grid."""
+    cells = {pair: {"CartPole-v1": settings} for pair, settings in TINY.items()}
+    cells["a2c"] = {"CartPole-v1": {"settings": TINY["a2c"], "grid": {"temperature": [0, 0.1]}}}
+    suite = {**SUITE, "name": "all", "seeds": "0-3", "cells": cells} | changes
     Path("suites/all").mkdir(parents=True)
     Path("suites/all/suite.yaml").write_text(yaml.safe_dump(suite))
 

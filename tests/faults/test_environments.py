@@ -210,3 +210,11 @@ def test_a_module_that_is_not_along_pythonpath_is_said():
     )
     with pytest.raises(InputError, match="task 'nowhere:A-v0': there is no module 'nowhere' along PYTHONPATH"):
         make_plans()
+
+
+@pytest.mark.parametrize("task", ["Pendulum-v1", "CartPole-v1"])
+def test_what_a_task_offers_comes_back_whole_from_the_process_that_made_it(task):
+    own = f"gymnasium.envs.classic_control:{task}"  # a task of a module, as a user's own is
+    found = probe.offered(own, "gymnasium")
+    assert found == probe.look(own, "gymnasium") and hash(found) is not None
+    assert found.kind == ("numbers" if task == "Pendulum-v1" else "choices")

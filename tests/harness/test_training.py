@@ -45,7 +45,7 @@ def test_shards_hold_every_member_once_and_keep_every_worker_busy():
     assert [len(shard.rows) for shard in work.shards(make_jobs(3, 20), 2)] == [20, 20, 10, 10], (
         "whole where that is as fast"
     )
-    assert [len(shard.rows) for shard in work.shards(make_jobs(1, 200), 1)] == [40] * 5, (
+    assert [len(shard.rows) for shard in work.shards(make_jobs(1, 200), 1)] == [67, 67, 66], (
         "a grid is no cohort without bound"
     )
 
@@ -219,11 +219,11 @@ def test_no_space_at_the_start_is_refused(monkeypatch, tmp_path):
 
 
 def test_the_manifest_prints_the_lines_in_which_hard_and_soft_differ():
-    lines = differing_lines("a2c")["lines"]
-    assert [line["text"].strip().partition("  #")[0] for line in lines] == [
-        "if self.kl_in_return:",
-        "reward = reward - tau.unsqueeze(2) * kl",
-    ]
+    (line,) = differing_lines("a2c")["lines"]
+    assert "tau.unsqueeze(2) * kl if self.kl_in_return else rollout.reward" in line["text"], "not where it is set"
+    lines = [line["text"].strip() for line in differing_lines("dqn")["lines"]]
+    at = lines.index('if self.backup_form == "max":')
+    assert lines[at + 1].startswith("return q.amax(-1)"), "with what depends on it"
 
 
 def test_a_failed_cohort_is_told_and_the_others_are_written(monkeypatch):
