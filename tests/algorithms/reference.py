@@ -55,6 +55,13 @@ def started(learner, seed, dtype):
     return {name: x.to(dtype) if x.is_floating_point() else x for name, x in state.items()}
 
 
+def roughen(network, flat, scale=0.3):
+    """Move parameters away from their start, where policies are almost uniform and tell nothing of entropies; in place."""
+    generator = torch.Generator().manual_seed(7)
+    for matrix in network.layout.tensors(flat):
+        matrix += scale * torch.randn(matrix.shape, generator=generator).to(flat.dtype)
+
+
 def rollouts(count, horizon, environments, spaces, seed=0, dtype=torch.float32, limit=0.1):
     """Consecutive rollouts of one member with random observations and actions, terminations and truncations."""
     generator = torch.Generator().manual_seed(seed)

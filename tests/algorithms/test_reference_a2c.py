@@ -15,6 +15,7 @@ from reference import (
     parameters,
     relative,
     rollouts,
+    roughen,
     started,
 )
 from torch import nn
@@ -76,6 +77,7 @@ class Reference:
 def test_an_arm_is_its_plain_implementation(arm, updates, dtype):
     made = A2C(SETTINGS, SPACES, A2C.arms[arm].switches)
     state = started(made, 3, dtype)
+    roughen(made.nets, state["nets"])
     plain, before = Reference(made, arm, state), flattened(made.nets, state["nets"]).clone()
     rows = {"learning_rate": SETTINGS.learning_rate, "temperature": SETTINGS.temperature}
     for rollout in rollouts(updates, SETTINGS.horizon, SETTINGS.environments, SPACES, dtype=dtype):

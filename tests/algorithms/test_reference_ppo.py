@@ -17,6 +17,7 @@ from reference import (
     parameters,
     relative,
     rollouts,
+    roughen,
     shuffles,
     started,
 )
@@ -38,7 +39,10 @@ class Reference:
     def __init__(self, made, arm, spaces, state):
         self.s, self.arm, self.spaces = made.settings, arm, spaces
         self.actor, self.critic = module(made.nets, state["nets"], 0), module(made.nets, state["nets"], 1)
-        self.log_std = nn.Parameter(torch.zeros(2, dtype=state["nets"].dtype))
+        free = (
+            made.nets.globals(state["nets"])[0].clone() if made.nets.free else torch.zeros(2, dtype=state["nets"].dtype)
+        )
+        self.log_std = nn.Parameter(free)
         self.actor_parameters = list(self.actor.parameters())
         if self.spaces.kind == "numbers":
             self.actor_parameters.append(self.log_std)
@@ -171,6 +175,7 @@ def trained(arm, spaces, updates, dtype, **settings):
     """Both after so many updates: the error of all that is learned, over its change, and the last update's metrics."""
     made, s = PPO(Settings(**{**SMALL, **settings}), spaces, PPO.arms[arm].switches), Settings(**{**SMALL, **settings})
     state, batch = started(made, 3, dtype), s.horizon * s.environments
+    roughen(made.nets, state["nets"])
     plain, before = Reference(made, arm, spaces, state), of(made, state).clone()
     orders = shuffles(updates, s.epochs, batch)
     rows = {"learning_rate": s.learning_rate, "temperature": s.temperature}

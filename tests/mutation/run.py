@@ -1,8 +1,9 @@
-"""Mutation test of the code that the statements check: `python tests/mutation/run.py [--only TEXT] [--cases N] [--both]`.
+"""Mutation test of `algorithms/`: `python tests/mutation/run.py [--sample N] [--seed N] [--only TEXT] [--cases N] [--both]`.
 
-Each mutant is one change of one line (a sign, a factor, a missing gamma, a swapped argument), made in a temporary copy of the tree.
-It is killed if an exact statement fails, or else if a test of `algorithms/` does (with --both, both are tried). Prints a line a mutant
-and the share killed; exits 1 if one survives that is not marked as equivalent. Takes minutes, so it is no part of the default tests.
+Each mutant is one change of one expression inside a function (a sign, a factor, a comparison, swapped arguments, a call left out), found in
+the syntax tree and made in a temporary copy of the files. It is killed if an exact statement fails, or else if a test of `algorithms/` does
+(with --both, both are tried). Prints a line a mutant and the share killed; exits 1 if one survives that `EQUIVALENT` does not name.
+A mutant takes up to a minute or two, so this is no part of the default tests.
 """
 
 from __future__ import annotations
@@ -11,271 +12,191 @@ import argparse
 import ast
 import os
 import queue
+import random
 import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).parent.parent.parent
 COPIED = ("algorithms", "harness", "suites", "tests", "pyproject.toml")
+LIMIT = 600  # seconds that a mutant may take, after which it counts as killed: it does not end
+
+SWAPPED: dict[type[Any], list[type[Any]]] = {
+    ast.Add: [ast.Sub],
+    ast.Sub: [ast.Add],
+    ast.Mult: [ast.Div],
+    ast.Div: [ast.Mult],
+    ast.FloorDiv: [ast.Mult],
+    ast.BitAnd: [ast.BitOr],
+    ast.BitOr: [ast.BitAnd],
+    ast.And: [ast.Or],
+    ast.Or: [ast.And],
+    ast.Lt: [ast.LtE, ast.GtE],
+    ast.LtE: [ast.Lt, ast.Gt],
+    ast.Gt: [ast.GtE, ast.LtE],
+    ast.GtE: [ast.Gt, ast.Lt],
+    ast.Eq: [ast.NotEq],
+    ast.NotEq: [ast.Eq],
+    ast.Is: [ast.IsNot],
+    ast.IsNot: [ast.Is],
+}
+RENAMED = {
+    "min": "max",
+    "max": "min",
+    "amin": "amax",
+    "amax": "amin",
+    "argmax": "argmin",
+    "sum": "mean",
+    "mean": "sum",
+    "minimum": "maximum",
+    "maximum": "minimum",
+    "ones_like": "zeros_like",
+    "zeros_like": "ones_like",
+    "cumsum": "cumprod",
+}
+DROPPED = {"exp", "log", "sqrt", "square", "abs", "clamp", "clamp_", "tanh", "cumsum", "relu_"}
+"""Methods whose object stands for their result."""
+
+EQUIVALENT: dict[str, str] = {}
+"""`file function: old -> new` -> why no test could tell."""
 
 
 @dataclass(frozen=True)
 class Mutant:
-    """Line `old` of `file` becomes `new`. `equivalent` says why no test could tell, where none can."""
+    """`old` becomes `new` in line `line` of a function. `number`: of the file's mutants."""
 
     file: str
+    number: int
+    function: str
+    line: int
     old: str
     new: str
-    equivalent: str = ""
+
+    @property
+    def name(self) -> str:
+        return f"{self.file} {self.function}: {self.old} -> {self.new}"
 
 
-MAXENT, RETURNS, POLICIES = "algorithms/maxent.py", "algorithms/returns.py", "algorithms/policies.py"
-PPO, A2C, DQN = (f"algorithms/pairs/{pair}.py" for pair in ("ppo", "a2c", "dqn"))
-TRACES, SVGD, DDPG = "algorithms/traces.py", "algorithms/svgd.py", "algorithms/losses/ddpg.py"
-NPG, TRPO, PGQL, TABULAR = (
-    "algorithms/losses/npg.py",
-    "algorithms/losses/trpo.py",
-    "algorithms/losses/pgql.py",
-    "algorithms/tabular.py",
-)
+@dataclass(frozen=True)
+class Site:
+    """Where in a tree a node is held, and what takes its place."""
 
-MUTANTS = [
-    Mutant(MAXENT, "return -math.log(actions)", "return math.log(actions)"),
-    Mutant(MAXENT, "return -math.log(actions)", "return -math.log(actions + 1)"),
-    Mutant(MAXENT, "return q.amax(-1)", "return q.mean(-1)"),
-    Mutant(MAXENT, "return temperature * torch.logsumexp", "return torch.logsumexp"),
-    Mutant(MAXENT, "logsumexp(q / temperature + log_reference, -1)", "logsumexp(q + log_reference, -1)"),
-    Mutant(MAXENT, "logsumexp(q / temperature + log_reference, -1)", "logsumexp(q / temperature - log_reference, -1)"),
-    Mutant(
-        MAXENT, "logsumexp(q / temperature + log_reference, -1)", "logsumexp((q + log_reference) / temperature, -1)"
-    ),
-    Mutant(
-        MAXENT, "log_softmax(q / temperature + log_reference, -1)", "log_softmax(q * temperature + log_reference, -1)"
-    ),
-    Mutant(MAXENT, "log_softmax(q / temperature + log_reference, -1)", "log_softmax(q / temperature, -1)"),
-    Mutant(MAXENT, "return -(log_policy.exp() * log_policy).sum(-1)", "return (log_policy.exp() * log_policy).sum(-1)"),
-    Mutant(
-        MAXENT, "return -(log_policy.exp() * log_policy).sum(-1)", "return -(log_policy.exp() * log_policy).mean(-1)"
-    ),
-    Mutant(
-        MAXENT,
-        "(log_policy.exp() * (log_policy - log_reference)).sum(-1)",
-        "(log_policy.exp() * (log_reference - log_policy)).sum(-1)",
-    ),
-    Mutant(
-        MAXENT, "(log_policy.exp() * (log_policy - log_reference)).sum(-1)", "(log_policy.exp() * log_policy).sum(-1)"
-    ),
-    Mutant(
-        MAXENT,
-        "return temperature * kl(log_boltzmann(q, temperature, log_reference)",
-        "return kl(log_boltzmann(q, temperature, log_reference)",
-    ),
-    Mutant(
-        MAXENT,
-        "kl(log_boltzmann(q, temperature, log_reference), log_reference)",
-        "kl(log_boltzmann(q, temperature, log_reference), 0.0)",
-    ),
-    Mutant(
-        MAXENT,
-        "kl(log_boltzmann(q, temperature, log_reference), log_reference)",
-        "kl(log_boltzmann(q, temperature), log_reference)",
-    ),
-    Mutant(
-        RETURNS,
-        "delta = reward + discount * next_value * ~terminated - value",
-        "delta = reward + next_value * ~terminated - value",
-    ),
-    Mutant(
-        RETURNS,
-        "delta = reward + discount * next_value * ~terminated - value",
-        "delta = reward + discount * next_value - value",
-    ),
-    Mutant(
-        RETURNS,
-        "delta = reward + discount * next_value * ~terminated - value",
-        "delta = reward + discount * next_value * ~terminated + value",
-    ),
-    Mutant(
-        RETURNS,
-        "discount * next_value * ~terminated - value",
-        "discount * next_value * ~(terminated | truncated) - value",
-    ),
-    Mutant(RETURNS, "torch.full_like(reward, discount * trace)", "torch.full_like(reward, trace)"),
-    Mutant(RETURNS, "torch.full_like(reward, discount * trace)", "torch.full_like(reward, discount)"),
-    Mutant(RETURNS, "discount * trace) * ~(terminated | truncated)", "discount * trace) * ~terminated"),
-    Mutant(
-        RETURNS,
-        "target = reward + discount * next_value * ~terminated\n    ends",
-        "target = reward + discount * next_value\n    ends",
-    ),
-    Mutant(
-        RETURNS,
-        "target = reward + discount * next_value * ~terminated\n    ends",
-        "target = reward + next_value * ~terminated\n    ends",
-    ),
-    Mutant(RETURNS, "ends = terminated | truncated\n    following", "ends = terminated\n    following"),
-    Mutant(RETURNS, "reward[:, t] + discount * following", "reward[:, t] + following"),
-    Mutant(
-        RETURNS,
-        "discount * following * ~terminated[:, t])",
-        "discount * following)",
-        "`ends` holds where `terminated` does, so `where` never takes this branch there",
-    ),
-    Mutant(
-        RETURNS,
-        "gain = reward[..., d] - penalty[..., d] if d else",
-        "gain = reward[..., d] + penalty[..., d] if d else",
-    ),
-    Mutant(RETURNS, "gain = reward[..., d] - penalty[..., d] if d else reward[..., d]", "gain = reward[..., d]"),
-    Mutant(
-        RETURNS,
-        "gain = reward[..., d] - penalty[..., d] if d else reward[..., d]",
-        "gain = reward[..., d] - penalty[..., d]",
-    ),
-    Mutant(RETURNS, "target = target + scale * gain * alive", "target = target + gain * alive"),
-    Mutant(RETURNS, "scale *= discount", "scale *= 1"),
-    Mutant(
-        RETURNS,
-        "stops = alive if last else alive & ends[..., d]",
-        "stops = alive if last else alive & terminated[..., d]",
-    ),
-    Mutant(RETURNS, "(stops & ~terminated[..., d])", "stops"),
-    Mutant(RETURNS, "alive = alive & ~stops", "alive = alive & stops"),
-    Mutant(POLICIES, "self.mean + self.log_std.exp() * noise", "self.mean - self.log_std.exp() * noise"),
-    Mutant(POLICIES, "-0.5 * scaled * scaled - self.log_std", "-0.5 * scaled * scaled + self.log_std"),
-    Mutant(POLICIES, "-0.5 * scaled * scaled - self.log_std", "-scaled * scaled - self.log_std"),
-    Mutant(
-        POLICIES, "self.log_std + 0.5 * math.log(2 * math.pi * math.e)", "self.log_std + 0.5 * math.log(2 * math.pi)"
-    ),
-    Mutant(PPO, "reward + self.entropy_in_return * s.temperature", "reward - self.entropy_in_return * s.temperature"),
-    Mutant(PPO, "reward + self.entropy_in_return * s.temperature *", "reward + self.entropy_in_return *"),
-    Mutant(PPO, "return advantage, advantage + value", "return advantage, advantage"),
-    Mutant(PPO, "s.discount, s.gae_lambda)", "s.gae_lambda, s.discount)"),
-    Mutant(
-        PPO,
-        "advantage - self.log_policy_in_advantage * s.temperature",
-        "advantage + self.log_policy_in_advantage * s.temperature",
-    ),
-    Mutant(PPO, "(policy.log_prob(action) - old_log_prob).exp()", "(old_log_prob - policy.log_prob(action)).exp()"),
-    Mutant(PPO, "ratio.clamp(1 - s.clip, 1 + s.clip)", "ratio.clamp(1 - s.clip, 1)"),
-    Mutant(
-        PPO, "torch.min(ratio * advantage, clipped * advantage)", "torch.max(ratio * advantage, clipped * advantage)"
-    ),
-    Mutant(PPO, "objective + self.bonus * s.temperature", "objective - self.bonus * s.temperature"),
-    Mutant(PPO, "return -objective, ratio", "return objective, ratio"),
-    Mutant(PPO, "torch.max(error, (clipped - target).square())", "torch.min(error, (clipped - target).square())"),
-    Mutant(PPO, "return 0.5 * error.mean(1)", "return error.mean(1)"),
-    Mutant(
-        A2C,
-        "rollout.reward - self.kl_in_return * s.temperature * penalty",
-        "rollout.reward + self.kl_in_return * s.temperature * penalty",
-    ),
-    Mutant(
-        A2C, "rollout.reward - self.kl_in_return * s.temperature * penalty", "rollout.reward - s.temperature * penalty"
-    ),
-    Mutant(A2C, "self.kl_in_return * s.temperature * penalty", "self.kl_in_return * penalty"),
-    Mutant(A2C, "-policy.log_prob(action) * advantage + self", "policy.log_prob(action) * advantage + self"),
-    Mutant(A2C, "advantage + self.settings.temperature * penalty", "advantage - self.settings.temperature * penalty"),
-    Mutant(
-        A2C, "rollout.terminated, rollout.truncated, s.discount)", "rollout.truncated, rollout.terminated, s.discount)"
-    ),
-    Mutant(A2C, "value_loss = 0.5 * (value - target)", "value_loss = (value - target)"),
-    Mutant(DQN, "return maxent.soft_value(q, tau, self.log_reference())", "return maxent.soft_value(q, tau)"),
-    Mutant(
-        DQN,
-        "return maxent.penalty(q, tau, self.log_reference())",
-        "return -maxent.penalty(q, tau, self.log_reference())",
-    ),
-    Mutant(DQN, 'return 0.0 if self.backup_form == "entropy" else', 'return 0.0 if self.backup_form == "kl" else'),
-    Mutant(
-        DQN,
-        "return (target - chosen).square().mean(1), chosen",
-        "return 0.5 * (target - chosen).square().mean(1), chosen",
-    ),
-    Mutant(DQN, "length - 1).amin(-1)", "length - 1).amax(-1)"),
-    Mutant(DQN, 'inner = window["observation"][:, :, 1:]', 'inner = window["next_observation"][:, :, 1:]'),
-    Mutant(
-        DQN, 'self.q(q_online, window["observation"][:, :, 0])', 'self.q(q_online, window["next_observation"][:, :, 0])'
-    ),
-    # What surrounds the losses in an update.
-    Mutant(PPO, "rate = s.learning_rate * (1 - step / self.steps", "rate = s.learning_rate * (1 + step / self.steps"),
-    Mutant(
-        PPO,
-        "advantage = (advantage - advantage.mean(1, keepdim=True))",
-        "advantage = (advantage + advantage.mean(1, keepdim=True))",
-    ),
-    Mutant(
-        PPO,
-        "policy_loss + self.settings.value_coefficient * value_loss",
-        "policy_loss - self.settings.value_coefficient * value_loss",
-    ),
-    Mutant(PPO, "total = reward + self.settings.discount * total", "total = reward + total"),
-    Mutant(PPO, "total = total * ~end", "total = total * end"),
-    Mutant(
-        PPO,
-        "next_value = self.value(parameters, self.normalized(state, rollout.next_observation",
-        "next_value = self.value(parameters, self.normalized(state, rollout.observation",
-    ),
-    Mutant(A2C, "target - value.detach())", "value.detach() - target)"),
-    Mutant(A2C, "target - value.detach())", "target - value)"),
-    Mutant(A2C, "policy_loss + s.value_coefficient * value_loss", "policy_loss + value_loss"),
-    Mutant(
-        A2C,
-        "next_value = self.value(parameters, rollout.next_observation",
-        "next_value = self.value(parameters, rollout.observation",
-    ),
-    Mutant(
-        DQN,
-        'self.target(self.layout.split(state["target"]), window)',
-        'self.target(self.layout.split(state["parameters"]), window)',
-    ),
-    Mutant(
-        DQN,
-        "stored // s.target_period > step // s.target_period",
-        "stored // s.target_period >= step // s.target_period",
-    ),
-    Mutant(
-        DQN,
-        "progress * (s.exploration_end - s.exploration_start)",
-        "progress * (s.exploration_start - s.exploration_end)",
-    ),
-    Mutant(DQN, "draw > 1 - self.epsilon(step)", "draw > self.epsilon(step)"),
-    Mutant(TRACES, "return value + penalty + gae(reward - penalty", "return value + gae(reward - penalty"),
-    Mutant(TRACES, "gae(reward - penalty", "gae(reward + penalty"),
-    Mutant(
-        TRACES,
-        "rho, c = ratio.clamp(max=clip_rho), ratio.clamp(max=clip_c)",
-        "c, rho = ratio.clamp(max=clip_rho), ratio.clamp(max=clip_c)",
-    ),
-    Mutant(TRACES, "carry = discount * c *", "carry = c *"),
-    Mutant(TRACES, "discount * c * ~(terminated | truncated)", "discount * c * ~terminated"),
-    Mutant(SVGD, "kappa = (-square / width).exp()", "kappa = (-square * width).exp()"),
-    Mutant(SVGD, "return kappa, -2 / width", "return kappa, 2 / width"),
-    Mutant(SVGD, "climb + temperature * kappa_gradient.sum(1)", "climb + kappa_gradient.sum(1)"),
-    Mutant(SVGD, "kappa_gradient.sum(1)", "kappa_gradient.sum(2)"),
-    Mutant(DDPG, "return -critic(action).mean(1)", "return critic(action).mean(1)"),
-    Mutant(DDPG, "temperature * policy.entropy()", "policy.entropy()"),
-    Mutant(
-        DDPG,
-        "critic(action) - temperature * policy.log_prob(action)",
-        "critic(action) + temperature * policy.log_prob(action)",
-    ),
-    Mutant(NPG, "q + step * temperature * (target - q)", "q + step * (target - q)"),
-    Mutant(TRPO, "2 * discount * largest_advantage", "discount * largest_advantage"),
-    Mutant(TRPO, "(log_prob - old_log_prob).exp()", "(log_prob - old_log_prob)"),
-    Mutant(PGQL, "_scaled(temperature * log_ratio, 1 / temperature)", "_scaled(temperature * log_ratio, 1.0)"),
-    Mutant(PGQL, "- (penalty + backup)", "- (backup - penalty)"),
-    Mutant(
-        TABULAR,
-        "(log_policy.exp() * mdp.reward).sum(-1) - penalty",
-        "(log_policy.exp() * mdp.reward).sum(-1) + penalty",
-    ),
-    Mutant(TABULAR, "return (1 - mdp.discount).unsqueeze(1) * visits", "return visits"),
-]
+    holder: ast.AST
+    field: str
+    index: int | None
+    function: str
+    old: ast.AST
+    new: ast.AST
+
+    def change(self) -> None:
+        if self.index is None:
+            setattr(self.holder, self.field, self.new)
+        else:
+            getattr(self.holder, self.field)[self.index] = self.new
+
+
+def alternatives(node: ast.AST) -> Iterator[ast.AST]:
+    """All that may stand in a node's place."""
+    if isinstance(node, ast.BinOp):
+        yield from (ast.BinOp(node.left, kind(), node.right) for kind in SWAPPED.get(type(node.op), []))
+        if isinstance(node.op, ast.Add | ast.Sub | ast.Mult | ast.Div | ast.Pow | ast.BitAnd | ast.BitOr):
+            yield node.left
+        if isinstance(node.op, ast.Add | ast.Mult | ast.BitAnd | ast.BitOr):
+            yield node.right
+    elif isinstance(node, ast.BoolOp):
+        yield from (ast.BoolOp(kind(), node.values) for kind in SWAPPED[type(node.op)])
+    elif isinstance(node, ast.Compare) and len(node.ops) == 1:
+        kinds = SWAPPED.get(type(node.ops[0]), [])
+        yield from (ast.Compare(node.left, [kind()], node.comparators) for kind in kinds)
+    elif isinstance(node, ast.UnaryOp):
+        yield node.operand
+    elif isinstance(node, ast.Constant) and not isinstance(node.value, str | bytes) and node.value is not None:
+        if isinstance(node.value, bool):
+            yield ast.Constant(not node.value)
+        elif isinstance(node.value, int):
+            yield ast.Constant(node.value + 1)
+        elif isinstance(node.value, float):
+            yield ast.Constant(2 * node.value + (node.value == 0))
+    elif isinstance(node, ast.IfExp):
+        yield node.body
+        yield node.orelse
+    elif isinstance(node, ast.If) and not isinstance(node.test, ast.Constant):
+        yield ast.If(ast.UnaryOp(ast.Not(), node.test), node.body, node.orelse)
+    elif isinstance(node, ast.Call):
+        yield from changed_calls(node)
+    elif isinstance(node, ast.AugAssign) and type(node.op) in SWAPPED:
+        yield from (ast.AugAssign(node.target, kind(), node.value) for kind in SWAPPED[type(node.op)])
+    elif isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
+        yield ast.Pass()
+    elif isinstance(node, ast.Return) and isinstance(node.value, ast.BinOp | ast.Call):
+        yield ast.Return(ast.UnaryOp(ast.USub(), node.value))
+
+
+def changed_calls(node: ast.Call) -> Iterator[ast.AST]:
+    """Another function, no function, and two arguments that are alike the other way round."""
+    if isinstance(node.func, ast.Attribute):
+        if node.func.attr in RENAMED:
+            yield ast.Call(
+                ast.Attribute(node.func.value, RENAMED[node.func.attr], ast.Load()), node.args, node.keywords
+            )
+        if node.func.attr in DROPPED:
+            yield node.func.value
+    for first, (left, right) in enumerate(zip(node.args, node.args[1:], strict=False)):
+        if isinstance(left, ast.Name | ast.Attribute) and isinstance(right, ast.Name | ast.Attribute):
+            args = [*node.args[:first], right, left, *node.args[first + 2 :]]
+            yield ast.Call(node.func, args, node.keywords)
+
+
+def sites(tree: ast.Module) -> list[Site]:
+    """All changes within functions, in the order of the text. Annotations, texts and errors are left as they are."""
+    found: list[Site] = []
+
+    def visit(holder: ast.AST, function: str) -> None:
+        for field, value in ast.iter_fields(holder):
+            if field in ("annotation", "returns", "args", "decorator_list") and not isinstance(holder, ast.Call):
+                continue
+            for index, node in enumerate(value) if isinstance(value, list) else [(None, value)]:
+                if not isinstance(node, ast.AST) or isinstance(node, ast.Raise | ast.Assert | ast.JoinedStr):
+                    continue
+                inner = function
+                if isinstance(node, ast.FunctionDef | ast.ClassDef):
+                    inner = f"{function}.{node.name}".lstrip(".")
+                elif isinstance(node, ast.expr | ast.stmt) and in_function(function):
+                    found.extend(Site(holder, field, index, function, node, new) for new in alternatives(node))
+                visit(node, inner)
+
+    names = {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
+
+    def in_function(function: str) -> bool:
+        return function.rpartition(".")[2] in names
+
+    visit(tree, "")
+    return found
+
+
+def mutants_of(path: Path) -> list[Mutant]:
+    file = path.relative_to(ROOT).as_posix()
+    return [
+        Mutant(file, number, site.function, getattr(site.old, "lineno", 0), shown(site.old), shown(site.new))
+        for number, site in enumerate(sites(ast.parse(path.read_text())))
+    ]
+
+
+def shown(node: ast.AST) -> str:
+    """Its first line."""
+    return ast.unparse(ast.fix_missing_locations(node)).partition("\n")[0]
+
+
+def mutated(text: str, number: int) -> str:
+    tree = ast.parse(text)
+    sites(tree)[number].change()
+    return ast.unparse(ast.fix_missing_locations(tree)) + "\n"
 
 
 STATEMENTS = """
@@ -289,16 +210,22 @@ TESTS = ["-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "-m", "not slow",
 
 
 def passes(arguments: list[str], tree: Path) -> bool:
-    """Whether Python succeeds with these arguments in the tree."""
+    """Whether Python succeeds with these arguments in the tree, in time."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(tree), "PYTHONDONTWRITEBYTECODE": "1"}
-    return subprocess.run([sys.executable, *arguments], cwd=tree, env=environment, capture_output=True).returncode == 0
+    try:
+        done = subprocess.run(
+            [sys.executable, *arguments], cwd=tree, env=environment, capture_output=True, timeout=LIMIT
+        )
+    except subprocess.TimeoutExpired:
+        return False
+    return done.returncode == 0
 
 
 def judge(mutant: Mutant, tree: Path, cases: int, both: bool) -> list[str]:
     """Who kills it, out of `statements` and `tests`."""
     path = tree / mutant.file
     original = path.read_text()
-    path.write_text(original.replace(mutant.old, mutant.new))
+    path.write_text(mutated(original, mutant.number))
     killers = []
     try:
         if not passes(["-c", STATEMENTS, str(cases)], tree):
@@ -310,17 +237,6 @@ def judge(mutant: Mutant, tree: Path, cases: int, both: bool) -> list[str]:
     return killers
 
 
-def refuse_misfits(mutants: list[Mutant]) -> None:
-    """Each `old` must stand in one place, and `new` must be Python."""
-    for mutant in mutants:
-        original = (ROOT / mutant.file).read_text()
-        if original.count(mutant.old) != 1:
-            raise SystemExit(
-                f"{mutant.file}: {original.count(mutant.old)} places hold {mutant.old!r}; a mutant needs exactly one"
-            )
-        ast.parse(original.replace(mutant.old, mutant.new))
-
-
 def copied_tree(folder: Path) -> Path:
     for name in COPIED:
         source = ROOT / name
@@ -330,15 +246,21 @@ def copied_tree(folder: Path) -> Path:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", default="", help="mutants whose file or text holds this")
+    parser.add_argument("--sample", type=int, default=60, help="mutants to try; 0: all")
+    parser.add_argument("--seed", type=int, default=0, help="which ones")
+    parser.add_argument("--only", default="", help="mutants whose file, function or text holds this")
     parser.add_argument("--cases", type=int, default=20, help="random problems for each statement")
-    parser.add_argument(
-        "--both", action="store_true", help="try the unit tests on what the statements have killed, too"
-    )
+    parser.add_argument("--both", action="store_true", help="try the tests on what the statements have killed, too")
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--list", action="store_true", help="print the mutants and try none")
     chosen = parser.parse_args()
-    mutants = [mutant for mutant in MUTANTS if chosen.only in f"{mutant.file} {mutant.old} {mutant.new}"]
-    refuse_misfits(mutants)
+    every = [each for path in sorted((ROOT / "algorithms").rglob("*.py")) for each in mutants_of(path)]
+    every = [mutant for mutant in every if chosen.only in mutant.name]
+    count = min(chosen.sample or len(every), len(every))
+    mutants = random.Random(chosen.seed).sample(every, count)
+    if chosen.list:
+        print(*(f"{mutant.file}:{mutant.line} {mutant.name.partition(' ')[2]}" for mutant in mutants), sep="\n")
+        return
     trees: queue.SimpleQueue[Path] = queue.SimpleQueue()
     with tempfile.TemporaryDirectory() as folder:
         for worker in range(chosen.workers):
@@ -356,20 +278,28 @@ def main() -> None:
                 killers = judge(mutant, tree, chosen.cases, chosen.both)
             finally:
                 trees.put(tree)
-            verdict = " and ".join(killers) or ("(equivalent)" if mutant.equivalent else "SURVIVES")
-            print(f"{verdict:20} {mutant.file}: {mutant.old!r} -> {mutant.new!r} {mutant.equivalent}", flush=True)
+            reason = EQUIVALENT.get(mutant.name, "")
+            verdict = " and ".join(killers) or ("(equivalent)" if reason else "SURVIVES")
+            print(f"{verdict:20} {mutant.file}:{mutant.line} {mutant.name.partition(' ')[2]} {reason}", flush=True)
             return killers
 
         with ThreadPoolExecutor(chosen.workers) as pool:
             found = list(pool.map(work, mutants))
-    real = [killers for killers, mutant in zip(found, mutants, strict=True) if not mutant.equivalent]
-    killed = sum(bool(killers) for killers in real)
-    tests = "unit tests" if chosen.both else "unit tests among the others"
+    report(mutants, found, len(every), "tests" if chosen.both else "tests among the others")
+
+
+def report(mutants: list[Mutant], found: list[list[str]], every: int, tests: str) -> None:
+    """The shares, and the survivors once more; exits 1 where there are any."""
+    survivors = [mutant for mutant, killers in zip(mutants, found, strict=True) if not killers]
+    real = [mutant for mutant in survivors if mutant.name not in EQUIVALENT]
+    tried = len(mutants) - (len(survivors) - len(real))
+    by_statements, by_tests = (sum(name in killers for killers in found) for name in ("statements", "tests"))
     print(
-        f"{killed} of {len(real)} mutants killed, and {len(mutants) - len(real)} equivalent: "
-        f"{sum('statements' in each for each in real)} by the statements, {sum('tests' in each for each in real)} by the {tests}"
+        f"{tried - len(real)} of {tried} mutants killed ({len(mutants)} of {every} tried, {len(mutants) - tried} equivalent):"
     )
-    sys.exit(killed < len(real))
+    print(f"{by_statements} by the statements, {by_tests} by the {tests}")
+    print(*(f"survives: {mutant.file}:{mutant.line} {mutant.name.partition(' ')[2]}" for mutant in real), sep="\n")
+    sys.exit(bool(real))
 
 
 if __name__ == "__main__":
