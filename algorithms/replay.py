@@ -73,7 +73,7 @@ class Ring:
         state["replay.observation"].index_copy_(1, slot, rollout.observation[..., -self.newest :])
         self._remember_finals(state, rollout)
         if self.spaces.frames > 1:
-            self._remember_ages(state, slot, first=step == 0)
+            self._remember_ages(state, step // self.environments, horizon)
 
     def _remember_finals(self, state: State, rollout: Rollout) -> None:
         count, number = state["replay.truncations"], rollout.truncated.sum(1)
@@ -84,13 +84,13 @@ class Ring:
         state["replay.final"].scatter_(1, index, torch.where(_like(place < number.unsqueeze(1), final), final, kept))
         count.add_(number)
 
-    def _remember_ages(self, state: State, slot: Tensor, first: bool) -> None:
-        """Steps since the episode began, at most `frames`: so many older frames are of the same episode."""
+    def _remember_ages(self, state: State, first: int, horizon: int) -> None:
+        """Steps since the episode began, at most `frames`: so many older frames are of the same episode. `first`: step of all time."""
         age, ended = state["replay.age"], state["replay.terminated"] | state["replay.truncated"]
-        for index in slot if not first else slot[1:]:
-            before = (index - 1) % self.slots
+        for time in range(max(first, 1), first + horizon + 1):
+            before, now = (time - 1) % self.slots, time % self.slots
             grown = (age[:, before] + 1).clamp(max=self.spaces.frames)
-            age[:, index] = torch.where(ended[:, before], 0, grown)
+            age[:, now] = torch.where(ended[:, before], 0, grown)
 
     def recall(self, state: State, uniform: Tensor, step: int) -> Window:
         """Windows of `replay.window` consecutive steps, none across the newest one; `uniform` [P, B] in [0, 1) chooses their starts.

@@ -41,7 +41,7 @@ def n_step(reward: Tensor, next_value: Tensor, terminated: Tensor, truncated: Te
     """
     ends = terminated | truncated
     ended = reward + discount * next_value * ~terminated
-    gain, carry = torch.where(ends, ended, reward), discount * ~ends
+    gain, carry = torch.where(ends, ended, reward), torch.full_like(reward, discount) * ~ends
     # At the stretch's end, where nothing has ended, the next step's return is V(s_{t+1}).
     following, steps = next_value[:, -1], []
     for step_gain, step_carry in zip(reversed(gain.unbind(1)), reversed(carry.unbind(1)), strict=True):

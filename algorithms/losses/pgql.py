@@ -11,8 +11,9 @@ def loss(
     """Half the squared error [P] of Q(s, a) = V + tau log pi/ref against y = tau KL + V-hat (Eq. 46), gradients scaled by stream.
 
     log_ratio: log pi(a|s)/ref(a|s); value: V(s); backup: V-hat, the entropy-augmented n-step return (Eq. 54, corrected);
-    penalty: tau KL of s; all [P, B], the last two constant; tau [P, 1], above 0. Gradients into the advantage stream are scaled by 1/tau (the print says
-    1/eps) and into the value stream by `value_coefficient`, so that the expected gradient is that of A2C (Eq. 86) term by term.
+    penalty: tau KL of s; all [P, B], the last two constant; tau [P, 1], above 0. Gradients into the advantage stream are scaled by
+    1/tau (the print says 1/eps) and into the value stream by `value_coefficient`, so that the expected gradient is that of A2C (Eq. 86)
+    term by term.
     """
     advantage_stream = _scaled(tau * log_ratio, 1 / tau)
     error = advantage_stream + _scaled(value, value_coefficient) - (penalty + backup)

@@ -84,7 +84,7 @@ class DQN(learner.Learner):
         """Targets y [P, B] of the target network's Q(s', a) [P, B, n, A] at what each step led to (Eq. 46; n = 1: Eq. 45)."""
         ends, length = window.ends, window.ends.shape[2]
         if length == 1:
-            value = self.settings.discount * self.backup(q, tau.unsqueeze(2)) * ~window.terminated
+            value: Tensor = self.settings.discount * self.backup(q, tau.unsqueeze(2)) * ~window.terminated
             return (window.reward + value).squeeze(2)  # Eq. 45
         stop = torch.where(ends, torch.arange(length, device=ends.device), length - 1).amin(-1, keepdim=True)
         value = self.backup(q, tau.unsqueeze(2)).take_along_dim(stop, 2).squeeze(2)

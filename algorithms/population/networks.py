@@ -17,7 +17,7 @@ from torch import Tensor, from_numpy
 from algorithms.learner import Draw, Draws, Spaces
 from algorithms.population.engine import Engine
 from algorithms.population.perceptron import Activation, Perceptrons
-from algorithms.population.rows import Array, Layout, Room
+from algorithms.population.rows import Array, Layout, Room, by_hand
 from algorithms.population.torso import Convolutions
 
 
@@ -62,7 +62,7 @@ class Network:
 
     def __call__(self, flat: Tensor, observation: Tensor) -> tuple[Tensor, ...]:
         """An output a head [P, B, width], or [P, copies, B, width], at observation [P, B, *shape]. flat [P, n]."""
-        if flat.device.type != "cpu":
+        if not by_hand(flat):
             outputs = self.plain(flat, observation)
         elif torch.is_grad_enabled() and (flat.requires_grad or observation.requires_grad):
             outputs = _Apply.apply(flat, observation, self)  # type: ignore[no-untyped-call]
@@ -73,7 +73,7 @@ class Network:
     def head(self, index: int, flat: Tensor) -> Callable[[Tensor], Tensor]:
         """One head's output at observations, without gradient: where heads have networks of their own, the others are not computed."""
         flat, heads, width = flat.detach(), len(self.heads), self.heads[index]
-        if flat.device.type != "cpu" or self.shared:
+        if self.shared or not by_hand(flat):
             return lambda observation: self(flat, observation)[index]
         matrices = [matrix[:, index::heads] for matrix in self.matrices(flat)]
 
@@ -105,8 +105,11 @@ class Network:
         return self.layout.tensors(flat)[-1][:, 0, 0] if self.free else flat[:, :0]
 
     def gradient_row(self, like: Array) -> Array:
-        """Room for a gradient [P, n], 0 between the matrices."""
-        return self.gradients.take((len(like), self.engine.nets * self.layout.size), like.dtype)
+        """Room for a gradient [P, n], 0 between the matrices and for the numbers that depend on no input."""
+        flat = self.gradients.take((len(like), self.engine.nets * self.layout.size), like.dtype)
+        if self.free:
+            self.layout.arrays(flat)[-1][:] = 0
+        return flat
 
     def matrices(self, flat: Tensor) -> list[Array]:
         return self.layout.arrays(flat.detach().numpy())[: len(self.engine.shapes)]
@@ -152,8 +155,8 @@ class Pass:
 
     def __init__(self, network: Network, flat: Tensor, observation: Tensor) -> None:
         self.network = network
-        self.host = flat.device.type == "cpu"
-        if self.host:
+        self.by_hand = by_hand(flat)
+        if self.by_hand:
             self.matrices = network.matrices(flat)
             outputs, self.saved = network.engine.forward(self.matrices, _array(observation), True)
             self.outputs = from_numpy(outputs)
@@ -169,7 +172,7 @@ class Pass:
         by_outputs = torch.zeros_like(self.outputs)
         for part, slope in zip(network.split(by_outputs), slopes, strict=True):
             torch.mul(slope, 1 / slope.shape[-2], out=part)
-        if self.host:
+        if self.by_hand:
             flat = network.gradient_row(self.matrices[0])
             into = network.layout.arrays(flat)[: len(self.matrices)]
             network.engine.backward(self.matrices, self.saved, by_outputs.numpy(), into, False)

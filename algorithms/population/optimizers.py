@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from algorithms.learner import State
-from algorithms.population.rows import ALIGN
+from algorithms.population.rows import ALIGN, by_hand
 
 BETAS = (0.9, 0.999)
 
@@ -47,7 +47,7 @@ def adam_(state: State, name: str, gradients: Tensor, rate: Tensor, epsilon: flo
     parameters, mean, square, count = (
         state[f"{name}{slot}"] for slot in ("", ".adam_mean", ".adam_square", ".adam_count")
     )
-    if parameters.device.type == "cpu":
+    if by_hand(parameters):
         tensors = parameters, gradients, mean, square
         rates = rate.tolist()
         if len(set(rates)) == 1 and parameters.shape[1] % ALIGN == 0:
@@ -62,9 +62,10 @@ def adam_(state: State, name: str, gradients: Tensor, rate: Tensor, epsilon: flo
     beta1, beta2 = BETAS
     mean.mul_(beta1).add_(gradients, alpha=1 - beta1)
     square.mul_(beta2).addcmul_(gradients, gradients, value=1 - beta2)
-    root = (1 - beta2**count).sqrt().unsqueeze(1)
-    step = rate.unsqueeze(1) * root / (1 - beta1**count).unsqueeze(1)
-    parameters.sub_(step * mean / (square.sqrt() + epsilon * root))
+    steps = count.double().unsqueeze(1)  # in float32 1 - 0.999 would have four digits
+    root = (1 - beta2**steps).sqrt()
+    step = (rate.unsqueeze(1) * root / (1 - beta1**steps)).to(mean.dtype)
+    parameters.sub_(step * mean / (square.sqrt() + (epsilon * root).to(mean.dtype)))
 
 
 def _fused(tensors: list[list[Tensor]], count: Tensor, rate: float, epsilon: float) -> None:

@@ -20,6 +20,11 @@ Array = NDArray[Any]
 ALIGN = 64  # floats; a whole number of the widest SIMD registers
 
 
+def by_hand(flat: Tensor) -> bool:
+    """Whether members' rows are computed on by numpy and by fused kernels, as on the CPU; else by torch's plain operations."""
+    return flat.device.type == "cpu"
+
+
 class Layout:
     """Matrices of `nets` networks of one shape, one network after the other, in a row [nets * size]."""
 

@@ -127,12 +127,10 @@ STATEMENT = Statement(
         ),
         Mutant(
             "an ended episode bootstraps",
-            dqn,
-            "n_step_windows",
+            dqn.DQN,
+            "target",
             lambda right: (
-                lambda reward, penalty, after, ended, ends, discount: right(
-                    reward, penalty, after, ended & False, ends, discount
-                )
+                lambda self, window, *rest: right(self, replace(window, terminated=window.terminated & False), *rest)
             ),
         ),
     ),

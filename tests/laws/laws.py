@@ -106,7 +106,7 @@ def device(pair: str) -> list[str]:
     said, kind = [], learner_class(pair)
     for spec in specs(pair):
         try:
-            before, steps = record(spec, [0, 1], 2)
+            before, steps = record(spec, [0, 1], 1)
             meta = torch.device("meta")
             state = {name: each.to(meta) for name, each in before.items()}
             done = play(learner_of(spec), state, [step.to(meta, torch.float32) for step in steps])
@@ -129,8 +129,8 @@ def documents(pair: str) -> list[str]:
         inspect.getsource(each) for each in kind.__mro__ if issubclass(each, Learner) and each is not Learner
     )
     said = [] if module.__doc__ else ["the module has no docstring"]
-    numbered = r"(Eq\.|section|Fig\.|Algorithm|statement) ?\d"
-    if not re.search(r"\d{4}", kind.source) or not re.search(numbered, f"{kind.source} {module.__doc__}"):
+    numbered = r"(Eq\.|[Ss]ection|Fig\.|Algorithm|statement) ?\d"
+    if not all(re.search(each, f"{kind.source} {module.__doc__}") for each in (r"\d{4}", numbered)):
         said.append(f"source: {kind.source!r} and the docstring name no year or no equation, section or figure")
     if not re.search(numbered, source.replace(kind.source, "")):
         said.append("no line cites its equation")
@@ -172,7 +172,9 @@ def page(pair: str) -> list[str]:
     arms = [name for name, arm in kind.arms.items() if arm.actions in (None, of)]
     said = [f"damaged: {each}" for each in built.damaged]
     code = re.search(r'<pre class="scroll code"[^>]*><code>(.*?)</code>', shown, re.S)
-    if not (code and code[1].strip()):
+    if kind.__base__ is Learner and not (
+        code and code[1].strip()
+    ):  # one made of another pair may have no such line itself
         said.append("the page shows no lines in which the arms differ: no line reads a switch as self.<switch>")
     return said + [f"the page does not show {name}" for name in arms if f"<b>{name}</b>" not in shown]
 
