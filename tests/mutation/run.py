@@ -221,15 +221,15 @@ class Trial:
     limit: float | None = None
 
 
-def passes(trial: Trial, tree: Path) -> bool:
-    """Whether it succeeds in the tree, in time."""
+def failure(trial: Trial, tree: Path) -> str:
+    """The last lines of what it says where it does not succeed in the tree in time; else nothing."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(tree), "PYTHONDONTWRITEBYTECODE": "1"}
+    command = [sys.executable, *trial.arguments]
     try:
-        command = [sys.executable, *trial.arguments]
-        done = subprocess.run(command, cwd=tree, env=environment, capture_output=True, timeout=trial.limit)
+        done = subprocess.run(command, cwd=tree, env=environment, capture_output=True, text=True, timeout=trial.limit)
     except subprocess.TimeoutExpired:
-        return False
-    return done.returncode == 0
+        return "no end"
+    return (done.stdout + done.stderr)[-2000:] or "no word" if done.returncode else ""
 
 
 def judge(mutant: Mutant, tree: Path, trials: list[Trial], both: bool) -> list[str]:
@@ -240,7 +240,7 @@ def judge(mutant: Mutant, tree: Path, trials: list[Trial], both: bool) -> list[s
     killers: list[str] = []
     try:
         for trial in trials:
-            if (both or not killers) and not passes(trial, tree):
+            if (both or not killers) and failure(trial, tree):
                 killers.append(trial.name)
     finally:
         path.write_text(original)
@@ -250,8 +250,8 @@ def judge(mutant: Mutant, tree: Path, trials: list[Trial], both: bool) -> list[s
 def timed(trial: Trial, tree: Path) -> Trial:
     """With the limit that follows from a right tree, which must pass."""
     started = time.perf_counter()
-    if not passes(trial, tree):
-        raise SystemExit(f"without any mutant the {trial.name} fail already: python {' '.join(trial.arguments[:3])}")
+    if said := failure(trial, tree):
+        raise SystemExit(f"without any mutant the {trial.name} fail already:\n{said}")
     return replace(trial, limit=PATIENCE * (time.perf_counter() - started))
 
 
