@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
 
-import pandas as pd
-
 from reports.statistics.intervals import Estimate
+from reports.statistics.numerals import MINUS, numeral
 
 NONE = "—"
 
@@ -37,7 +36,12 @@ Value = str | int | float | Estimate | Link | Said
 
 def number(value: float | None, form: str) -> Value:
     """A number that the page prints in a form of its own, for example `.2g`; a dash for None."""
-    return NONE if value is None else Said(format(value, form), exact(value))
+    return NONE if value is None else Said(numeral(value, form), exact(value))
+
+
+def worded(text: str) -> Said:
+    """Words with numbers in them: the CSV has the minus sign that programs read."""
+    return Said(text, text.replace(MINUS, "-"))
 
 
 def exact(value: float) -> str:
@@ -73,7 +77,7 @@ class Table:
             return f"{value} [{self._rounded(cell.low)}, {self._rounded(cell.high)}]"
         if isinstance(cell, Link | Said):
             return cell.text
-        return self._rounded(cell) if isinstance(cell, float) else str(cell)
+        return self._rounded(cell) if isinstance(cell, float) else numeral(cell, "d") if isinstance(cell, int) else cell
 
     def csv(self) -> str:
         """The table as CSV with a header line; numbers as Python reads them back, bit for bit."""
@@ -92,12 +96,28 @@ class Table:
 
     def latex(self) -> str:
         """The table as a LaTeX `tabular` for the package booktabs, with the page's digits."""
-        cells = [[self.text(cell) for cell in row] for row in self.rows]
-        frame = pd.DataFrame(cells, columns=list(self.columns))
-        return frame.to_latex(index=False, escape=True)
+        lines = [
+            " & ".join(map(_escaped, row)) + r" \\" for row in ([self.text(cell) for cell in row] for row in self.rows)
+        ]
+        head = " & ".join(map(_escaped, self.columns)) + r" \\"
+        start = rf"\begin{{tabular}}{{{'l' * len(self.columns)}}}"
+        return "\n".join([start, r"\toprule", head, r"\midrule", *lines, r"\bottomrule", r"\end{tabular}", ""])
 
     def _rounded(self, value: float) -> str:
-        return f"{round(value, self.digits) + 0.0:.{self.digits}f}"  # + 0.0 turns -0.0 into 0.0
+        return numeral(round(value, self.digits) + 0.0, f".{self.digits}f")  # + 0.0 turns -0.0 into 0.0
+
+
+LATEX = {
+    **{each: rf"\{each}" for each in "&%$#_{}"},
+    "\\": r"\textbackslash ",
+    "~": r"\textasciitilde ",
+    "^": r"\textasciicircum ",
+    MINUS: "$-$",
+}
+
+
+def _escaped(text: str) -> str:
+    return "".join(LATEX.get(each, each) for each in text)
 
 
 def _columns(cell: Value) -> list[str]:

@@ -12,6 +12,7 @@ from harness.schema.fields import MOST_STEPS, matching
 
 FORMAT = 2
 
+Role = Literal["hard", "soft", "control"]
 Seed = Annotated[str, matching("[0-9]{1,9}", "a seed: 1 to 9 digits")]
 
 
@@ -145,6 +146,15 @@ class Manifest(Part):
             **content,
             "arms": {name: _with_role(arm, content.get("hard")) for name, arm in content["arms"].items()},
         }
+
+    def against(self, arm: str) -> str | None:
+        """The hard arm that a soft arm is compared with; None for the others."""
+        return self.arms[arm].against if self.arms[arm].role == "soft" else None
+
+    def role(self, arm: str) -> Role:
+        """What an arm is for; a control is also what earlier versions called hard though nothing is compared with it."""
+        compared = {self.hard, *(its.against for its in self.arms.values())}
+        return "control" if self.arms[arm].role == "hard" and arm not in compared else self.arms[arm].role
 
     def content(self) -> dict[str, Any]:
         """What was given, JSON-able, in the present form."""

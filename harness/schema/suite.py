@@ -108,6 +108,8 @@ class Suite(Strict):
 
     name: Slug
     title: str
+    evidence: bool = True
+    """False for a smoke test: its results show that everything runs, and reports set them apart, last."""
     seeds: Seeds
     segments: int = Field(ge=1, le=10_000)
     evaluation: Evaluation
@@ -155,7 +157,7 @@ class Suite(Strict):
     def at_budget(self, steps: int) -> Suite:
         """This suite at another budget (environment steps of a member): a suite of its own, `name@steps`.
 
-        It has no ledger, no baseline and no published figures, since those are about the budget that was registered.
+        It has no ledger, no baseline and no published figures, since those are about the budget that was registered; nor is it evidence.
         """
         tasks = {name: task.model_copy(update={"steps": steps}) for name, task in self.tasks.items()}
         cells = {
@@ -163,7 +165,7 @@ class Suite(Strict):
             for pair, its in self.cells.items()
         }
         named = {"name": f"{self.folder}@{steps}", "title": f"{self.title} at {steps:,} steps"}
-        return self.model_copy(update={**named, "tasks": tasks, "cells": cells, "published": []})
+        return self.model_copy(update={**named, "evidence": False, "tasks": tasks, "cells": cells, "published": []})
 
 
 def suite_names() -> list[str]:

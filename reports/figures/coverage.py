@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullLocator
 
 from reports.figures.picture import Picture, Words, picture
-from reports.figures.style import HARD, MARKERS, PLAIN, SOFT, canvas
+from reports.figures.style import MARKERS, PLAIN, SERIES, canvas
 from reports.statistics.coverage import DISTRIBUTIONS, SEEDS, TASKS, grouped
 from reports.statistics.intervals import LEVEL
 
@@ -25,7 +25,7 @@ def pictures(record: dict[str, Any]) -> list[Picture]:
 
 def _dots(records: list[dict[str, Any]], name: str, title: str) -> Picture:
     intervals = list(grouped(records, "interval"))
-    colors = [*HARD[:1], *SOFT]
+    colors = [PLAIN["ink"], *SERIES]
     floor = min([0.7, *(each["coverage"] - 0.02 for each in records if each["coverage"] is not None)])
 
     def draw() -> Figure:

@@ -11,12 +11,14 @@ import matplotlib as mpl
 import numpy as np
 import seaborn as sns
 from matplotlib import pyplot
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 from rliable import plot_utils
 
-from reports.figures.style import PLAIN, SMALL, WIDTH, Look, canvas, short
+from reports.figures.style import PLAIN, SMALL, WIDTH, Look, short
+from reports.figures.svg import LEGEND, mark
+from reports.figures.ticks import ends, label_ends
 from reports.statistics.intervals import Array, Estimate
 
 ROW, ABOVE, TITLE, BELOW, GAP = 0.27, 0.46, 0.24, 0.26, 0.1
@@ -32,11 +34,12 @@ LETTER = 0.068
 
 @dataclass(frozen=True)
 class Row:
-    """A row of an interval plot: one estimate a panel."""
+    """A row of an interval plot: one estimate a panel. `arm`: what it shows, where it can be hidden in the page."""
 
     label: str
     look: Look
     estimates: Sequence[Estimate]
+    arm: str = ""
 
 
 @contextmanager
@@ -51,11 +54,11 @@ def headless() -> Iterator[None]:
             pyplot.switch_backend(before)
 
 
-def intervals(rows: Sequence[Row], panels: Sequence[str]) -> tuple[Figure, list[Axes]]:
+def intervals(rows: Sequence[Row], panels: Sequence[str], at: float | None = None) -> tuple[Figure, list[Axes]]:
     """rliable's interval plot of `rows`, the first on top: bars for intervals, a line and the arm's marker at each point.
 
     rliable sets its panels in one row; here they stand two in a row, labels of rows at their left, or one alone with its labels above
-    the bars. An undefined interval is a bar without width and a hollow marker.
+    the bars. An undefined interval is a bar without width and a hollow marker. `at`: where the line of no difference stands.
     """
     names = [str(number) for number in range(len(rows))]  # labels may repeat
     points = {name: np.array([each.value for each in row.estimates]) for name, row in zip(names, rows, strict=True)}
@@ -81,48 +84,68 @@ def intervals(rows: Sequence[Row], panels: Sequence[str]) -> tuple[Figure, list[
         each.set_position(((left + column * (width + GAP)) / WIDTH, bottom / height, width / WIDTH, body / height))
         _restyle(each, rows, number)
         if alone:
+            each.xaxis.set_label_coords(0.5, -0.23 / body)
             each.set_yticks([])
             for place, row in enumerate(rows):
-                each.text(0, place - 0.27, row.label, transform=each.get_yaxis_transform(), fontsize=SMALL)
+                text = each.text(0, place - 0.27, row.label, transform=each.get_yaxis_transform(), fontsize=SMALL)
+                _name(text, row)
+                if at is not None:  # beside the bar alone, so that it crosses no label
+                    each.plot([at, at], [place - 0.22, place + 0.22], color=PLAIN["ink"], linewidth=1, zorder=1)
         else:
             each.set_yticks(range(len(rows)), ["" if column else short(row.label) for row in rows])
+            for text, row in zip(each.get_yticklabels(), rows, strict=True):
+                _name(text, row)
     return figure, axes
 
 
 def _restyle(axes: Axes, rows: Sequence[Row], panel: int) -> None:
     """One panel of rliable's at our sizes and in our colours, with the arms' markers."""
     axes.set_ylim(len(rows) - 0.4, -0.6)
-    axes.set_title(axes.get_title(), fontsize=9, pad=3)
+    axes.set_title(axes.get_title(), fontsize=9, y=1.0, pad=3)  # a place that is given need not be looked for
     axes.tick_params(axis="both", length=0, labelsize=SMALL, pad=2)
     axes.spines["bottom"].set(position=("outward", 0), linewidth=0.8)
     axes.grid(visible=False, axis="y")
     axes.grid(visible=True, axis="x", alpha=1)
-    axes.xaxis.set_major_locator(MaxNLocator(5 if len(axes.figure.axes) == 1 else 3))
-    axes.use_sticky_edges = False
-    axes.margins(x=0.12)
-    for bar in axes.patches:
+    seen = [end for row in rows for end in (*_ends(row.estimates[panel]), row.estimates[panel].value)]
+    places = ends(min(seen), max(seen))
+    label_ends(axes.xaxis, places if len(axes.figure.axes) == 1 else [places[0], places[-1]])
+    for bar, row in zip(axes.patches, rows, strict=True):
         bar.set(alpha=0.35, linewidth=0)
+        _name(bar, row)
     for line, (number, row) in zip(axes.collections, enumerate(rows), strict=True):
         line.set(color=row.look.color, alpha=1)
         estimate = row.estimates[panel]
         fill: Literal["none", "full"] = "none" if estimate.low is None else "full"
-        axes.plot(estimate.value, number, row.look.marker, color=row.look.color, markersize=6, fillstyle=fill)
+        (point,) = axes.plot(
+            estimate.value, number, row.look.marker, color=row.look.color, markersize=6, fillstyle=fill
+        )
+        for artist in (line, point):
+            _name(artist, row)
+
+
+def _name(artist: Artist, row: Row) -> None:
+    if row.arm:
+        mark(artist, row.arm)
 
 
 def profiles(
-    thresholds: Array, curves: Mapping[str, tuple[Array, Array, Array]], looks: Mapping[str, Look], height: float
+    thresholds: Array, curves: Mapping[str, tuple[Array, Array, Array]], looks: Mapping[str, Look], legend: float
 ) -> Figure:
-    """rliable's performance profiles: of each arm the share of runs above each of `thresholds [K]`, low and high: three arrays `[K]`."""
-    figure = canvas(height)
-    axes = figure.add_subplot()
+    """rliable's performance profiles: of each arm the share of runs above each of `thresholds [K]`, low and high: three arrays `[K]`.
+
+    `legend`: inches above the panel that its legend takes.
+    """
+    height = 2.6 + legend
+    figure = Figure(figsize=(WIDTH, height))
+    axes = figure.add_axes((0.62 / WIDTH, 0.45 / height, (WIDTH - 0.74) / WIDTH, 2.08 / height))
     plot_utils.plot_performance_profiles(
         {arm: share for arm, (share, _, _) in curves.items()},
         thresholds,
         {arm: (low, high) for arm, (_, low, high) in curves.items()},
         colors={arm: looks[arm].color for arm in curves},
         ax=axes,
-        xlabel="normalized score τ",
-        ylabel="share of runs above τ",
+        xlabel="score",
+        ylabel="share of runs above it",
         labelsize=9,
         ticklabelsize=9,
         grid_alpha=1,
@@ -132,10 +155,15 @@ def profiles(
     for side in ("left", "bottom"):
         axes.spines[side].set_linewidth(0.8)
     for arm, line, band in zip(curves, axes.get_lines(), axes.collections, strict=True):
-        line.set(marker=looks[arm].marker, markevery=20, markersize=4, linewidth=1.4, label=short(arm))
+        look = looks[arm]
+        line.set(marker=look.marker, markevery=20, markersize=4, linewidth=1.4, linestyle=look.dash, label=short(arm))
         band.set(alpha=0.13, linewidth=0)
-    axes.set_ylim(-0.02, 1.02)
-    figure.legend(loc="outside lower center", ncols=2)
+        for artist in (line, band):
+            mark(artist, arm)
+    label_ends(axes.xaxis, ends(thresholds[0], thresholds[-1]))
+    axes.set_xlim(thresholds[0], thresholds[-1])
+    label_ends(axes.yaxis, [0, 0.5, 1])
+    figure.legend(loc="upper left", ncols=2, borderaxespad=0.1, handlelength=2.6).set_gid(f'{{"class": "{LEGEND}"}}')
     return figure
 
 

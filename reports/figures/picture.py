@@ -14,7 +14,7 @@ from matplotlib import pyplot
 from matplotlib.figure import Figure
 
 from reports.figures.style import PLAIN, theme
-from reports.figures.svg import compact
+from reports.figures.svg import compact, cropped
 from reports.table import Table
 
 FEW = 24
@@ -41,14 +41,20 @@ class Picture:
     pdf: bytes
     data: Table | None = None
     """The numbers drawn."""
+    legend: float = 0.0
+    """Height of the legend above the panels, in units of the drawing (1/72 inch)."""
+    page: str = ""
+    """How it is drawn in the page, where that is not the file's drawing."""
 
     @property
     def name(self) -> str:
         return self.words.name
 
     def inline(self) -> str:
-        """For the page: colours are CSS variables, and the size is the container's."""
-        colored = self.svg
+        """For the page: colours are CSS variables, the size is the container's, and the legend is the page's."""
+        if self.page:
+            return self.page
+        colored = cropped(self.svg, self.legend) if self.legend else self.svg
         for name, color in PLAIN.items():
             colored = colored.replace(f'="{color}"', f'="var(--{name})"')
         return colored
@@ -58,7 +64,7 @@ class Picture:
         return self.svg.replace("<svg ", '<svg style="background: #ffffff" ', 1) + "\n"
 
 
-def picture(words: Words, draw: Callable[[], Figure], data: Table | None = None) -> Picture:
+def picture(words: Words, draw: Callable[[], Figure], data: Table | None = None, legend: float = 0.0) -> Picture:
     """The figure that `draw` makes under our theme; its SVG and PDF hold no dates, scripts or unneeded ids.
 
     `draw` may use pyplot, as rliable does: the figure is closed here, and the settings are as they were before.
@@ -72,7 +78,7 @@ def picture(words: Words, draw: Callable[[], Figure], data: Table | None = None)
             figure.savefig(pdf, format="pdf", metadata={"CreationDate": None, "Creator": None, "Producer": None})
         finally:
             pyplot.close(figure)
-    return Picture(words, compact(svg.getvalue(), words.alt), pdf.getvalue(), data)
+    return Picture(words, compact(svg.getvalue(), words.alt), pdf.getvalue(), data, legend)
 
 
 class Studio:

@@ -8,17 +8,16 @@ from dataclasses import dataclass
 import numpy as np
 import seaborn as sns
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
 from reports.figures import intervals as drawn
 from reports.figures.intervals import Row, points, reference
 from reports.figures.picture import Picture, Words, picture
 from reports.figures.style import SMALL, WIDTH, Look, say, short
 from reports.figures.svg import mark
+from reports.figures.ticks import ends, label_ends
 from reports.statistics.intervals import Array, Estimate
+from reports.statistics.numerals import numeral
 from reports.table import Table, Value
-
-AHEAD = "← hard better · difference of mean scores · soft better →"
 
 
 @dataclass(frozen=True)
@@ -61,28 +60,6 @@ class Profiles:
     """Of each arm the share of runs above `middle`."""
 
 
-def forest(differences: Sequence[Difference], command: str) -> Picture:
-    """Differences of all pairs of a suite with their intervals."""
-
-    def draw() -> Figure:
-        figure, (axes,) = drawn.intervals([Row(each.label, each.look, [each.found]) for each in differences], [""])
-        reference(axes, 0)
-        axes.set_xlabel(AHEAD)
-        return figure
-
-    words = Words(
-        "evidence",
-        "Soft minus hard, all pairs",
-        "Each marker is a difference of mean normalized scores and each bar its 95 % interval: a bar that crosses the line at 0 is "
-        "compatible with no difference.",
-        "; ".join(f"{each.soft} minus {each.hard}: {say(each.found)}" for each in differences),
-        command,
-    )
-    rows: list[list[Value]] = [[each.pair, each.soft, each.hard, each.found] for each in differences]
-    columns = ["pair", "soft arm", "hard arm", "difference"]
-    return picture(words, draw, Table("evidence-drawn", "Differences drawn", "", columns, rows))
-
-
 def modes(pair: str, primary: str, differences: Sequence[Difference], command: str) -> Picture:
     """The differences in both evaluation modes, which alternate."""
 
@@ -93,11 +70,11 @@ def modes(pair: str, primary: str, differences: Sequence[Difference], command: s
                 each.label if each.mode == first else "",
                 Look(each.look.color, "o" if each.mode == first else "s"),
                 [each.found],
+                each.soft,
             )
             for each in differences
         ]
-        figure, (axes,) = drawn.intervals(rows, [""])
-        reference(axes, 0)
+        figure, (axes,) = drawn.intervals(rows, [""], at=0)
         axes.set_xlabel("difference of mean scores: ● sampled, ■ greedy actions")
         return figure
 
@@ -147,11 +124,14 @@ def by_task(pair: str, found: Sequence[OnTask], command: str) -> Picture:
             points(axes, [each.found for each in rows], rows[0].look)
             reference(axes, 0)
             axes.set(xlabel="", ylabel="")
-            axes.set_title(f"{short(soft)} − {short(hard)}", fontsize=SMALL, loc="left", pad=3)
+            axes.set_title(f"{short(soft)} − {short(hard)}", fontsize=SMALL, loc="left", y=1.0, pad=3)
+            mark(axes, soft)
             axes.set_yticks(range(len(rows)), [short(each.task, 16) for each in rows], fontsize=SMALL)
             axes.set_ylim(len(rows) - 0.4, -0.6)
-            axes.xaxis.set_major_locator(MaxNLocator(5))
-            axes.margins(x=0.08)
+            seen = np.concatenate(
+                [np.append(each.differences, [each.found.low or 0, each.found.high or 0]) for each in rows]
+            )
+            label_ends(axes.xaxis, ends(float(seen.min()), float(seen.max())))
         return figure
 
     words = Words(
@@ -169,20 +149,22 @@ def by_task(pair: str, found: Sequence[OnTask], command: str) -> Picture:
 
 
 def aggregates(
-    pair: str, looks: Mapping[str, Look], found: Mapping[str, Mapping[str, Estimate]], command: str
+    pair: str, looks: Mapping[str, Look], found: Mapping[str, Mapping[str, Estimate]], covered: str, command: str
 ) -> Picture:
     """Aggregate `found[arm][name]` of every arm, one panel an aggregate."""
     names = list(next(iter(found.values())))
 
     def draw() -> Figure:
-        return drawn.intervals([Row(arm, looks[arm], list(each.values())) for arm, each in found.items()], names)[0]
+        return drawn.intervals([Row(arm, looks[arm], list(each.values()), arm) for arm, each in found.items()], names)[
+            0
+        ]
 
     said = [f"{arm}: " + ", ".join(f"{name} {say(each)}" for name, each in of.items()) for arm, of in found.items()]
     words = Words(
         f"{pair}-aggregates",
         "Aggregate scores",
         "Each marker is an aggregate of the final scores over seeds and tasks, each bar its 95 % bootstrap interval; right is better, "
-        "except in the optimality gap, where left is better.",
+        f"except in the optimality gap, where left is better. {covered}",
         "; ".join(said),
         command,
     )
@@ -191,22 +173,22 @@ def aggregates(
 
 
 def improvements(
-    pair: str, looks: Mapping[str, Look], found: Mapping[tuple[str, str], Estimate], command: str
+    pair: str, looks: Mapping[str, Look], found: Mapping[tuple[str, str], Estimate], covered: str, command: str
 ) -> Picture:
     """Probability of improvement of each (soft arm, its hard arm)."""
 
     def draw() -> Figure:
-        rows = [Row(f"P({soft} > {hard})", looks[soft], [each]) for (soft, hard), each in found.items()]
-        figure, (axes,) = drawn.intervals(rows, [""])
-        reference(axes, 0.5)
-        axes.set(xlim=(-0.02, 1.02), xlabel="probability of improvement")
+        rows = [Row(f"P({soft} > {hard})", looks[soft], [each], soft) for (soft, hard), each in found.items()]
+        figure, (axes,) = drawn.intervals(rows, [""], at=0.5)
+        label_ends(axes.xaxis, [0, 0.5, 1])
+        axes.set_xlabel("probability of improvement")
         return figure
 
     words = Words(
         f"{pair}-improvement",
         "Probability of improvement",
         "The chance that a random soft run scores above a random hard run of the same task, averaged over tasks; 0.5 (the line) means "
-        "that neither is ahead.",
+        f"that neither is ahead. {covered}",
         "; ".join(f"{soft} over {hard}: {say(each)}" for (soft, hard), each in found.items()),
         command,
     )
@@ -217,13 +199,13 @@ def improvements(
 
 def profiles(pair: str, looks: Mapping[str, Look], found: Profiles, command: str) -> Picture:
     """Performance profiles: the share of runs above each score, with pointwise bands."""
-    height = 3.1 + 0.17 * ((len(found.curves) + 1) // 2)
+    legend = 0.1 + 0.17 * -(-len(found.curves) // 2)
     words = Words(
         f"{pair}-profiles",
         "Performance profiles",
         "Read up from a score to the share of all runs that did better, with a pointwise 95 % band: the higher curve is the better arm, "
-        "and curves that cross have no overall winner.",
-        f"Share of runs with a score above {found.middle:.2f}: "
+        "and curves that cross have no overall winner. Drawn where the arms differ. Bootstrap bands: descriptive, coverage not simulated.",
+        f"Share of runs with a score above {numeral(found.middle, '.2f')}: "
         + ", ".join(f"{arm} {share:.2f}" for arm, share in found.above.items()),
         command,
     )
@@ -244,4 +226,4 @@ def profiles(pair: str, looks: Mapping[str, Look], found: Profiles, command: str
         ["score above", *found.curves],
         rows,
     )
-    return picture(words, lambda: drawn.profiles(found.thresholds, found.curves, looks, height), data)
+    return picture(words, lambda: drawn.profiles(found.thresholds, found.curves, looks, legend), data, 72 * legend)

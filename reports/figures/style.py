@@ -1,7 +1,7 @@
 """One look for all figures: seaborn's theme and palettes with our colours.
 
-Hard arms are neutral ink, soft arms are coloured (Okabe & Ito 2008), and every arm has a marker of its own, so that nothing hangs on
-colour alone. Colours become CSS variables in the page (light and dark) and stay plain in downloaded files.
+Soft is one colour, hard another, a control a third, in every figure; arms of one colour differ in marker and dashes, so that nothing
+hangs on colour alone. Colours become CSS variables in the page (light and dark) and stay plain in downloaded files.
 """
 
 from __future__ import annotations
@@ -12,24 +12,33 @@ from typing import Any
 import seaborn as sns
 from matplotlib.figure import Figure
 
+from harness.schema.manifest import Role
 from reports.statistics.intervals import Estimate
+from reports.statistics.numerals import numeral
 from reports.statistics.scores import Study
+
+Dash = str | tuple[int, tuple[float, ...]]
 
 PLAIN = {
     "ink": "#333333",
     "muted": "#757575",
     "grid": "#d8d8d8",
-    "hard2": "#8c8c8c",
-    "soft1": "#0072b2",
-    "soft2": "#d55e00",
-    "soft3": "#009e73",
-    "soft4": "#cc79a7",
-    "soft5": "#b8860b",
-    "soft6": "#56b4e9",
+    "control": "#8c8c8c",
+    "soft": "#0072b2",
+    "holds": "#009e73",
+    "series1": "#1f78a8",
+    "series2": "#d55e00",
+    "series3": "#009e74",
+    "series4": "#cc79a7",
+    "series5": "#b8860b",
+    "series6": "#56b4e9",
 }
-HARD = sns.color_palette([PLAIN["ink"], PLAIN["hard2"]]).as_hex()
-SOFT = sns.color_palette([color for name, color in PLAIN.items() if name.startswith("soft")]).as_hex()
+COLORS: dict[Role, str] = {"hard": PLAIN["ink"], "control": PLAIN["control"], "soft": PLAIN["soft"]}
+SERIES = sns.color_palette([color for name, color in PLAIN.items() if name.startswith("series")]).as_hex()
+"""For what is no arm: intervals, lines of a statement."""
 MARKERS = "osD^vPX<>h*"
+GLYPHS = dict(zip(MARKERS, "●■◆▲▼✚✖◀▶⬢★", strict=True))
+DASHES: list[Dash] = ["-", (0, (5, 2)), (0, (1.5, 1.2)), (0, (6, 1.5, 1.2, 1.5))]
 WIDTH = 4.3
 """Inches: close to a phone's width, so that text keeps its size there."""
 SMALL = 8
@@ -42,6 +51,7 @@ class Look:
 
     color: str
     marker: str
+    dash: Dash = "-"
 
 
 def theme() -> dict[Any, Any]:
@@ -83,13 +93,17 @@ def canvas(height: float) -> Figure:
 
 
 def looks(study: Study) -> dict[str, Look]:
-    """arm -> its look."""
+    """arm -> its look: the colour of its role, a marker of its own, and dashes where an arm of its colour stands beside it."""
     found = {}
     for number, arm in enumerate(study.arms):
-        kind = [other for other in study.arms if (study.hard_of[other] is None) == (study.hard_of[arm] is None)]
-        palette = HARD if study.hard_of[arm] is None else SOFT
-        found[arm] = Look(palette[kind.index(arm) % len(palette)], MARKERS[number % len(MARKERS)])
+        beside = [other for other in study.arms if _kind(study, other) == _kind(study, arm)]
+        dash = DASHES[beside.index(arm) % len(DASHES)]
+        found[arm] = Look(COLORS[study.roles[arm]], MARKERS[number % len(MARKERS)], dash)
     return found
+
+
+def _kind(study: Study, arm: str) -> tuple[str, str | None]:
+    return study.roles[arm], study.hard_of[arm]
 
 
 def short(name: str, most: int = 26) -> str:
@@ -99,6 +113,7 @@ def short(name: str, most: int = 26) -> str:
 
 def say(estimate: Estimate, digits: int = 3) -> str:
     """An estimate in a text alternative."""
+    value = numeral(estimate.value, f".{digits}f")
     if estimate.low is None or estimate.high is None:
-        return f"{estimate.value:.{digits}f} (interval {estimate.why})"
-    return f"{estimate.value:.{digits}f} [{estimate.low:.{digits}f}, {estimate.high:.{digits}f}]"
+        return f"{value} (interval {estimate.why})"
+    return f"{value} [{numeral(estimate.low, f'.{digits}f')}, {numeral(estimate.high, f'.{digits}f')}]"

@@ -17,14 +17,27 @@ LINK = "{http://www.w3.org/1999/xlink}href"
 INHERITED = re.compile(r"(stroke|fill|font|text)(-\w+)*")
 DENSE = 100
 """Thin lines in one figure from which on nobody sees a tenth of a unit: then they are drawn to whole ones."""
+LEGEND = "legend"
+"""The class of a figure's legend, which the page leaves out: it has one for all figures."""
 TEXT = {"font-family": "'DejaVu Sans', sans-serif", "font-size": "9px"}
 ElementTree.register_namespace("", SPACE[1:-1])
 
 
-def mark(artist: Artist, arm: str, seeds: list[int] | None = None) -> None:
-    """Name what an artist shows: `data-arm`, and of a collection the seed of each child, in order, as `data-seeds`."""
+def mark(artist: Artist, arm: str, seeds: list[int] | None = None, kind: str = "") -> None:
+    """Name what an artist shows: `data-arm`, of a collection the seed of each child, in order, as `data-seeds`, and a class."""
     names = {"data-arm": arm, **({} if seeds is None else {"data-seeds": " ".join(map(str, seeds))})}
-    artist.set_gid(json.dumps(names))
+    artist.set_gid(json.dumps(names | ({"class": kind} if kind else {})))
+
+
+def cropped(svg: str, top: float) -> str:
+    """A compact `svg` without its legend, and without the `top` units of height that hold it."""
+    root = ElementTree.fromstring(svg)
+    for parent in list(root.iter()):
+        for child in [child for child in parent if child.get("class") == LEGEND]:
+            parent.remove(child)
+    left, above, width, height = map(float, root.attrib["viewBox"].split())
+    root.attrib["viewBox"] = " ".join(_number(each, 1) for each in (left, above + top, width, height - top))
+    return _text(root)
 
 
 def compact(text: str, alt: str) -> str:
@@ -46,6 +59,10 @@ def compact(text: str, alt: str) -> str:
     size = root.attrib["viewBox"]
     root.attrib.clear()
     root.attrib.update({"viewBox": size, "role": "img", "aria-label": alt, **TEXT, "stroke-linejoin": "round"})
+    return _text(root)
+
+
+def _text(root: ElementTree.Element) -> str:
     return ElementTree.tostring(root, encoding="unicode").replace(" />", "/>")
 
 

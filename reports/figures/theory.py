@@ -13,7 +13,8 @@ from matplotlib.ticker import LogLocator, NullFormatter
 from pydantic import BaseModel, ConfigDict
 
 from reports.figures.picture import Picture, Words, picture
-from reports.figures.style import MARKERS, PLAIN, SMALL, SOFT, canvas
+from reports.figures.style import MARKERS, PLAIN, SERIES, SMALL, WIDTH
+from reports.statistics.numerals import numeral
 from reports.table import Table, Value, number
 
 LEAST, MOST = 1e-17, 1e9
@@ -58,15 +59,16 @@ def overview(statements: Sequence[Errors], command: str) -> Picture:
     """Worst error and tolerance of each statement, and what the planted errors made of it."""
 
     def draw() -> Figure:
-        figure = canvas(1.2 + 0.2 * len(statements))
-        axes = figure.add_subplot()
+        height = 1.0 + 0.2 * len(statements)
+        figure = Figure(figsize=(WIDTH, height))
+        axes = figure.add_axes((0.55 / WIDTH, 0.7 / height, (WIDTH - 0.7) / WIDTH, (height - 0.78) / height))
         rows = range(len(statements))
         axes.barh(rows, [each.tolerance for each in statements], height=0.62, color=PLAIN["grid"], linewidth=0)
         mistakes = [(min(max(it, LEAST), MOST), row) for row, each in enumerate(statements) for it in each.planted]
         worst = [(max(each.worst, LEAST), row) for row, each in enumerate(statements)]
         for label, found, marker, color in (
-            ("with a planted error", mistakes, "X", PLAIN["soft2"]),
-            ("worst error", worst, "o", PLAIN["soft1"]),
+            ("with a planted error", mistakes, "X", PLAIN["series2"]),
+            ("worst error", worst, "o", PLAIN["series1"]),
         ):
             x, y = [error for error, _ in found], [row for _, row in found]
             sns.scatterplot(x=x, y=y, marker=marker, color=color, s=25, linewidth=0, label=label, legend=False, ax=axes)
@@ -74,11 +76,11 @@ def overview(statements: Sequence[Errors], command: str) -> Picture:
         axes.set(
             xlim=(LEAST, 4 * MOST),
             ylim=(len(statements) - 0.4, -0.6),
-            xlabel="error (0 drawn at 1e-17; 1e9: larger, or no result)",
+            xlabel="error (0 drawn at 1e−17; 1e9: larger, or no result)",
             ylabel="statement",
         )
         axes.set_yticks(rows, [str(each.statement) for each in statements], fontsize=SMALL)
-        figure.legend(loc="outside lower center", ncols=2)
+        figure.legend(loc="lower center", ncols=2)
         return figure
 
     words = Words(
@@ -86,7 +88,8 @@ def overview(statements: Sequence[Errors], command: str) -> Picture:
         "Errors against tolerances",
         "A dot inside its grey bar: the statement holds to its tolerance. A cross outside: the planted error is caught.",
         "; ".join(
-            f"statement {each.statement}: error {each.worst:.1e}, tolerance {each.tolerance:.1e}" for each in statements
+            f"statement {each.statement}: error {numeral(each.worst, '.1e')}, tolerance {numeral(each.tolerance, '.1e')}"
+            for each in statements
         ),
         command,
     )
@@ -101,9 +104,12 @@ def statement(name: str, plot: Plot, command: str) -> Picture:
     """A statement's own figure: lines and points as the record gives them."""
 
     def draw() -> Figure:
-        figure = canvas(3.0)
-        axes = figure.add_subplot(xlabel=plot.x, ylabel=plot.y)
-        palette = [*SOFT, PLAIN["ink"]]
+        below = 0.5 + 0.17 * -(-len(plot.series) // 2)
+        height = 2.5 + below
+        figure = Figure(figsize=(WIDTH, height))
+        axes = figure.add_axes((0.8 / WIDTH, below / height, (WIDTH - 0.95) / WIDTH, 2.4 / height))
+        axes.set(xlabel=plot.x, ylabel=plot.y)
+        palette = [*SERIES, PLAIN["ink"]]
         for index, series in enumerate(plot.series):
             look: dict[str, Any] = {"color": palette[index % len(palette)], "label": series.label, "legend": False}
             marker = MARKERS[index % len(MARKERS)]
@@ -117,7 +123,7 @@ def statement(name: str, plot: Plot, command: str) -> Picture:
         for axis in ("x", "y"):
             if plot.log_x if axis == "x" else plot.log_y:
                 _logarithmic(axes, axis)
-        figure.legend(loc="outside lower center", ncols=2)
+        figure.legend(loc="lower center", ncols=2)
         return figure
 
     words = Words(name, plot.title, plot.caption, f"{plot.title}. {plot.caption}", command)
@@ -134,5 +140,5 @@ def _logarithmic(axes: Axes, name: str) -> None:
     (axes.set_xscale if name == "x" else axes.set_yscale)("log")
     axis = axes.xaxis if name == "x" else axes.yaxis
     axis.set_major_locator(LogLocator(numticks=7))
-    axis.set_major_formatter(lambda value, _: f"{value:.0e}")
+    axis.set_major_formatter(lambda value, _: numeral(value, ".0e"))
     axis.set_minor_formatter(NullFormatter())

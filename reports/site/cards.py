@@ -1,4 +1,4 @@
-"""What the page says about a suite's claims: the banner, the table of verdicts, and a card a claim with its figure and how to read it."""
+"""What the page says about a suite's claims: the banner, the table of verdicts, and a row a claim that opens into its card."""
 
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ from dataclasses import dataclass
 
 from harness.schema.suite import Suite
 from reports.figures import claims as figures
+from reports.figures.forest import interval
 from reports.figures.picture import Picture, Studio
-from reports.statistics.forms.form import Outcome
-from reports.statistics.intervals import Estimate
+from reports.site import claim_tables as tables
+from reports.site.evidence import Evidence
 from reports.statistics.metrics import METRICS
+from reports.statistics.numerals import numeral
 from reports.statistics.verdicts import INCONCLUSIVE, INVALID, NOT_MEASURED, SUPPORTED, VERDICTS, WORDS, Verdict, bar
-from reports.table import NONE, Link, Said, Table, Value, exact, number
+from reports.table import NONE, Link, Table, Value, worded
 
 COMPARISON = {
     "superiority": "is better than",
@@ -35,6 +37,32 @@ class Card:
     numbers: Table
     tasks: Table | None
     values: Table | None
+    looks: Table | None
+    """What `softbench decide` planned and found."""
+    other: str
+    """Why the number differs from that of the same two arms in the page's first figure; "" where it does not, or is not there."""
+
+    @property
+    def evidence(self) -> str:
+        """On how much it rests."""
+        return tables.rests_on(self.verdict)
+
+    @property
+    def difference(self) -> str:
+        """The claim's difference with its interval, as the row prints it; "" where there is none."""
+        found = tables.estimate(self.verdict.outcome)
+        return interval(found) if found else ""
+
+    @property
+    def by_looks(self) -> str:
+        """What became of `softbench decide`, in a few words; "" where it was not asked."""
+        decision = self.verdict.decision
+        if decision is None:
+            return ""
+        done = len(decision.looks)
+        if not done:
+            return f"begun, {len(decision.plan)} looks to come"
+        return f"{decision.verdict} after {decision.looks[-1].seeds} seeds an arm (look {done} of {len(decision.plan)})"
 
 
 @dataclass(frozen=True)
@@ -47,13 +75,18 @@ class Deck:
 
     @property
     def tables(self) -> list[Table]:
-        found = [table for card in self.cards for table in (card.numbers, card.tasks, card.values)]
+        found = [table for card in self.cards for table in (card.numbers, card.tasks, card.values, card.looks)]
         return [self.claims, *(table for table in found if table)]
 
     @property
     def groups(self) -> list[tuple[str, list[Link]]]:
         """verdict -> its claims, as links into the page, without verdicts that no claim got."""
         return groups([(card.verdict, f"#claim-{card.verdict.claim.id}") for card in self.cards])
+
+    @property
+    def other(self) -> bool:
+        """Whether a claim's number differs from that of the same arms in the page's first figure."""
+        return any(card.other for card in self.cards)
 
     @property
     def undecided(self) -> list[Card]:
@@ -67,70 +100,105 @@ def groups(found: Sequence[tuple[Verdict, str]]) -> list[tuple[str, list[Link]]]
     return [(name, links) for name, links in of.items() if links]
 
 
-def ledger(suite: Suite, verdicts: Sequence[Verdict], commands: Callable[[str], str], studio: Studio) -> Deck | None:
+def ledger(
+    suite: Suite,
+    verdicts: Sequence[Verdict],
+    evidence: Sequence[Evidence],
+    commands: Callable[[str], str],
+    studio: Studio,
+) -> Deck | None:
     """The cards of a suite's claims; None where it has no ledger. `commands` gives the line that remakes a pair's figures."""
     if not verdicts:
         return None
-    cards = [_card(suite, verdict, len(verdicts), commands(verdict.claim.pair), studio) for verdict in verdicts]
-    return Deck(cards, claims([(suite, card) for card in cards], "claims"), verdicts[0].level)
+    by_pair = {each.study.pair: each for each in evidence}
+    cards = [
+        _card(suite, verdict, len(verdicts), by_pair.get(verdict.claim.pair), commands(verdict.claim.pair), studio)
+        for verdict in verdicts
+    ]
+    return Deck(cards, _claims(cards), verdicts[0].level)
 
 
-def claims(cards: Sequence[tuple[Suite, Card]], name: str, pages: Sequence[str] | None = None) -> Table:
-    """The table of verdicts: one row a claim, with the evidence and what is to be done.
-
-    `pages`: the suites that have a page, for a table over several suites; None for the table on the suite's own page.
-    """
+def overview(cards: Sequence[tuple[Suite, Card]], name: str, pages: Sequence[str]) -> Table:
+    """The table of verdicts over several suites, in few columns; `pages`: the suites that have a page."""
+    looked = any(card.by_looks for _, card in cards)
     rows: list[list[Value]] = []
     for suite, card in cards:
-        verdict, claim = card.verdict, card.verdict.claim
-        page = f"{suite.name}.html" if pages is not None else ""
-        linked = pages is None or suite.name in pages
+        verdict, page = card.verdict, f"{suite.name}.html"
+        linked = suite.name in pages
         rows.append(
             [
-                *([Link(suite.title, page) if linked else suite.title] if pages is not None else []),
-                Link(claim.id, f"{page}#claim-{claim.id}") if linked else claim.id,
+                Link(suite.title, page) if linked else suite.title,
+                Link(verdict.claim.id, f"{page}#claim-{verdict.claim.id}") if linked else verdict.claim.id,
                 verdict.statement,
                 verdict.verdict,
-                _estimate(verdict.outcome) or NONE,
-                bar(claim),
-                _both(verdict.p_holm, verdict.p_against_holm),
-                _evidence(verdict),
-                ": ".join(filter(None, (card.advice, card.command))) or "decided",
+                tables.estimate(verdict.outcome) or NONE,
+                *([card.by_looks or NONE] if looked else []),
             ]
         )
-    columns = [
-        *(["suite"] if pages is not None else []),
-        "claim",
-        "statement",
-        "verdict",
-        "difference",
-        "must be",
-        "Holm p",
-        "evidence",
-        "what to do",
-    ]
+    columns = ["suite", "claim", "statement", "verdict", "difference", *(["by looks"] if looked else [])]
     return Table(
         name,
-        "Verdicts",
-        "Difference: of the claim’s metric between its two arms, mean over tasks, with its interval; the claim holds if the true "
-        "difference is as “must be” says. Holm p: for the claim / against it, after correction for all claims of the suite.",
+        "The ledger",
+        "Each claim is judged once, in the metric that is registered for it, Holm-corrected over its suite.",
         columns,
         rows,
     )
 
 
-def _card(suite: Suite, verdict: Verdict, family: int, command: str, studio: Studio) -> Card:
+def _claims(cards: Sequence[Card]) -> Table:
+    """The table of a suite's verdicts, with the evidence and what is to be done."""
+    rows: list[list[Value]] = [
+        [
+            Link(card.verdict.claim.id, f"#claim-{card.verdict.claim.id}"),
+            card.verdict.statement,
+            card.verdict.verdict,
+            tables.estimate(card.verdict.outcome) or NONE,
+            worded(bar(card.verdict.claim)),
+            tables.both(card.verdict.p_holm, card.verdict.p_against_holm),
+            tables.rests_on(card.verdict),
+            ": ".join(filter(None, (card.advice, card.command))) or "decided",
+        ]
+        for card in cards
+    ]
+    columns = ["claim", "statement", "verdict", "difference", "must be", "Holm p", "evidence", "what to do"]
+    return Table("claims", "Verdicts", "", columns, rows)
+
+
+def _card(suite: Suite, verdict: Verdict, family: int, evidence: Evidence | None, command: str, studio: Studio) -> Card:
     advice, next_step = _advice(suite, verdict)
-    judged, claim = verdict.data is not None and verdict.outcome is not None, verdict.claim
+    judged, claim = evidence is not None and verdict.data is not None and verdict.outcome is not None, verdict.claim
+    looks = evidence.looks if evidence else {}
     return Card(
         verdict=verdict,
         reading=_reading(verdict, family),
         advice=advice,
         command=next_step,
-        picture=studio.order(figures.claim, verdict, METRICS[claim.metric].unit, command) if judged else None,
-        numbers=_numbers(verdict),
-        tasks=_tasks(verdict),
-        values=_values(verdict),
+        picture=studio.order(figures.claim, verdict, looks, METRICS[claim.metric].unit, command) if judged else None,
+        numbers=tables.numbers(verdict),
+        tasks=tables.tasks(verdict),
+        values=tables.values(verdict),
+        looks=tables.looks(verdict),
+        other=_other(verdict, evidence),
+    )
+
+
+def _other(verdict: Verdict, evidence: Evidence | None) -> str:
+    """One line for a reader who has seen another number of the same two arms."""
+    claim, found = verdict.claim, verdict.outcome
+    primary = evidence.primary if evidence else {}
+    shown = primary.get((claim.arm, claim.against)) or primary.get((claim.against, claim.arm))
+    if shown is None or found is None or verdict.data is None or evidence is None:
+        return ""
+    differs = [
+        *([f"the claim is about the {METRICS[claim.metric].meaning}"] if claim.metric != "final" else []),
+        *([f"on {', '.join(verdict.data.tasks)} alone"] if verdict.data.tasks != evidence.study.tasks else []),
+        *([f"{claim.arm} minus {claim.against}"] if shown.soft != claim.arm else []),
+    ]
+    if not differs:
+        return ""
+    return (
+        f"Two numbers for these arms: {numeral(shown.found.value, '+.3f')} in the first figure is {shown.label} in the final score on all "
+        f"tasks; {numeral(found.estimate, '+.3f')} here: {', '.join(differs)}, as registered."
     )
 
 
@@ -170,128 +238,26 @@ def _reading(verdict: Verdict, family: int) -> str:
     tasks = len(verdict.data.tasks)
     start += (
         f"Each arm was trained with {verdict.seeds} seeds on {tasks} task{'s' * (tasks != 1)}; the difference observed is "
-        f"{found.estimate:+.3f}. "
+        f"{numeral(found.estimate, '+.3f')}. "
     )
     if found.low is None or found.high is None or verdict.p_holm is None:
         return f"{start}{verdict.why}"
     start += (
-        f"The bar in the figure is its {1 - 2 * verdict.level:.0%} interval, from {found.low:.3f} to {found.high:.3f}; "
+        f"The bar in the figure is its {1 - 2 * verdict.level:.0%} interval, from "
+        f"{numeral(found.low, '.3f')} to {numeral(found.high, '.3f')}; "
         "the shaded range is where the claim holds. "
     )
     corrected = (
         f"corrected for the {family} claims of this suite (Holm)" if family > 1 else "the only claim of this suite"
     )
     if verdict.verdict == SUPPORTED:
-        start += f"The data leave little room outside the shaded range: p, {_p(verdict.p_holm)}, {corrected}, "
+        start += (
+            f"The data leave little room outside the shaded range: p, {tables.p_value(verdict.p_holm)}, {corrected}, "
+        )
         return f"{start}is at most {verdict.level:g}."
     if verdict.verdict in WORDS and verdict.words:
-        start += f"{verdict.why} The p value of this, {_p(verdict.words[verdict.verdict])}, {corrected}, "
+        start += f"{verdict.why} The p value of this, {tables.p_value(verdict.words[verdict.verdict])}, {corrected}, "
         return f"{start}is at most {verdict.level:g}."
     return (
         f"{start}The data agree with true differences inside and outside the shaded range ({corrected}). {verdict.why}"
     )
-
-
-def _numbers(verdict: Verdict) -> Table:
-    """The facts of a claim; the same as in verdicts.json."""
-    claim, found = verdict.claim, verdict.outcome
-    estimate, p, p_against = (found.estimate, found.p, found.p_against) if found else (None, None, None)
-    rows: list[list[Value]] = [
-        ["difference", number(estimate, ".3f")],
-        [f"{1 - 2 * verdict.level:.0%} interval", _interval(found)],
-        ["must be", bar(claim)],
-        ["p, raw", number(p, ".2g")],
-        ["p, Holm", number(verdict.p_holm, ".2g")],
-        ["p against, raw", number(p_against, ".2g")],
-        ["p against, Holm", number(verdict.p_against_holm, ".2g")],
-        *([f"p, {word}, Holm", number(p_word, ".2g")] for word, p_word in (verdict.words or {}).items()),
-        ["level (one-sided)", number(verdict.level, "g")],
-        ["seeds", f"{verdict.seeds} of {verdict.registered}"],
-        ["seeds needed", verdict.needed or NONE],
-        ["detectable difference", number(verdict.detectable, ".3f")],
-    ]
-    rows += [[f"{mode} actions", decided] for mode, decided in (verdict.modes or {}).items()]
-    rows += [[f"if lost seeds ended {case}", decided] for case, decided in (verdict.sensitivity or {}).items()]
-    caption = (
-        "Seeds needed: an arm, if the effect is the one registered as worth finding, at the level that Holm’s correction now "
-        "leaves this claim. Detectable: what the present seeds find with 80 % power."
-    )
-    return Table(f"claim-{claim.id}", f"Numbers of claim {claim.id}", caption, ["quantity", "value"], rows)
-
-
-def _tasks(verdict: Verdict) -> Table | None:
-    """The same test on each task alone."""
-    if not verdict.by_task or verdict.data is None:
-        return None
-    rows: list[list[Value]] = [
-        [
-            task,
-            float(verdict.data.arm[:, at].mean()),
-            float(verdict.data.against[:, at].mean()),
-            _estimate(found) or NONE,
-            number(found.p, ".2g"),
-        ]
-        for at, (task, found) in enumerate(verdict.by_task.items())
-    ]
-    claim = verdict.claim
-    return Table(
-        f"claim-{claim.id}-tasks",
-        f"Claim {claim.id} on each task",
-        "The same test on each task alone: descriptive, not corrected, and no verdict by itself.",
-        ["task", claim.arm, claim.against, "difference", "p, raw"],
-        rows,
-    )
-
-
-def _values(verdict: Verdict) -> Table | None:
-    """Every value that the claim was judged on."""
-    if verdict.data is None:
-        return None
-    claim, data = verdict.claim, verdict.data
-    rows: list[list[Value]] = [
-        [
-            task,
-            seed,
-            float(data.arm[row, column]),
-            float(data.against[row, column]),
-            float(data.arm[row, column] - data.against[row, column]),
-        ]
-        for column, task in enumerate(data.tasks)
-        for row, seed in enumerate(data.seeds)
-    ]
-    return Table(
-        f"claim-{claim.id}-seeds",
-        f"Seeds of claim {claim.id}",
-        f"The {METRICS[claim.metric].meaning}, by task and seed: what the test was given.",
-        ["task", "seed", claim.arm, claim.against, "difference"],
-        rows,
-    )
-
-
-def _estimate(found: Outcome | None) -> Estimate | None:
-    return None if found is None else Estimate(found.estimate, found.low, found.high, found.why)
-
-
-def _evidence(verdict: Verdict) -> str:
-    if verdict.data is None:
-        return "none" if not verdict.seeds else f"{verdict.seeds} of {verdict.registered} seeds"
-    tasks = len(verdict.data.tasks)
-    seeds = f"{verdict.seeds}" if verdict.seeds == verdict.registered else f"{verdict.seeds} of {verdict.registered}"
-    late = "; claim fixed after the runs began" if verdict.changed else ""
-    return f"{seeds} seeds × {tasks} task{'s' * (tasks != 1)}{late}"
-
-
-def _interval(found: Outcome | None) -> Value:
-    if found is None or found.low is None or found.high is None:
-        return found.why if found else NONE
-    return Said(f"{found.low:.3f} to {found.high:.3f}", f"{exact(found.low)} to {exact(found.high)}")
-
-
-def _both(first: float | None, second: float | None) -> Value:
-    """Two p values in one cell."""
-    ends = (first, second)
-    return Said(" / ".join(map(_p, ends)), " / ".join(NONE if each is None else exact(each) for each in ends))
-
-
-def _p(value: float | None) -> str:
-    return NONE if value is None else f"{value:.2g}"

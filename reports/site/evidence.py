@@ -11,7 +11,11 @@ from reports.figures.scores import Difference, OnTask, Profiles
 from reports.figures.style import Look, looks
 from reports.statistics import bootstrap
 from reports.statistics.intervals import Array, Estimate, difference, mean_interval
+from reports.statistics.numerals import numeral
 from reports.statistics.scores import Study
+
+SAME_ENTROPY = 0.01
+"""Nats: entropies that differ by less everywhere are a schedule's, not a policy's."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,8 @@ class Evidence:
     returns: dict[tuple[str, str, str], Estimate]
     """(task, arm, evaluation mode) -> final mean return, where there are seeds."""
     learning: list[Learning]
+    silent: list[str]
+    """Tasks without a learning curve, and why, one line each."""
 
     @property
     def primary(self) -> dict[tuple[str, str], Difference]:
@@ -54,7 +60,7 @@ class Evidence:
 
 def gather(study: Study) -> Evidence:
     """The numbers of one pair."""
-    seen = looks(study)
+    seen, silent = looks(study), _silent(study)
     matrices = {arm: study.matrix(arm) for arm in study.arms} if study.seeds else {}
     differences = [
         Difference(
@@ -73,7 +79,7 @@ def gather(study: Study) -> Evidence:
             (soft, hard): bootstrap.improvement(matrices[soft], matrices[hard])
             for soft, hard in (study.comparisons if matrices else [])
         },
-        profiles=_profiles(matrices) if matrices else None,
+        profiles=_profiles(matrices) if matrices and study.suite.evidence else None,  # of a smoke test, numbers alone
         on_tasks=_on_tasks(study, seen),
         returns={
             (task, arm, mode): mean_interval(curves.returns[mode][:, -1])
@@ -81,7 +87,8 @@ def gather(study: Study) -> Evidence:
             if curves.seeds
             for mode in study.suite.modes
         },
-        learning=[_learning(study, seen, task, group) for task in study.cells for group in study.groups],
+        learning=[_learning(study, seen, task) for task in study.cells if task not in silent],
+        silent=list(silent.values()),
     )
 
 
@@ -101,12 +108,19 @@ def _blocks(study: Study, matrices: dict[str, Array]) -> list[Block]:
 
 
 def _profiles(matrices: dict[str, Array]) -> Profiles:
-    lowest = min(0.0, *(float(scores.min()) for scores in matrices.values()))
-    highest = max(1.0, *(float(scores.max()) for scores in matrices.values()))
-    thresholds, middle = np.linspace(lowest, highest, 101), (lowest + highest) / 2
+    """The shares of runs above a score, where they say something: from where the first run falls short to where the last one is passed."""
+    scores = np.concatenate([each.ravel() for each in matrices.values()])
+    lowest, highest = float(scores.min()), float(scores.max())
+    room = 0.04 * (highest - lowest) or 0.02
+    thresholds, middle = np.linspace(lowest - room, highest + room, 101), (lowest + highest) / 2
+    shares = {arm: bootstrap.profile(each, thresholds) for arm, each in matrices.items()}
+    points = np.stack([share for share, _, _ in shares.values()])
+    differs = np.flatnonzero(np.ptp(points, axis=0) > 0)
+    first, last = (differs[0], differs[-1]) if len(differs) else (0, len(thresholds) - 1)
+    shown = slice(max(first - 4, 0), last + 5)
     return Profiles(
-        thresholds,
-        {arm: bootstrap.profile(scores, thresholds) for arm, scores in matrices.items()},
+        thresholds[shown],
+        {arm: tuple(each[shown] for each in curves) for arm, curves in shares.items()},  # type: ignore[misc]
         middle,
         {arm: float((scores > middle).mean()) for arm, scores in matrices.items()},
     )
@@ -130,20 +144,50 @@ def _on_tasks(study: Study, seen: dict[str, Look]) -> list[OnTask]:
     return found
 
 
-def _learning(study: Study, seen: dict[str, Look], task: str, group: list[str]) -> Learning:
-    mode = study.primary
+def _silent(study: Study) -> dict[str, str]:
+    """task -> why it has no learning curve: no seeds, or all of them stay at one return."""
+    found = {}
+    for task in study.cells:
+        returns = [
+            curves.returns[study.primary] for (its, _), curves in study.curves.items() if its == task and curves.seeds
+        ]
+        if not returns:
+            found[task] = f"{task}: no seeds yet."
+        elif np.ptp(flat := np.concatenate([each.ravel() for each in returns])) == 0:
+            found[task] = (
+                f"{task}: every seed of every arm stays at {numeral(flat[0], 'g')} throughout, so there is no figure."
+            )
+    return found
+
+
+def _learning(study: Study, seen: dict[str, Look], task: str) -> Learning:
+    mode, reference = study.primary, study.suite.references[task]
+    groups = [
+        [_curve(study, seen[arm], task, arm) for arm in group if study.curves[task, arm].seeds]
+        for group in study.groups
+    ]
+    groups = [group for group in groups if group]
+    curves = [curve for group in groups for curve in group]
+    recorded = [curve.entropy for curve in curves if curve.entropies]
+    alike = bool(recorded) and np.ptp(np.concatenate(recorded), axis=0).max() < SAME_ENTROPY
+    notes = ["Entropy: the same in all arms and seeds, so it has no panel."] if alike else []
+    for at, curve in enumerate(curves):
+        same = [other.arm for other in curves[:at] if np.array_equal(other.returns, curve.returns)]
+        notes += [f"{curve.arm} coincides with {same[0]}."] if same else []
     return Learning(
-        name=f"{study.pair}-{task}-{group[0]}",
+        name=f"{study.pair}-{task}",
         task=task,
-        title=task if len(study.groups) == 1 else f"{task}: {group[0]} and its soft arms",
         mode=mode,
-        floor=study.suite.references[task].low,
-        curves=[_curve(study, seen[arm], task, arm) for arm in group if study.curves[task, arm].seeds],
+        low=reference.low,
+        high=reference.high,
+        groups=groups,
         published=[
             (each.arm, each.mean, each.source)
             for each in study.suite.published
-            if each.task == task and each.arm in group
+            if each.task == task and each.arm in study.arms
         ],
+        entropy=bool(recorded) and not alike,
+        notes=notes,
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 from harness.schema.suite import Suite
+from reports.statistics.numerals import typeset
 from reports.statistics.scores import Study
 from reports.table import NONE, Said, Table, Value, exact, number
 
@@ -51,7 +52,7 @@ def arms(study: Study) -> Table:
         rows.append(
             [
                 arm,
-                described[arm].role,
+                study.roles[arm],
                 hard or NONE,
                 title,
                 *(_plain(own.get(name)) for name in switches),
@@ -75,11 +76,11 @@ def settings(study: Study) -> Table:
         found = {key: _plain(each.get(name)) for key, each in values.items()}
         by_task = {task: {value for (at, _), value in found.items() if at == task} for task, _ in found}
         if len(set(found.values())) == 1:
-            rows.append([name, "all", "all", next(iter(found.values()))])
+            rows.append([name, "all", "all", _typed(next(iter(found.values())))])
         elif all(len(each) == 1 for each in by_task.values()):
-            rows += [[name, task, "all", *each] for task, each in by_task.items()]
+            rows += [[name, task, "all", *map(_typed, each)] for task, each in by_task.items()]
         else:
-            rows += [[name, task, arm, value] for (task, arm), value in found.items()]
+            rows += [[name, task, arm, _typed(value)] for (task, arm), value in found.items()]
     columns = ["setting", "task", "arm", "value"]
     return Table(f"{study.pair}-settings", "Settings", "Settings of the training runs as recorded.", columns, rows)
 
@@ -216,7 +217,15 @@ def references(suite: Suite) -> Table:
             scale = suite.references[task]
             steps = {suite.registered(pair, task).steps for pair, tasks in suite.cells.items() if task in tasks}
             taken = " or ".join(f"{each:,}" for each in sorted(steps))
-            rows.append([task, taken, number(scale.low, "g"), number(scale.high, "g"), scale.source])
+            rows.append(
+                [
+                    task,
+                    taken,
+                    number(scale.low, "g"),
+                    number(scale.high, "g"),
+                    Said(typeset(scale.source), scale.source),
+                ]
+            )
     caption = "Score = (return − low) / (high − low), declared beforehand; not clipped. A diverged seed counts at low, a score of 0."
     return Table(
         "references", "How returns become scores", caption, ["task", "steps a seed", "low", "high", "source"], rows
@@ -226,3 +235,8 @@ def references(suite: Suite) -> Table:
 def _plain(value: object) -> str:
     """A setting as it would be written in YAML's flow style; absent values as a dash."""
     return NONE if value is None else value if isinstance(value, str) else json.dumps(value, sort_keys=True)
+
+
+def _typed(text: str) -> Said:
+    """A setting on the page; the CSV has it as it was written."""
+    return Said(typeset(text), text)

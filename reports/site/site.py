@@ -8,11 +8,12 @@ import json
 import re
 import subprocess
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import jinja2
 from markupsafe import Markup
@@ -21,10 +22,16 @@ from harness.errors import InputError
 from harness.schema.claims import load_ledger, untestable
 from harness.schema.suite import Suite, load_suite, suite_names
 from reports.figures.picture import Picture, Studio
+from reports.figures.style import GLYPHS
 from reports.site import cards, coverage
-from reports.site.suite import Page, count, gather, remake
+from reports.site.answer import Answer, answer, apart
+from reports.site.answer import table as differences
+from reports.site.names import stem
+from reports.site.suite import Page, Record, count, gather, remake
 from reports.site.theory import mathml, read_theory
 from reports.statistics.metrics import METRICS
+from reports.statistics.numerals import numeral, typeset
+from reports.statistics.summary.readings import READINGS
 from reports.statistics.verdicts import VERDICTS, verdicts
 from reports.table import Table
 
@@ -50,10 +57,11 @@ class Unreadable:
 
 @dataclass(frozen=True)
 class Site:
-    """What was written, and what is shown as damaged because it could not be read."""
+    """What was written, what is shown as damaged because it could not be read, and the answer of the front page."""
 
     pages: list[Path]
     damaged: list[Unreadable]
+    answer: Answer | None
 
 
 def build(suites: list[str], out: Path, results: Path = Path("results")) -> Site:
@@ -71,7 +79,7 @@ def build(suites: list[str], out: Path, results: Path = Path("results")) -> Site
     there = [name for name in (*suite_names(), *budgets) if _has_results(results / name)]
     for name in suites:
         if not _has_results(results / name):
-            _page(name, results, Studio())  # says what is missing
+            _page(name, results, None, Studio())  # says what is missing
     if not suites and not there:
         raise InputError(f"no results for any suite in {results}; train one first, for example: softbench train smoke")
     damaged: list[Unreadable] = []
@@ -84,32 +92,45 @@ def build(suites: list[str], out: Path, results: Path = Path("results")) -> Site
             return None
 
     studio, waiting = Studio(), [] if suites else [name for name in suite_names() if name not in there]
-    found = [reading(name, _page, name, results, studio) for name in dict.fromkeys(suites or there)]
+    simulated = reading("simulation", _simulated, results / COVERAGE)
+    found = [reading(name, _page, name, results, simulated, studio) for name in dict.fromkeys(suites or there)]
     pages = [page for page in found if page]
     judged = [(page.suite, card) for page in pages if page.ledger for card in page.ledger.cards]
     for name in waiting:
         judged += reading(name, _waiting, name, studio) or []
     theory = reading("exact statements", read_theory, results)
-    simulated = reading("simulation", _simulated, results / COVERAGE)
     missing = reading("claims not yet testable", untestable) or []
     damaged += [Unreadable(page.suite.name, line) for page in pages for line in page.damaged]
+    command = " && ".join(page.command for page in pages if page.suite.evidence) or "softbench report"
+    whole, trial = _answer(pages, command, studio), _apart(pages, studio)
     studio.draw()
     environment = _environment()
-    claims = cards.claims(judged, "claims", [page.suite.name for page in pages]) if judged else None
+    named = [page.suite.name for page in pages]
+    serious, apart = ([(suite, card) for suite, card in judged if suite.evidence == kind] for kind in (True, False))
+    claims = cards.overview(serious, "claims", named) if serious else None
+    trials = cards.overview(apart, "claims-apart", named) if apart else None
     shared = {
         "commit": _commit(),
         "pages": pages,
         "theory": theory,
+        "answer": whole,
+        "trial": trial.result() if trial else None,
         "claims": claims,
-        "groups": cards.groups([(card.verdict, _place(suite, card, pages)) for suite, card in judged]),
-        "undecided": [(page.suite, card) for page in pages if page.ledger for card in page.ledger.undecided],
+        "trials": trials,
+        "groups": cards.groups([(card.verdict, _place(suite, card, pages)) for suite, card in serious]),
+        "undecided": [
+            (page.suite, card)
+            for page in pages
+            if page.ledger and page.suite.evidence
+            for card in page.ledger.undecided
+        ],
         "untestable": missing,
         "damaged": [each for each in damaged if each.what not in {page.suite.name for page in pages}],
         "findings": coverage.findings(simulated) if simulated else [],
     }
     files: dict[str, str | bytes] = {"index.html": environment.get_template("index.html").render(shared)}
-    if claims:
-        files |= _downloads("index", [claims], [])
+    drawn = [each.result() for each in (whole and whole.forest, trial) if each]
+    files |= _downloads("index", [table for table in (claims, trials, *(each.data for each in drawn)) if table], drawn)
     for page in pages:
         name = page.suite.name
         files[f"{name}.html"] = environment.get_template("suite.html").render(shared, page=page)
@@ -131,7 +152,25 @@ def build(suites: list[str], out: Path, results: Path = Path("results")) -> Site
     files[CONTENTS] = "".join(f"{name}\n" for name in sorted(files))
     _write(out, files)
     extra = [out / f"{name}.html" for name, there in (("coverage", simulated), ("theory", theory)) if there]
-    return Site([out / "index.html", *(out / f"{page.suite.name}.html" for page in pages), *extra], damaged)
+    return Site([out / "index.html", *(out / f"{page.suite.name}.html" for page in pages), *extra], damaged, whole)
+
+
+def _answer(pages: Sequence[Page], command: str, studio: Studio) -> Answer | None:
+    """The answer of all suites that are evidence together."""
+    found = [each for page in pages if page.suite.evidence for each in page.comparisons]
+
+    return answer("answer", found, _html, differences("answer", found, _html), command, studio) if found else None
+
+
+def _apart(pages: Sequence[Page], studio: Studio) -> Future[Picture] | None:
+    """The differences of the suites that are no evidence."""
+    found = [each for page in pages if not page.suite.evidence for each in page.comparisons]
+    commands = " && ".join(page.command for page in pages if not page.suite.evidence)
+    return apart("answer-apart", found, _html, commands, studio) if found else None
+
+
+def _html(suite: Suite) -> str:
+    return f"{suite.name}.html"
 
 
 def _place(suite: Suite, card: cards.Card, pages: Sequence[Page]) -> str:
@@ -141,7 +180,7 @@ def _place(suite: Suite, card: cards.Card, pages: Sequence[Page]) -> str:
     )
 
 
-def _simulated(path: Path) -> dict[str, Any] | None:
+def _simulated(path: Path) -> Record | None:
     """The record of `softbench coverage`; None where there is none. Raises InputError where it cannot be read."""
     if not path.exists():
         return None
@@ -157,15 +196,17 @@ def _has_results(folder: Path) -> bool:
     return any(folder.glob("*/*/manifest.json"))
 
 
-def _page(name: str, results: Path, studio: Studio) -> Page:
-    return gather(load_suite(name), results, studio)
+def _page(name: str, results: Path, simulated: Record | None, studio: Studio) -> Page:
+    return gather(load_suite(name), results, simulated, studio)
 
 
 def _waiting(name: str, studio: Studio) -> list[tuple[Suite, cards.Card]]:
     """The claims of a suite that has no results yet."""
     suite = load_suite(name)
     registered = load_ledger(suite)
-    found = cards.ledger(suite, verdicts(registered, suite, []), partial(remake, suite), studio) if registered else None
+    found = (
+        cards.ledger(suite, verdicts(registered, suite, []), [], partial(remake, suite), studio) if registered else None
+    )
     return [(suite, card) for card in found.cards] if found else []
 
 
@@ -179,10 +220,12 @@ def _environment() -> jinja2.Environment:
         lstrip_blocks=True,
     )
     environment.filters |= {
-        "file": _file,
+        "file": stem,
         "inline": lambda picture: Markup(picture.inline()),
         "mathml": mathml,
-        "source": _source,
+        "source": partial(_source, root=_tree()),
+        "numeral": numeral,
+        "typeset": typeset,
         "count": count,
     }
     for name in ("style.css", "script.js"):
@@ -191,7 +234,8 @@ def _environment() -> jinja2.Environment:
         kind = name.split(".")[0]
         environment.globals |= {kind: Markup(text), f"{kind}_hash": f"sha256-{digest}"}
     environment.globals |= {
-        "words": {*VERDICTS, "better", "worse"},
+        "words": {*VERDICTS, *READINGS},
+        "glyphs": GLYPHS,
         "most_rows": MOST_ROWS,
         "metrics": {name: metric.meaning for name, metric in METRICS.items()},
     }
@@ -202,13 +246,13 @@ def _downloads(folder: str, tables: Sequence[Table], pictures: Sequence[Picture]
     """path -> content: every table as CSV, and as LaTeX where it is short; every figure as SVG and PDF."""
     files: dict[str, str | bytes] = {}
     for table in tables:
-        files[f"{folder}/{_file(table.name)}.csv"] = table.csv()
+        files[f"{folder}/{stem(table.name)}.csv"] = table.csv()
         if len(table.rows) <= MOST_ROWS:
-            files[f"{folder}/{_file(table.name)}.tex"] = table.latex()
+            files[f"{folder}/{stem(table.name)}.tex"] = table.latex()
     for picture in pictures:
         files |= {
-            f"{folder}/{_file(picture.name)}.svg": picture.standalone(),
-            f"{folder}/{_file(picture.name)}.pdf": picture.pdf,
+            f"{folder}/{stem(picture.name)}.svg": picture.standalone(),
+            f"{folder}/{stem(picture.name)}.pdf": picture.pdf,
         }
     return files
 
@@ -222,17 +266,17 @@ def _write(out: Path, files: dict[str, str | bytes]) -> None:
         raise InputError(f"--out {out}: cannot be written: {error.strerror or error}") from error
 
 
-def _file(name: str) -> str:
-    """A file stem from a name of the results, which may hold anything."""
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip(".-") or "unnamed"
-
-
-def _source(place: str) -> str:
-    """Link to `path:line` in the repository, at the commit of the code where there is one."""
+def _source(place: str, root: str) -> str:
+    """Link to `path:line` below `root`."""
     path, line = place.rsplit(":", 1)
+    return f"{root}/{path}" + f"#L{line}" * (root != "..")
+
+
+def _tree() -> str:
+    """Where the repository shows the code at its commit; where it is on no such host, the folder above the site."""
     commit, remote = _git("log", "-1", "--format=%H", "--", *CODE), _git("remote", "get-url", "origin")
     found = re.fullmatch(r"(?:https://|git@)(github\.com|gitlab\.com)[:/](.+?)(?:\.git)?", remote)
-    return f"https://{found[1]}/{found[2]}/blob/{commit}/{path}#L{line}" if found and commit else f"../{path}"
+    return f"https://{found[1]}/{found[2]}/blob/{commit}" if found and commit else ".."
 
 
 def _commit() -> str:

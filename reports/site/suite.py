@@ -7,24 +7,31 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from harness.errors import InputError
 from harness.schema.baseline import baseline_path, read_baseline
-from harness.schema.claims import load_ledger
+from harness.schema.claims import Ledger, load_ledger
 from harness.schema.manifest import Difference
 from harness.schema.suite import Suite
 from reports.figures import scores as plots
 from reports.figures.learning import learning
 from reports.figures.picture import Picture, Studio
+from reports.figures.style import Look
 from reports.site import cards, records, tables
+from reports.site.answer import Answer, Comparison, answer, comparisons
+from reports.site.coverage import IMPROVEMENT, measured
 from reports.site.evidence import Evidence
 from reports.site.evidence import gather as numbers
 from reports.statistics import baseline
+from reports.statistics.bootstrap import AGGREGATES
 from reports.statistics.scores import Study, read_studies
 from reports.statistics.verdicts import Verdict, read_looks, verdicts
 from reports.table import NONE, Table, Value, number
 
 Promise = Future[Picture]
+Record = dict[str, Any]
+MOST_CURVES = 10
 
 
 @dataclass(frozen=True)
@@ -38,6 +45,10 @@ class Section:
     details: list[Table]
     sources: list[str]
     differences: list[Difference]
+    legend: list[tuple[str, str, Look]]
+    """Arm, role and look, for the page's one legend."""
+    silent: list[str]
+    """Tasks without a learning curve, and why."""
 
     @property
     def pictures(self) -> list[Picture]:
@@ -53,7 +64,8 @@ class Page:
     verdicts: list[Verdict]
     ledger: cards.Deck | None
     evidence: Table
-    forest: Promise | None
+    comparisons: list[Comparison]
+    answer: Answer | None
     references: Table
     sections: list[Section]
     holes: list[str]
@@ -68,19 +80,24 @@ class Page:
     @property
     def pictures(self) -> list[Picture]:
         claims = [card.picture for card in self.ledger.cards] if self.ledger else []
-        alone = [promise.result() for promise in [*claims, self.forest] if promise]
+        alone = [promise.result() for promise in [*claims, self.answer and self.answer.forest] if promise]
         return alone + [picture for section in self.sections for picture in section.pictures]
 
     @property
     def tables(self) -> list[Table]:
         found = [
-            self.evidence,
+            *([] if self.answer else [self.evidence]),
             self.references,
             *(self.ledger.tables if self.ledger else []),
             *([self.since] if self.since else []),
         ]
         found += [table for section in self.sections for table in section.tables + section.details]
         return found + [picture.data for picture in self.pictures if picture.data]
+
+    @property
+    def long(self) -> bool:
+        """Whether all learning curves at once would make a page of more than 8 screens, so that pairs are folded."""
+        return sum(len(section.curves) for section in self.sections) > MOST_CURVES
 
     @property
     def changed(self) -> int:
@@ -112,8 +129,11 @@ def count(number: int, what: str) -> str:
     return f"{number} {what}{'s' * (number != 1)}"
 
 
-def gather(suite: Suite, results: Path, studio: Studio) -> Page:
-    """Everything that a suite's page says. Raises InputError where the suite has no results, or damaged ones."""
+def gather(suite: Suite, results: Path, simulated: Record | None, studio: Studio) -> Page:
+    """Everything that a suite's page says; `simulated`: the record of `softbench coverage`.
+
+    Raises InputError where the suite has no results, or damaged ones.
+    """
     studies, damaged = read_studies(suite, results)
     if damaged and not studies:
         raise InputError(str(damaged[0]))
@@ -130,16 +150,17 @@ def gather(suite: Suite, results: Path, studio: Studio) -> Page:
     unusable = [str(each) for each in damaged]
     command = remake(suite)
     found = [numbers(study) for study in studies]
-    differences = [each for of_pair in found for each in of_pair.primary.values()]
+    compared, evidence = comparisons(suite, ledger, found), tables.evidence(found, ledger)
     return Page(
         suite=suite,
         studies=studies,
         verdicts=judged,
-        ledger=cards.ledger(suite, judged, partial(remake, suite), studio),
-        evidence=tables.evidence(found),
-        forest=studio.order(plots.forest, differences, command) if differences else None,
+        ledger=cards.ledger(suite, judged, found, partial(remake, suite), studio),
+        evidence=evidence,
+        comparisons=compared,
+        answer=answer("evidence", compared, lambda _: "", evidence, command, studio),
         references=records.references(suite),
-        sections=[_section(each, studio) for each in found],
+        sections=[_section(each, ledger, simulated, studio) for each in found],
         holes=absent + [line for study in studies for line in study.holes if line not in unusable],
         damaged=unusable,
         diverged=[line for study in studies for line in study.diverged],
@@ -190,24 +211,27 @@ def _since(suite: Suite, studies: list[Study], judged: list[Verdict]) -> Table |
     )
 
 
-def _section(found: Evidence, studio: Studio) -> Section:
+def _section(found: Evidence, ledger: Ledger | None, simulated: Record | None, studio: Studio) -> Section:
     study = found.study
     suite, pair = study.suite, study.pair
     command = remake(suite, pair)
     main: list[Promise] = []
     shown: list[Table] = []
+    size = len(study.seeds), len(study.tasks)
+    covered, won = (measured(simulated, names, *size) for names in ([*AGGREGATES], [IMPROVEMENT]))
     if found.profiles:
         main += [
-            studio.order(plots.aggregates, pair, found.looks, found.aggregates, command),
+            studio.order(plots.aggregates, pair, found.looks, found.aggregates, covered, command),
             studio.order(plots.profiles, pair, found.looks, found.profiles, command),
         ]
         if found.improvements:
-            main += [studio.order(plots.improvements, pair, found.looks, found.improvements, command)]
+            main += [studio.order(plots.improvements, pair, found.looks, found.improvements, won, command)]
             main += [studio.order(plots.by_task, pair, found.on_tasks, command)]
         if found.improvements and len(suite.modes) > 1:
             main += [studio.order(plots.modes, pair, study.primary, found.differences, command)]
-        shown += [tables.aggregates(found), tables.improvements(found)]
-    shown += [tables.differences(found), tables.returns(found), tables.published(found)]
+    if found.aggregates:
+        shown += [tables.aggregates(found, covered), tables.improvements(found, won)]
+    shown += [tables.differences(found, ledger), tables.returns(found), tables.published(found)]
     curves = [studio.order(learning, each, remake(suite, pair, each.task)) for each in found.learning]
     manifests = [cell.manifest for cell in study.cells.values()]
     lines = [manifest.difference for manifest in manifests]
@@ -223,6 +247,8 @@ def _section(found: Evidence, studio: Studio) -> Section:
         details=[records.arms(study), *origins, records.members(study)],
         sources=list(dict.fromkeys(manifest.source for manifest in manifests)),
         differences=[each for at, each in enumerate(lines) if each and each not in lines[:at]],
+        legend=[(arm, study.roles[arm], look) for arm, look in found.looks.items()],
+        silent=found.silent,
     )
 
 

@@ -6,17 +6,20 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from harness.schema.claims import Ledger
 from reports.site.evidence import Evidence
 from reports.statistics import bootstrap
 from reports.statistics.intervals import Estimate, mean_interval
-from reports.table import NONE, Table, Value, number
+from reports.statistics.numerals import numeral
+from reports.statistics.summary.readings import margin, reading
+from reports.table import NONE, Table, Value, number, worded
 
 
-def reading(estimate: Estimate, seeds: int) -> str:
-    """A difference soft - hard in plain words, by whether its interval leaves 0 out."""
-    if estimate.low is None or estimate.high is None:
+def said(estimate: Estimate, margin: float | None) -> str:
+    """A difference soft - hard in a word, or why it has no interval."""
+    if estimate.low is None:
         return f"no interval ({estimate.why.removeprefix('undefined: ')})"
-    return "better" if estimate.low > 0 else "worse" if estimate.high < 0 else f"not separable at n = {seeds}"
+    return reading(estimate, margin)
 
 
 def share(found: int, registered: int) -> str:
@@ -24,7 +27,7 @@ def share(found: int, registered: int) -> str:
     return str(found) if found == registered else f"{found} of {registered}"
 
 
-def evidence(found: Sequence[Evidence]) -> Table:
+def evidence(found: Sequence[Evidence], ledger: Ledger | None) -> Table:
     """Per pair and soft arm: the difference of mean scores to the hard arm, over the pair's complete block."""
     rows: list[list[Value]] = []
     for each in found:
@@ -35,30 +38,32 @@ def evidence(found: Sequence[Evidence]) -> Table:
         )
         for soft, hard in study.comparisons:
             lost = sum(study.curves[task, arm].diverged[:, -1].sum() for task in study.tasks for arm in (soft, hard))
-            said: list[Value] = ["nothing to compare yet", NONE]
+            relevant = margin(ledger, study.pair, soft, hard)
+            told: list[Value] = ["nothing to compare yet", NONE]
             if (soft, hard) in primary:
                 difference = primary[soft, hard].found
-                said = [reading(difference, len(study.seeds)), difference]
-            rows.append([soft, hard, *said, *rests, int(lost), study.pair])
+                told = [said(difference, relevant), difference]
+            rows.append([soft, hard, *told, number(relevant, "g"), *rests, int(lost), study.pair])
     return Table(
         "evidence",
         "Soft against hard",
         "Difference of mean normalized scores, soft minus hard, at the final evaluation, with its 95 % Welch t interval over seeds "
-        "(stratified by task, Satterthwaite degrees of freedom). “Better” and “worse” say that the interval leaves 0 out; intervals are "
-        "not corrected for the number of rows.",
-        ["soft arm", "hard arm", "the soft arm is", "difference", "seeds", "tasks", "diverged", "pair"],
+        "(stratified by task, Satterthwaite degrees of freedom). “Better” and “worse”: the interval leaves 0 out; “no relevant "
+        "difference”: it lies within the margin, the smallest that the ledger has for the comparison; else “undecided”. Descriptive: not "
+        "corrected for the number of rows.",
+        ["soft arm", "hard arm", "the soft arm is", "difference", "margin", "seeds", "tasks", "diverged", "pair"],
         rows,
     )
 
 
-def differences(found: Evidence) -> Table:
+def differences(found: Evidence, ledger: Ledger | None) -> Table:
     """Every comparison in full: over all tasks (the complete block), and on each task over the seeds found there."""
     rows: list[list[Value]] = [
         [
             each.where,
             each.soft,
             each.hard,
-            reading(each.found, min(each.seeds)),
+            said(each.found, margin(ledger, found.study.pair, each.soft, each.hard)),
             each.found,
             *each.means,
             "{} and {}".format(*each.seeds),
@@ -75,26 +80,25 @@ def differences(found: Evidence) -> Table:
     )
 
 
-def aggregates(found: Evidence) -> Table:
+def aggregates(found: Evidence, covered: str) -> Table:
     """IQM, median, mean and optimality gap of every arm."""
     study = found.study
     return Table(
         f"{study.pair}-aggregates",
         "Aggregate scores",
         f"Over {len(study.seeds)} seeds and {len(study.tasks)} tasks; points as in rliable, intervals from a stratified "
-        f"bootstrap ({bootstrap.RESAMPLES} resamples, fixed key). "
-        "Descriptive: such intervals cover about 85 % at n = 5 and 90 % at n = 10, not 95 %.",
+        f"bootstrap ({bootstrap.RESAMPLES} resamples, fixed key). {covered}",
         ["arm", *bootstrap.AGGREGATES],
         [[arm, *estimates.values()] for arm, estimates in found.aggregates.items()],
     )
 
 
-def improvements(found: Evidence) -> Table:
+def improvements(found: Evidence, covered: str) -> Table:
     """Probability of improvement of every soft arm."""
     return Table(
         f"{found.study.pair}-improvement",
         "Probability of improvement",
-        "Averaged over tasks; ties count one half; 95 % stratified bootstrap interval.",
+        f"Averaged over tasks; ties count one half; 95 % stratified bootstrap interval. {covered}",
         ["soft arm", "hard arm", "probability of improvement"],
         [[soft, hard, each] for (soft, hard), each in found.improvements.items()],
     )
@@ -132,7 +136,7 @@ def published(found: Evidence) -> Table:
     for figure in study.suite.published:
         if figure.arm not in study.arms:
             continue
-        theirs = f"{figure.mean:g}" + ("" if figure.spread is None else f" ± {figure.spread:g}")
+        theirs = worded(numeral(figure.mean, "g") + ("" if figure.spread is None else f" ± {figure.spread:g}"))
         their_seeds = NONE if figure.seeds is None else figure.seeds
         final = found.returns.get((figure.task, figure.arm, mode))
         if final is None:
@@ -142,7 +146,7 @@ def published(found: Evidence) -> Table:
         episodes = episodes[np.isfinite(episodes)]
         training: Value = mean_interval(episodes) if len(episodes) else NONE
         relative = (final.value - figure.mean) / abs(figure.mean) if figure.mean else None
-        hard = study.hard_of[figure.arm] is None
+        hard = study.roles[figure.arm] != "soft"
         within = NONE if relative is None or not hard else "yes" if abs(relative) <= 0.05 else "no"
         change = number(relative, "+.1%")
         rows.append([figure.task, figure.arm, final, training, theirs, their_seeds, change, within, figure.source])

@@ -8,6 +8,7 @@ from harness.schema.claims import Claim, Ledger, tasks_of
 from harness.schema.suite import CLAIMS, SUITES, Suite
 from reports.statistics.centres import smallest_p
 from reports.statistics.metrics import METRICS
+from reports.statistics.numerals import numeral
 
 SEQUENCE = ("non-inferiority", "superiority")
 """Tests of one comparison that are one entry of Holm's correction, in this order."""
@@ -80,7 +81,7 @@ def _unreachable(claim: Claim, suite: Suite, level: float, why: str) -> list[str
         return []
     design = f"{claim.method} with {seeds} seeds on {len(tasks)} task{'s' * (len(tasks) > 1)}"
     return [
-        f"method: {design} cannot reach level {level:.3g}{why}: its smallest p value is {least:.3g}; "
+        f"method: {design} cannot reach level {level:.3g}{why}: its smallest p value is {numeral(least, '.3g')}; "
         "take more seeds or another method"
     ]
 
@@ -89,7 +90,8 @@ def _beyond(claim: Claim, ledger: Ledger, suite: Suite) -> list[str]:
     room = headroom(claim, ledger, suite)
     sizes = {"effect": claim.assumed, "margin": claim.margin}
     return [
-        f"{name}: {size:g} exceeds the room above the hard arm, {room:.3g} (tuning runs against the best there is, mean over tasks)"
+        f"{name}: {size:g} exceeds the room above the hard arm, {numeral(room, '.3g')} "
+        "(tuning runs against the best there is, mean over tasks)"
         for name, size in sizes.items()
         if room is not None and size > room
     ]

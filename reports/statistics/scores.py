@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.errors import ResultsError
+from harness.schema.manifest import Role
 from harness.schema.results import Cell, damages, folder_name, read_cell
 from harness.schema.suite import Suite
 from reports.statistics.intervals import Array
@@ -61,7 +62,9 @@ class Study:
     cells: dict[str, Cell]
     """task -> cell, in the suite's order; tasks without results are absent."""
     hard_of: dict[str, str | None]
-    """arm -> the hard arm it is compared with, None for hard arms; a soft arm follows its hard arm."""
+    """arm -> the hard arm it is compared with, None for hard arms and controls; a soft arm follows its hard arm."""
+    roles: dict[str, Role]
+    """arm -> hard, soft or control."""
     curves: dict[tuple[str, str], Curves]
     """(task, arm) -> evaluations of the registered seeds that were found."""
     misfits: list[str]
@@ -209,9 +212,9 @@ def _check(suite: Suite, pair: str, task: str, cell: Cell) -> None:
         if found[name] != value:
             differs = f"{name} is {found[name]} there, {value} in the suite"
             raise ResultsError(f"results of another protocol are not used ({differs})")
-    for arm, facts in manifest.arms.items():
-        hard = facts.against
-        if hard is not None and (hard not in manifest.arms or manifest.arms[hard].role != "hard"):
+    for arm in manifest.arms:
+        hard = manifest.against(arm)
+        if hard is not None and (hard not in manifest.arms or manifest.role(hard) == "soft"):
             raise ResultsError(f"{cell.path}: arm {arm!r} names {hard!r}, which is no hard arm of these results")
 
 
@@ -220,9 +223,11 @@ def _study(
 ) -> Study:
     several = len({cell.manifest.code and cell.manifest.code.hash for cell in cells.values()}) > 1
     hard_of: dict[str, str | None] = {}
+    roles: dict[str, Role] = {}
     for cell in cells.values():
-        for arm, facts in cell.manifest.arms.items():
-            hard_of.setdefault(arm, facts.against)
+        for arm in cell.manifest.arms:
+            hard_of.setdefault(arm, cell.manifest.against(arm))
+            roles.setdefault(arm, cell.manifest.role(arm))
     default = next(iter(cells.values())).manifest.hard
     ordered: dict[str, str | None] = {}
     for hard in sorted((arm for arm, its in hard_of.items() if its is None), key=lambda arm: (arm != default, arm)):
@@ -234,7 +239,7 @@ def _study(
         for arm in ordered
     }
     misfits = [f"{pair}: its tasks were not all run with the same code"] if several else []
-    return Study(suite, pair, cells, ordered, every, misfits, broken)
+    return Study(suite, pair, cells, ordered, {arm: roles[arm] for arm in ordered}, every, misfits, broken)
 
 
 def _curves(suite: Suite, cell: Cell, arm: str) -> Curves:

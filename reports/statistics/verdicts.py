@@ -35,6 +35,7 @@ from reports.statistics.ledger import entries, notes
 from reports.statistics.measuring import Data, Measured, as_if_lost_had_ended, measure
 from reports.statistics.metrics import METRICS
 from reports.statistics.multiplicity import holm, sharing
+from reports.statistics.numerals import numeral
 from reports.statistics.scores import Damaged, Study, read_studies
 
 VERDICTS = (*WORDS, INCONCLUSIVE, INVALID, NOT_MEASURED)
@@ -310,8 +311,8 @@ def _why(verdict: Verdict) -> str:
     claim, estimate, needed = verdict.claim, verdict.outcome.estimate if verdict.outcome else 0.0, verdict.seeds_needed
     if verdict.words and verdict.verdict in verdict.words:
         region = form(claim.test, claim.method, claim.margin).words[verdict.verdict]
-        p = f"Holm p {verdict.words[verdict.verdict]:.2g}, {verdict.seeds} seeds"
-        return f"The difference is {estimate:+.3f} and shown to be {region} ({p})."
+        p = f"Holm p {numeral(verdict.words[verdict.verdict], '.2g')}, {verdict.seeds} seeds"
+        return f"The difference is {numeral(estimate, '+.3f')} and shown to be {region} ({p})."
     question = f"whether the difference is {bar(claim)}"
     if needed is None:
         return f"{verdict.seeds} seeds do not show {question}, and at this spread no number up to 10,000 would."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import re
 from html import unescape
@@ -9,10 +10,12 @@ from pathlib import Path
 
 from test_site import Parts
 
+from reports.statistics.numerals import numeral
+
 
 def article(site: Path, claim: str) -> str:
     (found,) = re.findall(
-        rf'<article class="[^"]*" id="claim-{claim}">.*?</article>', (site / "classic.html").read_text(), re.DOTALL
+        rf'<article class="[^"]*" id="claim-{claim}"[^>]*>.*?</article>', (site / "classic.html").read_text(), re.DOTALL
     )
     return str(found)
 
@@ -25,7 +28,8 @@ def test_banner_counts_and_names_every_verdict(judged: Path) -> None:
 
 
 def test_claims_table_says_the_evidence_and_what_to_do(judged: Path) -> None:
-    header, *rows = Parts((judged / "classic.html").read_text()).tables["classic/claims.csv"]
+    header, *rows = csv.reader((judged / "classic/claims.csv").read_text().splitlines())
+    assert (judged / "classic/claims.tex").exists()
     by_id = {row[0]: dict(zip(header, row, strict=True)) for row in rows}
     assert by_id["better"]["verdict"] == "supported" and by_id["better"]["what to do"] == "decided"
     assert by_id["better"]["evidence"] == "10 seeds × 2 tasks"
@@ -36,6 +40,15 @@ def test_claims_table_says_the_evidence_and_what_to_do(judged: Path) -> None:
     )
     assert by_id["worse"]["evidence"].endswith("; claim fixed after the runs began")
     assert by_id["waits"]["verdict"] == "not measured" and "train" in by_id["waits"]["what to do"]
+    page = (judged / "classic.html").read_text()
+    summaries = re.findall(
+        r"<summary><h3>([^<]*)</h3> <span[^>]*>([^<]*)</span> <strong[^>]*>([^<]*)</strong> <span[^>]*>([^<]*)<", page
+    )
+    assert [[unescape(text) for text in each[:3]] for each in summaries] == [
+        [name, by_id[name]["statement"], by_id[name]["verdict"]] for name in by_id
+    ]
+    for name, row in by_id.items():
+        assert f"Evidence: {row['evidence']}." in article(judged, name)
     every = Parts((judged / "index.html").read_text()).tables["index/claims.csv"][1:]
     links = [
         attrs["href"].split("#")[0] for tag, attrs in Parts((judged / "index.html").read_text()).tags if tag == "a"
@@ -56,12 +69,14 @@ def test_every_number_on_a_card_is_that_of_the_json(judged: Path) -> None:
     assert [each["claim"] for each in verdicts] == ["better", "worse", "same", "waits"]
 
     def shown(value: float | None, form: str) -> str:
-        return "—" if value is None else format(value, form)
+        return "—" if value is None else numeral(value, form)
 
     for each in verdicts:
         facts = dict(tables[f"classic/claim-{each['claim']}.csv"][1:])
         assert facts["difference"] == shown(each["estimate"], ".3f")
-        assert facts["95% interval"] == ("—" if each["low"] is None else f"{each['low']:.3f} to {each['high']:.3f}")
+        assert facts["95% interval"] == (
+            "—" if each["low"] is None else f"{shown(each['low'], '.3f')} to {shown(each['high'], '.3f')}"
+        )
         names = {"p, raw": "p", "p, Holm": "p_holm", "p against, raw": "p_against", "p against, Holm": "p_against_holm"}
         assert {name: facts[name] for name in names} == {name: shown(each[key], ".2g") for name, key in names.items()}
         words = each["p_words"] or {}

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
 import numpy as np
+import pandas as pd
 import pytest
 import seaborn as sns
 from invented_results import Workspace, theory_record
@@ -17,17 +19,18 @@ from matplotlib.figure import Figure
 from rliable import plot_utils
 
 from harness.schema.suite import load_suite
-from reports.figures import claims, intervals, learning, scores, theory
+from reports.figures import claims, forest, intervals, learning, scores, theory, ticks
 from reports.figures.picture import Picture, Words, picture
-from reports.figures.style import HARD, PLAIN, SOFT, Look, canvas, looks
+from reports.figures.style import COLORS, PLAIN, Look, canvas, looks
 from reports.site.evidence import Evidence, gather
 from reports.statistics.intervals import Estimate
 from reports.statistics.scores import read_studies
 from reports.statistics.verdicts import Verdict, judge
+from reports.table import Table
 
 ROWS = [
     intervals.Row("a", Look(PLAIN["ink"], "o"), [Estimate(0.5, 0.4, 0.7), Estimate(1.0, 0.9, 1.2)]),
-    intervals.Row("b", Look(PLAIN["soft1"], "s"), [Estimate(0.2, 0.1, 0.3), Estimate(0.0, why="undefined: n < 2")]),
+    intervals.Row("b", Look(PLAIN["soft"], "s"), [Estimate(0.2, 0.1, 0.3), Estimate(0.0, why="undefined: n < 2")]),
 ]
 
 
@@ -48,15 +51,19 @@ def verdict(judged: Path) -> Verdict:
 def figures(found: Evidence, verdict: Verdict) -> dict[str, Callable[[], Picture]]:
     plot = theory.Plot.model_validate(theory_record()["figure"])
     errors = [theory.Errors(1, "a", 1e-14, 1e-11, [0.1, 1e9])]
+    words = Words("forest", "t", "c", "a", "c")
+    rows = [forest.Row("ppo", it.soft, it.hard, "#ppo", it.found, 0.01, "better") for it in found.primary.values()]
+    arms = {verdict.claim.arm: Look(PLAIN["soft"], "s"), verdict.claim.against: Look(PLAIN["ink"], "o")}
+    group = forest.Group("ppo", "2 tasks", rows)
     return {
-        "forest": lambda: scores.forest(list(found.primary.values()), "c"),
+        "forest": lambda: forest.forest(words, [group], Estimate(0.0, -0.1, 0.1), Table("t", "t", "", [], [])),
         "modes": lambda: scores.modes("ppo", "sampled", found.differences, "c"),
-        "aggregates": lambda: scores.aggregates("ppo", found.looks, found.aggregates, "c"),
-        "improvements": lambda: scores.improvements("ppo", found.looks, found.improvements, "c"),
+        "aggregates": lambda: scores.aggregates("ppo", found.looks, found.aggregates, "90 %.", "c"),
+        "improvements": lambda: scores.improvements("ppo", found.looks, found.improvements, "90 %.", "c"),
         "profiles": lambda: scores.profiles("ppo", found.looks, found.profiles, "c") if found.profiles else None,
         "by_task": lambda: scores.by_task("ppo", found.on_tasks, "c"),
         "learning": lambda: learning.learning(found.learning[1], "c"),
-        "claim": lambda: claims.claim(verdict, "score", "c"),
+        "claim": lambda: claims.claim(verdict, arms, "score", "c"),
         "statement": lambda: theory.statement("s", plot, "c"),
         "overview": lambda: theory.overview(errors, "c"),
     }  # type: ignore[dict-item]
@@ -170,15 +177,91 @@ def test_curves_are_drawn_as_they_were_computed(found: Evidence) -> None:
             assert each.low is not None and {each.low, each.high} <= set(at.tolist())
 
 
-def test_hard_arms_are_ink_and_soft_arms_have_colours(found: Evidence) -> None:
+def test_soft_is_one_colour_hard_another_and_arms_of_one_colour_differ_otherwise(found: Evidence) -> None:
     seen = looks(found.study)
-    for arm, hard in found.study.hard_of.items():
-        assert seen[arm].color in (HARD if hard is None else SOFT)
-    assert len(set(seen.values())) == len(seen) == 4
+    assert found.study.roles == {"ppo": "hard", "sppo-38": "soft", "sppo-40": "soft", "ppo-bonus": "control"}
+    for arm, role in found.study.roles.items():
+        assert seen[arm].color == COLORS[role]
+    assert len({look.marker for look in seen.values()}) == 4
+    assert seen["sppo-38"].dash != seen["sppo-40"].dash
+
+
+def test_a_claims_card_has_the_colours_of_its_arms(verdict: Verdict) -> None:
+    arm, against = verdict.claim.arm, verdict.claim.against
+    for soft, hard in ((arm, against), (against, arm)):
+        drawn = claims.claim(
+            verdict, {soft: Look(COLORS["soft"], "s"), hard: Look(COLORS["hard"], "o")}, "score", "c"
+        ).svg
+        for name, color in ((soft, COLORS["soft"]), (hard, COLORS["hard"])):
+            group = re.search(rf'<g[^>]*data-arm="{name}"[^>]*data-seeds="[^>]*>.*?</g>', drawn, re.S)
+            assert group and color in group[0]
 
 
 def test_every_arm_and_seed_is_named_in_the_learning_curves(figures: dict[str, Callable[[], Picture]]) -> None:
-    svg = figures["learning"]().svg
-    assert svg.count('data-seeds="0 1 2 3 4 5 6 7 8 9"') == 2 * 4
-    assert svg.count('data-arm="sppo-40"') >= 7, "lines and bands twice, seeds twice, legend, and a cross"
-    assert 'data-arm="a2c' not in svg
+    its = figures["learning"]()
+    assert its.svg.count('class="seed-lines"') == its.svg.count('data-seeds="0 1 2 3 4 5 6 7 8 9"') == 2 * 4
+    assert its.svg.count('data-arm="sppo-40"') >= 7, "lines and bands twice, seeds twice, legend, and a cross"
+    assert 'data-arm="a2c' not in its.svg
+
+
+def test_the_page_leaves_the_legend_out_and_the_file_keeps_it(figures: dict[str, Callable[[], Picture]]) -> None:
+    for name in ("learning", "profiles"):
+        its = figures[name]()
+        assert 'class="legend"' in its.svg and 'class="legend"' not in its.inline()
+        whole, shown = (
+            [float(each) for each in re.search(r'viewBox="([^"]*)"', svg)[1].split()]  # type: ignore[index]
+            for svg in (its.svg, its.inline())
+        )
+        assert shown[1] == pytest.approx(its.legend, abs=0.1) and shown[3] == pytest.approx(
+            whole[3] - its.legend, abs=0.1
+        )
+
+
+def test_an_entropy_that_is_a_schedule_has_no_panel_and_arms_that_coincide_are_said(
+    demo: Workspace, tmp_path: Path
+) -> None:
+    made = Workspace(tmp_path)
+
+    def edit(curves: pd.DataFrame, _: dict[str, Any]) -> pd.DataFrame:
+        hard = curves[curves["arm"] == "a2c-naive"]["return_sampled"].to_numpy()
+        curves.loc[curves["arm"] == "a2c-proper", "return_sampled"] = hard
+        return curves.assign(entropy=1.0 / curves["segment"])
+
+    made.suite("classic", {"a2c": ["CartPole-v1", "MountainCar-v0"]})
+    made.cell("classic", "a2c", "CartPole-v1", edit=edit)
+    made.cell("classic", "a2c", "MountainCar-v0", edit=lambda curves, _: curves.assign(return_sampled=-200.0))
+    with contextlib.chdir(tmp_path):
+        (study,), _ = read_studies(load_suite("classic"), made.results)
+    its = gather(study)
+    assert its.silent == ["MountainCar-v0: every seed of every arm stays at −200 throughout, so there is no figure."]
+    (drawn,) = its.learning
+    assert not drawn.entropy and "entropy in nats" not in learning.learning(drawn, "c").svg
+    caption = learning.learning(drawn, "c").words.caption
+    assert "Entropy: the same in all arms and seeds" in caption and "a2c-proper coincides with a2c-naive." in caption
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "least", "most", "expected"),
+    [
+        (20.0, 499.7, 0.0, 500.0, [0, 200, 400, 500]),
+        (-497.0, -76.0, -500.0, 0.0, [-500, -400, -200, 0]),
+        (-0.03, 0.07, -np.inf, np.inf, [-0.05, 0, 0.05, 0.1]),
+        (-520.0, -480.0, -500.0, 0.0, [-520, -500, -480]),
+        (5.0, 5.0, -np.inf, np.inf, [4.8, 5, 5.2]),
+    ],
+)
+def test_axes_end_with_a_tick(low: float, high: float, least: float, most: float, expected: list[float]) -> None:
+    found = ticks.ends(low, high, least, most)
+    assert found == pytest.approx(expected, abs=1e-12)
+    axes = canvas(2).add_subplot()
+    for axis in (axes.xaxis, axes.yaxis):
+        ticks.label_ends(axis, found)
+        ends = axis.get_view_interval()
+        assert ends[0] <= found[0] and found[-1] <= ends[1] and (ends[1] - ends[0]) < 1.1 * (found[-1] - found[0])
+
+
+def test_profiles_zoom_where_the_arms_differ(found: Evidence) -> None:
+    assert found.profiles is not None
+    shares = np.stack([share for share, _, _ in found.profiles.curves.values()])
+    differs = np.flatnonzero(np.ptp(shares, axis=0) > 0)
+    assert differs[0] <= 4 and differs[-1] >= shares.shape[1] - 5

@@ -24,8 +24,9 @@ from invented_results import ARMS, CLAIMS, TASKS, Workspace
 
 from harness.errors import InputError
 from reports.site.site import build
-from reports.site.tables import reading
+from reports.site.tables import said
 from reports.statistics.intervals import Estimate
+from reports.statistics.numerals import MINUS, numeral
 from reports.table import NONE, Table, number
 
 HOSTILE = '<script>alert(1)</script>"&<img src=x onerror=a>$x$'
@@ -78,12 +79,12 @@ def test_files_and_links(site: Path) -> None:
         ElementTree.parse(svg)
 
 
-NUMBER = re.compile(r"[+-]?\d[\d,]*(?:\.\d+)?(?:e[+-]?\d+)?%?")
+NUMBER = re.compile(r"[+−-]?\d[\d,]*(?:\.\d+)?(?:e[+−-]?\d+)?%?")
 
 
 def rounds(shown: str, exact: str) -> bool:
     """Whether a number of the page is one of the CSV, rounded to the digits shown."""
-    text = shown.replace(",", "")
+    text = shown.replace(",", "").replace(MINUS, "-")
     number = Decimal(text.rstrip("%"))
     unit = Decimal(1).scaleb(int(number.as_tuple().exponent))
     return abs(Decimal(exact) * (100 if text.endswith("%") else 1) - number) <= unit * Decimal("0.5000001")
@@ -93,6 +94,7 @@ def test_numbers_in_the_page_are_those_of_the_csv_rounded(judged: Path, site: Pa
     shorter = 0
     for root in (judged, site):
         found = Parts((root / "classic.html").read_text()).tables
+        found.pop("classic/claims.csv", None)  # rows that open, not a table: test_cards
         assert len(found) > 10
         for link, (header, *rows) in found.items():
             with (root / link).open(newline="") as file:
@@ -104,7 +106,8 @@ def test_numbers_in_the_page_are_those_of_the_csv_rounded(judged: Path, site: Pa
                     whole = " ".join(
                         filter(None, (values[name], values.get(f"{name} low"), values.get(f"{name} high")))
                     )
-                    if cell in (whole, values[name]) or cell.startswith(f"{values[name]} for "):
+                    text = cell.replace(MINUS, "-")
+                    if text in (whole, values[name]) or text.startswith(f"{values[name]} for "):
                         continue
                     shown, exact = NUMBER.findall(cell), NUMBER.findall(whole)
                     assert len(shown) == len(exact) > 0 or "undefined" in cell, (link, name, cell, whole)
@@ -131,8 +134,18 @@ def test_a_figure_draws_the_numbers_of_its_table(site: Path) -> None:
         with (site / "classic" / name).open(newline="") as file:
             return [tuple(row[each] for each in columns) for row in csv.DictReader(file)]
 
-    ends = ("soft arm", "difference", "difference low", "difference high")
-    assert column("evidence.csv", *ends) == column("evidence-drawn.csv", *ends)
+    ends = ("soft arm", "hard arm", "difference", "difference low", "difference high", "the soft arm is")
+    svg = (site / "classic/evidence.svg").read_text()
+    found = re.findall(
+        r'data-arm="(\S+)" data-hard="(\S+)".*?<text class="wide"[^>]*>([^<]*)<.*?<text class="wide word"[^>]*>([^<]*)<',
+        svg,
+    )
+    drawn = {f"{soft} minus {hard}": ", ".join(words) for (soft, hard), words in zip(found, said, strict=True)}
+    rows = column("evidence.csv", *ends)
+    assert len(rows) == len(drawn) == 3
+    for soft, hard, *numbers, word in rows:
+        value, low, high = (numeral(float(each), ".3f") for each in numbers)
+        assert drawn[f"{soft} minus {hard}"] == f"{value} [{low}, {high}], {word}"
     aggregates = ("arm", "IQM", "IQM low", "Mean high")
     assert column("ppo-aggregates.csv", *aggregates) == column("ppo-aggregates-drawn.csv", *aggregates)
 
@@ -140,7 +153,7 @@ def test_a_figure_draws_the_numbers_of_its_table(site: Path) -> None:
 def test_latex_has_the_digits_of_the_page(site: Path) -> None:
     rows = Parts((site / "classic.html").read_text()).tables["classic/ppo-aggregates.csv"]
     latex = (site / "classic/ppo-aggregates.tex").read_text()
-    assert all(cell in latex for row in rows for cell in row)
+    assert all(cell.replace(MINUS, "$-$") in latex for row in rows for cell in row)
 
 
 def test_first_screen_says_what_the_evidence_is(site: Path) -> None:
@@ -148,12 +161,11 @@ def test_first_screen_says_what_the_evidence_is(site: Path) -> None:
     by_arm = {row[0]: row for row in rows[1:]}
     assert list(by_arm) == ["a2c-proper", "sppo-38", "sppo-40"]
     for row in by_arm.values():
-        value, low, high = map(float, re.findall(r"-?\d\.\d{3}", row[3]))
+        value, low, high = map(float, re.findall(r"-?\d\.\d{3}", row[3].replace(MINUS, "-")))
         assert low <= value <= high
-        seeds = row[4].split()[0]
-        assert row[2] == ("better" if low > 0 else "worse" if high < 0 else f"not separable at n = {seeds}")
-    assert by_arm["a2c-proper"][4:] == ["9 of 10", "1 of 2", "0", "a2c"]
-    assert by_arm["sppo-40"][4:] == ["10", "2", "1", "ppo"]
+        assert row[2] == ("better" if low > 0 else "worse" if high < 0 else "undecided")
+    assert by_arm["a2c-proper"][4:] == ["—", "9 of 10", "1 of 2", "0", "a2c"]
+    assert by_arm["sppo-40"][4:] == ["—", "10", "2", "1", "ppo"]
 
 
 def test_missing_and_diverged_are_shown(site: Path) -> None:
@@ -164,7 +176,7 @@ def test_missing_and_diverged_are_shown(site: Path) -> None:
     rows = Parts(page).tables
     assert ["CartPole-v1", "a2c-naive", "7", "missing", "—", "—", "—", "—"] in rows["classic/a2c-members.csv"]
     lost = [row for row in rows["classic/ppo-members.csv"] if row[3] == "diverged at step 200000"]
-    assert [row[:3] + row[4:7] for row in lost] == [["Acrobot-v1", "sppo-40", "3", "-500.00", "-500.00", "0.0000"]]
+    assert [row[:3] + row[4:7] for row in lost] == [["Acrobot-v1", "sppo-40", "3", "−500.00", "−500.00", "0.0000"]]
 
 
 def test_published_figures_stand_beside_ours(site: Path) -> None:
@@ -172,9 +184,9 @@ def test_published_figures_stand_beside_ours(site: Path) -> None:
     (row,) = rows[1:]
     ours = float(row[2].split()[0])
     assert row[4:6] == ["490 ± 6.1", "3"]
-    assert float(row[6].rstrip("%")) == pytest.approx((ours - 490) / 4.9, abs=0.06)
+    assert float(row[6].rstrip("%").replace(MINUS, "-")) == pytest.approx((ours - 490) / 4.9, abs=0.06)
     assert row[7] == ("yes" if abs(ours - 490) <= 24.5 else "no")
-    svg = (site / "classic/ppo-CartPole-v1-ppo.svg").read_text()
+    svg = (site / "classic/ppo-CartPole-v1.svg").read_text()
     assert "ppo, published: CleanRL, ppo.py" in svg
     assert "stroke-dasharray" in svg
 
@@ -213,7 +225,7 @@ def test_figures_say_what_they_show(site: Path) -> None:
     figures = re.findall(r"<figure.*?</figure>", page, re.DOTALL)
     assert len(figures) == 1 + 2 * 5 + 3
     for figure in figures:
-        assert re.search(r'role="img" aria-label="[^"]{20,}"', figure)
+        assert re.search(r'role="(img|group)" aria-label="[^"]{20,}"', figure)
         assert re.search(r"<figcaption>\w.{40,}", figure)
         assert "softbench train classic" in figure
         assert re.search(r"<summary>Data</summary>.*?<td>[^<]*\d", figure, re.DOTALL)
@@ -278,6 +290,9 @@ def test_strings_of_the_results_are_inert(workspace: Workspace) -> None:
             "text",
             "clipPath",
             "rect",
+            "a",
+            "line",
+            "tspan",
         }
 
 
@@ -380,17 +395,21 @@ def test_every_template_is_package_data() -> None:
 
 
 def test_reading_goes_by_the_interval() -> None:
-    assert reading(Estimate(0.1, 0.01, 0.2), 10) == "better"
-    assert reading(Estimate(-0.1, -0.2, -0.01), 10) == "worse"
+    assert said(Estimate(0.1, 0.01, 0.2), None) == said(Estimate(0.1, 0.01, 0.2), 0.05) == "better"
+    assert said(Estimate(-0.1, -0.2, -0.01), None) == "worse"
+    assert said(Estimate(0.1, -0.01, 0.2), 0.05) == said(Estimate(-0.1, -0.2, 0.01), None) == "undecided"
     assert (
-        reading(Estimate(0.1, -0.01, 0.2), 10) == reading(Estimate(-0.1, -0.2, 0.01), 10) == "not separable at n = 10"
+        said(Estimate(0.003, 0.001, 0.005), 0.01)
+        == said(Estimate(0.0, -0.009, 0.009), 0.01)
+        == "no relevant difference"
     )
-    assert reading(Estimate(0.1, why="undefined: n < 2"), 1) == "no interval (n < 2)"
+    assert said(Estimate(0.0, -0.009, 0.011), 0.01) == said(Estimate(0.0, -0.009, 0.009), None) == "undecided"
+    assert said(Estimate(0.1, why="undefined: n < 2"), 0.05) == "no interval (n < 2)"
 
 
 def test_estimates_in_tables() -> None:
     table = Table("t", "t", "t", ["a", "b"], [["x", Estimate(-0.0001, -0.2, 0.3)], ["y", "none"]])
-    assert table.text(Estimate(-0.0001, -0.2, 0.3)) == "0.000 [-0.200, 0.300]"
+    assert table.text(Estimate(-0.0001, -0.2, 0.3)) == "0.000 [−0.200, 0.300]"
     assert table.csv() == "a,b,b low,b high\nx,-0.0001,-0.2,0.3\ny,none,,\n"
     value = 0.1 + 0.2
     exact = Table("t", "t", "t", ["a", "b", "c"], [[value, number(value, ".1g"), np.float64(value)], [1, NONE, "x"]])

@@ -37,7 +37,7 @@ def test_the_page_shows_error_tolerance_formula_and_planted_errors(workspace: Wo
     page, index = pages(workspace, [theory_record(), theory_record(9, holds=False, figure=None, worst_error=0.5)])
     assert "1 of 2 statements hold; 2 of 4 planted errors are caught." in page
     assert "1 of 2 theorems" in index and 'href="theory.html"' in index
-    assert "worst error 3.0e-14, tolerance 1.0e-11; 1 of 2 planted errors caught" in page
+    assert "worst error 3.0e−14, tolerance 1.0e−11; 1 of 2 planted errors caught" in page
     assert "<math" in page and "<mfrac>" in page
     assert "soft Q &lt;b&gt;" in page and "soft Q <b>" not in page
     assert re.search(r'href="[^"]*suites/theory/s08_soft_q_gradient.py[^"]*"', page)

@@ -28,7 +28,7 @@ const points = item => {
   const found = numbers.flatMap((each, at) => at % 2 ? [[x += numbers[at - 1], y += each]] : []);
   return found.length === 2 && found[0][0] === found[1][0] ? [[x, (found[0][1] + found[1][1]) / 2]] : found; // a stroke is a dot
 };
-for (const figure of $$("figure")) {
+for (const figure of $$("figure")) { // single seeds of learning curves are there when the box "single seeds" is ticked
   const groups = $$("[data-seeds]", figure);
   if (!groups.length) continue;
   const svg = figure.querySelector("svg");
@@ -40,16 +40,14 @@ for (const figure of $$("figure")) {
   const named = make("p", { className: "named" });
   named.setAttribute("aria-live", "polite");
   svg.after(named);
-  const hint = "Point at a seed, or focus the figure and use the arrow keys, to name it.";
   let chosen = null;
   const choose = seed => {
     if (seed?.item === chosen?.item && named.textContent) return;
     chosen = seed;
     for (const each of seeds) each.item.classList.toggle("hot", !!seed && each.arm === seed.arm && each.seed === seed.seed);
-    named.textContent = seed ? `${seed.arm}, seed ${seed.seed}` : hint;
+    named.textContent = seed ? `${seed.arm}, seed ${seed.seed}` : "";
   };
-  choose(null);
-  const hidden = seed => seed.group.classList.contains("off");
+  const hidden = seed => !seed.group.getClientRects().length;
   svg.addEventListener("pointermove", event => {
     let best = null, least = near;
     const places = new Map();
@@ -87,26 +85,26 @@ for (const figure of $$("figure")) {
   });
 }
 
-// Arms: shown or hidden in all figures of their pair.
-for (const section of $$("section[data-arms]")) {
-  const arms = JSON.parse(section.dataset.arms);
-  const boxes = make("fieldset", { className: "arms" }, make("legend", { textContent: "Arms shown in the figures" }));
-  for (const arm of arms) {
-    const name = `${section.id}~${arm}`;
+// Arms: shown or hidden in all figures of the page, by the legend.
+for (const list of $$(".legend[data-of]")) {
+  const pair = list.dataset.of;
+  const drawn = $$("[data-pair]").filter(each => each.dataset.pair === pair).flatMap(each => [...(each.dataset.arm ? [each] : []), ...$$("[data-arm]", each)]);
+  for (const entry of $$("[data-key]", list)) {
+    const arm = entry.dataset.key, name = `${pair}~${arm}`;
     const box = make("input", { type: "checkbox", checked: !query.getAll("hide").includes(name) });
-    const show = () => {
-      for (const each of $$("[data-arm]", section)) if (each.dataset.arm === arm) each.classList.toggle("off", !box.checked);
-    };
+    const show = () => drawn.forEach(each => { if (each.dataset.arm === arm) each.classList.toggle("off", !box.checked); });
     box.addEventListener("change", () => {
       show();
       const others = query.getAll("hide").filter(each => each !== name);
       keep("hide", box.checked ? others : [...others, name]);
     });
     show();
-    boxes.append(make("label", {}, box, ` ${arm}`));
+    const label = make("label", {}, box, " ", ...entry.childNodes);
+    entry.append(label);
   }
-  section.querySelector(".grid")?.before(boxes);
 }
+const contents = document.querySelector(".contents > details");
+if (contents && innerWidth < 1000) contents.open = false;
 
 // Tables: sorted by a click on a head, filtered by a text.
 const order = new Intl.Collator("en", { numeric: true });
@@ -148,6 +146,8 @@ for (const table of $$("section.table table:not(.facts)")) {
 // A link into something folded unfolds it.
 const unfold = () => {
   const target = document.getElementById(decodeURIComponent(location.hash.slice(1)));
+  const inside = target?.querySelector(":scope > details");
+  if (inside) inside.open = true;
   for (let each = target?.closest("details"); each; each = each.parentElement.closest("details")) each.open = true;
   if (target?.closest("details")) target.scrollIntoView();
 };

@@ -1,0 +1,240 @@
+"""The forest plot of every soft - hard difference, written as SVG by hand: its text keeps its size at any width, and rows are links.
+
+Places along the scale are per cent of the plot's own box, all others are pixels. Each box is there for wide and for narrow screens, and the
+page's style shows one of them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import median
+from xml.sax.saxutils import escape, quoteattr
+
+from matplotlib.figure import Figure
+
+from reports.figures import intervals
+from reports.figures.picture import Picture, Words, picture
+from reports.figures.style import COLORS, PLAIN, Look, short
+from reports.figures.svg import SPACE
+from reports.statistics.forms.form import NO_DIFFERENCE
+from reports.statistics.intervals import Estimate
+from reports.statistics.numerals import numeral
+from reports.statistics.summary.readings import BETTER, READINGS, UNDECIDED, WORSE
+from reports.table import Table
+
+ROW, HEAD, AXIS, LEGEND = 22, 28, 38, 24
+"""Heights in pixels: a row, a group's heading, the axis with its words, the legend."""
+WIDTH = 960
+"""Pixels of the file for download."""
+MARKS = {
+    BETTER: "M0-6L6.5 5H-6.5z",
+    NO_DIFFERENCE: "M-5-5H5V5H-5z",
+    WORSE: "M0 6L6.5-5H-6.5z",
+    UNDECIDED: "M-4.5 0a4.5 4.5 0 1 0 9 0a4.5 4.5 0 1 0-9 0z",
+}
+"""reading -> its shape about (0, 0). Colours are the page's, by class."""
+STYLE = f"""text {{ font: 13px system-ui, 'DejaVu Sans', sans-serif; fill: {PLAIN["ink"]}; }}
+.head {{ font-weight: 700; }} .aside, .tick {{ fill: {PLAIN["muted"]}; }} .tick {{ font-size: 11px; }}
+.hit {{ fill: none; }} .band {{ fill: {PLAIN["grid"]}; opacity: 0.6; }}
+.zero {{ stroke: {PLAIN["ink"]}; }} .rule {{ stroke: {PLAIN["grid"]}; }}
+.better {{ color: #00694d; }} .worse {{ color: #a63c00; }}
+.no-relevant-difference {{ color: #47566b; }} .undecided {{ color: #6a5a91; }}
+.bar {{ stroke: currentColor; stroke-width: 2; }} .mark {{ fill: currentColor; stroke: currentColor; stroke-width: 1.5; }}
+.narrow {{ display: none; }} .undecided .mark {{ fill: #ffffff; }} .word {{ fill: currentColor; }} .pooled {{ fill: {PLAIN["ink"]}; }}"""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One comparison: `margin` is what counts as a difference (None: nothing said), `reading` one of `READINGS`."""
+
+    pair: str
+    soft: str
+    hard: str
+    href: str
+    found: Estimate
+    margin: float | None
+    reading: str
+
+    @property
+    def label(self) -> str:
+        return f"{self.soft} − {self.hard}"
+
+    @property
+    def said(self) -> str:
+        """The difference with its interval, as the figure prints it."""
+        return interval(self.found)
+
+
+@dataclass(frozen=True)
+class Group:
+    """The rows of one pair on one suite, and on how much they rest."""
+
+    title: str
+    aside: str
+    rows: Sequence[Row]
+
+
+def interval(found: Estimate) -> str:
+    """`0.003 [0.000, 0.006]`, or the value without an interval."""
+    if found.low is None or found.high is None:
+        return f"{numeral(found.value, '.3f')} (no interval)"
+    return f"{numeral(found.value, '.3f')} [{numeral(found.low, '.3f')}, {numeral(found.high, '.3f')}]"
+
+
+def forest(words: Words, groups: Sequence[Group], pooled: Estimate | None, data: Table) -> Picture:
+    """Rows in their groups, the pooled difference below them (None: not drawn), and the axis; for print as rliable's interval plot."""
+    rows = [row for group in groups for row in group.rows]
+    limit = reach([row.found for row in rows] + ([pooled] if pooled else []), [row.margin for row in rows])
+    body = sum(HEAD + ROW * len(group.rows) for group in groups) + (HEAD if pooled else 0)
+    parts, top = [_axis(limit, body)], 0
+    for group in groups:
+        parts.append(
+            f'<text class="head" x="0" y="{top + 19}">{escape(group.title)}'
+            f'<tspan class="aside" dx="10" font-weight="400">{escape(group.aside)}</tspan></text>'
+        )
+        top += HEAD
+        for row in group.rows:
+            parts.append(_row(row, limit, top))
+            top += ROW
+    if pooled:
+        parts.append(_pooled(pooled, limit, top))
+    parts.append(_legend(body + AXIS, any(row.margin for row in rows)))
+    height, inner = body + AXIS + LEGEND, "".join(parts)
+    label = f'class="forest" role="group" aria-label={quoteattr(words.alt)}'
+    around = f'x="-12" y="-8" width="{WIDTH}" height="{height + 16}"'
+    file = (
+        f'<svg xmlns="{SPACE[1:-1]}" {label} width="{WIDTH}" height="{height + 16}" viewBox="-12 -8 {WIDTH} {height + 16}">'
+        f'<style>{STYLE}</style><rect {around} fill="#ffffff"/>'
+        f'<svg width="{WIDTH - 24}" height="{height}" overflow="visible">{inner}</svg></svg>'
+    )
+    page = f'<svg {label} width="100%" height="{height}">{inner}</svg>'
+    return Picture(words, file, _print(words, groups, pooled).pdf, data, page=page)
+
+
+def _print(words: Words, groups: Sequence[Group], pooled: Estimate | None) -> Picture:
+    """The same rows for paper, whose labels name the group."""
+    looks = {True: Look(COLORS["soft"], "o"), False: Look(COLORS["hard"], "D")}
+    rows = [
+        intervals.Row(f"{group.title}: {row.label}", looks[True], [row.found]) for group in groups for row in group.rows
+    ]
+    rows += [intervals.Row("pooled", looks[False], [pooled])] if pooled else []
+
+    def draw() -> Figure:
+        figure, (axes,) = intervals.intervals(rows, [""], at=0)
+        axes.set_xlabel("← hard better · difference of mean scores · soft better →")
+        return figure
+
+    return picture(words, draw)
+
+
+def reach(found: Sequence[Estimate], margins: Sequence[float | None]) -> float:
+    """How far the axis goes to both sides of 0: as far as intervals do, but a few very wide ones do not press all others together."""
+    ends = [max(abs(end) for end in (each.value, each.low or 0.0, each.high or 0.0)) for each in found]
+    widest = max(ends, default=0.0)
+    usual = 4 * median(ends) if ends else 0.0
+    return 1.08 * max(min(widest, usual), *(2.0 * margin for margin in margins if margin), 1e-3)
+
+
+def ticks(limit: float) -> list[float]:
+    """Round places of the axis, 0 among them: two or three at each side."""
+    rough = limit / 2.2
+    power = 10.0 ** math.floor(math.log10(rough))
+    step = max(each * power for each in (1, 2, 5) if each * power <= rough)
+    return [place * step for place in range(-int(limit / step), int(limit / step) + 1)]
+
+
+def _place(value: float, limit: float) -> str:
+    """Where a value stands in the plot's box, in per cent; beyond its ends at the end."""
+    return f"{50 + 50 * max(-1.0, min(1.0, value / limit)):.2f}%"
+
+
+def _axis(limit: float, top: int) -> str:
+    """The numbers below the rows, and what the two sides mean; where there is little room, every second number."""
+    words = '<text class="tick" x="0%" y="33">← hard better</text><text class="tick" x="100%" y="33" text-anchor="end">soft better →</text>'
+    at = ticks(limit)
+    middle = len(at) // 2
+    few = [each for number, each in enumerate(at) if number % 2 == middle % 2]
+    wide, narrow = ("".join(_number(each, limit) for each in shown) + words for shown in (at, few))
+    return _boxes(wide, narrow, top)
+
+
+def _number(value: float, limit: float) -> str:
+    text = numeral(value, "g") if value == 0 or abs(value) >= 1e-4 else numeral(value, ".0e")
+    return f'<text class="tick" x="{_place(value, limit)}" y="17" text-anchor="middle">{text}</text>'
+
+
+def _grid(limit: float, height: int) -> str:
+    """Lines at the axis's numbers, one row high."""
+    places = [("zero" if each == 0 else "rule", _place(each, limit)) for each in ticks(limit)]
+    return "".join(f'<line class="{kind}" x1="{at}" x2="{at}" y1="0" y2="{height}"/>' for kind, at in places)
+
+
+def _boxes(wide: str, narrow: str, top: int) -> str:
+    """The plot's own box, from the rows' labels to their numbers; and where there is no room for these, to the right end."""
+    return (
+        f'<svg class="wide" x="28%" y="{top}" width="38%" overflow="visible">{wide}</svg>'
+        f'<svg class="narrow" x="46%" y="{top}" width="52%" overflow="visible">{narrow}</svg>'
+    )
+
+
+def _row(row: Row, limit: float, top: int) -> str:
+    found, middle = row.found, ROW // 2
+    parts = [_grid(limit, ROW)]
+    if row.margin:
+        width = 100 * min(1.0, row.margin / limit)
+        parts.append(f'<rect class="band" x="{_place(-row.margin, limit)}" y="0" width="{width:.2f}%" height="{ROW}"/>')
+    if found.low is not None and found.high is not None:
+        ends = _place(found.low, limit), _place(found.high, limit)
+        parts.append(f'<line class="bar" x1="{ends[0]}" x2="{ends[1]}" y1="{middle}" y2="{middle}"/>')
+        for beyond, at, path in (
+            (found.low < -limit, "0%", "M-6 0L2-5V5z"),
+            (found.high > limit, "100%", "M6 0L-2-5V5z"),
+        ):
+            if beyond:
+                parts.append(_mark(at, middle, path))
+    parts.append(_mark(_place(found.value, limit), middle, MARKS[row.reading]))
+    kind = row.reading.replace(" ", "-")
+    return (
+        f'<a class="row {kind}" href={quoteattr(row.href)} data-pair={quoteattr(row.pair)} '
+        f'data-arm={quoteattr(row.soft)} data-hard={quoteattr(row.hard)}><rect class="hit" x="0" y="{top}" width="100%" height="{ROW}"/>'
+        f"{_boxes(''.join(parts), ''.join(parts), top)}"
+        f'<text class="label" x="12" y="{top + 15}">{escape(short(row.soft, 24))}</text> '
+        f'<text class="wide" x="83%" y="{top + 15}" text-anchor="end">{row.said}</text> '
+        f'<text class="wide word" x="84.5%" y="{top + 15}">{row.reading}</text></a>'
+    )
+
+
+def _mark(x: str, y: int, path: str) -> str:
+    return f'<svg x="{x}" y="{y}" overflow="visible"><path class="mark" d="{path}"/></svg>'
+
+
+def _pooled(found: Estimate, limit: float, top: int) -> str:
+    """A diamond as wide as the interval."""
+    shape = _grid(limit, HEAD)
+    if found.low is not None and found.high is not None:
+        low, high = _place(found.low, limit), _place(found.high, limit)
+        width = float(high[:-1]) - float(low[:-1])
+        shape += (
+            f'<svg x="{low}" y="6" width="{width:.2f}%" height="16" viewBox="0 0 100 16" preserveAspectRatio="none">'
+            '<path class="pooled" d="M0 8L50 0L100 8L50 16z"/></svg>'
+        )
+    return (
+        f'<text class="head" x="0" y="{top + 19}">pooled</text>{_boxes(shape, shape, top)}'
+        f'<text class="wide head" x="83%" y="{top + 19}" text-anchor="end">{interval(found)}</text>'
+    )
+
+
+def _legend(top: int, margins: bool) -> str:
+    """What the shapes say, and the shade."""
+    parts, x = [], 8
+    for reading in READINGS:
+        kind = reading.replace(" ", "-")
+        mark = _mark(str(x), top + 12, MARKS[reading])
+        parts.append(f'<g class="{kind}">{mark}<text class="tick" x="{x + 11}" y="{top + 16}">{reading}</text></g>')
+        x += 28 + round(6.1 * len(reading))
+    if margins:
+        parts.append(f'<g class="wide"><rect class="band" x="{x}" y="{top + 4}" width="16" height="16"/>')
+        parts.append(f'<text class="tick" x="{x + 22}" y="{top + 16}">within the margin</text></g>')
+    return "".join(parts)

@@ -1,0 +1,185 @@
+"""The answer at first sight: a sentence that the data write, and the forest of every soft - hard difference."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+
+from harness.schema.claims import Ledger
+from harness.schema.suite import Suite
+from reports.figures.forest import Group, Row, forest, interval
+from reports.figures.picture import Picture, Studio, Words
+from reports.site.evidence import Evidence
+from reports.site.names import stem
+from reports.statistics.forms.form import NO_DIFFERENCE
+from reports.statistics.intervals import Estimate
+from reports.statistics.scores import Study
+from reports.statistics.summary.pooled import Effect, effect, pooled
+from reports.statistics.summary.readings import BETTER, UNDECIDED, WORSE, counted, margin, reading
+from reports.table import NONE, Link, Table, Value, number
+
+ON_THE_WHOLE = {
+    BETTER: "On the whole, yes.",
+    NO_DIFFERENCE: "On the whole, no relevant difference.",
+    WORSE: "On the whole, no: it is worse.",
+    UNDECIDED: "Undecided so far.",
+}
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A soft arm and its hard arm on the tasks of a suite: final scores of the complete block, in the mode that is registered."""
+
+    suite: Suite
+    study: Study
+    soft: str
+    hard: str
+    found: Estimate
+    margin: float | None
+
+    @property
+    def reading(self) -> str:
+        return reading(self.found, self.margin)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a page begins with; `lead` and `sentence` hold the same in a few words and in numbers."""
+
+    lead: str
+    sentence: str
+    basis: str
+    forest: Future[Picture]
+
+
+def comparisons(suite: Suite, ledger: Ledger | None, found: Sequence[Evidence]) -> list[Comparison]:
+    """All comparisons of a suite that have a complete block."""
+    return [
+        Comparison(suite, each.study, its.soft, its.hard, its.found, margin(ledger, its.pair, its.soft, its.hard))
+        for each in found
+        for its in each.primary.values()
+    ]
+
+
+def effects(studies: Sequence[Study]) -> list[tuple[Study, str, Effect | None]]:
+    """Every cell that has results, with what it says, or None where it says nothing."""
+    return [(study, task, effect(study, task)) for study in studies for task in study.cells]
+
+
+def answer(
+    name: str, found: Sequence[Comparison], page: Callable[[Suite], str], data: Table, command: str, studio: Studio
+) -> Answer | None:
+    """The answer of some comparisons; None where there are none. `page` gives a suite's page, "" on the page itself."""
+    if not found:
+        return None
+    cells = effects(_studies(found))
+    told = [its for _, _, its in cells if its]
+    silent = len(cells) - len(told)
+    total = pooled(told)
+    margins = [each.margin for each in found if each.margin is not None]
+    readings = {each.reading for each in found}
+    one = readings.pop() if len(readings) == 1 else UNDECIDED
+    lead = ON_THE_WHOLE[reading(total, min(margins, default=None)) if total else one]
+    sentence = f"{_counts(found)}{_pooled(total, told)}."
+    basis = "Final scores with 95 % intervals; a task’s scale is 1 wide. "
+    if total:
+        basis += f"Pooled: random effects by Hartung–Knapp over the {len(told)} cells of pair × task"
+        basis += f" ({silent} more left out: no arm leaves the floor there). " if silent else ". "
+    basis += "Descriptive, uncorrected: no verdict."
+    words = Words(name, "Soft minus hard", basis, f"{lead} {sentence}", command)
+    return Answer(lead, sentence, basis, studio.order(forest, words, _groups(found, page), total, data))
+
+
+def apart(
+    name: str, found: Sequence[Comparison], page: Callable[[Suite], str], command: str, studio: Studio
+) -> Future[Picture]:
+    """The forest of comparisons that are no evidence: rows alone, nothing pooled."""
+    said = "Smoke tests: budgets too small for conclusions. They show that everything runs, and are in no sentence and no mean above."
+    words = Words(name, "Smoke tests: soft minus hard", said, f"{said} {_counts(found)}.", command)
+    return studio.order(forest, words, _groups(found, page), None, table(name, found, page))
+
+
+def _studies(found: Sequence[Comparison]) -> list[Study]:
+    return list({id(each.study): each.study for each in found}.values())
+
+
+def _counts(found: Sequence[Comparison]) -> str:
+    """`Of 9 comparisons of a soft arm with its hard arm (ppo; 3 tasks), none is better, ...`."""
+    pairs = sorted({each.study.pair for each in found})
+    tasks = {task for each in found for task in each.study.tasks}
+    named = ", ".join(pairs) if len(pairs) <= 6 else f"{len(pairs)} pairs"
+    start = (
+        f"Of {_many(len(found), 'comparison')} of a soft arm with its hard arm ({named}; {_many(len(tasks), 'task')}), "
+    )
+    counts = counted(each.reading for each in found)
+    said = [
+        _verb(counts[BETTER], "is better", "are better"),
+        _verb(counts[NO_DIFFERENCE], "shows no relevant difference", "show no relevant difference"),
+        _verb(counts[WORSE], "is worse", "are worse"),
+    ]
+    return f"{start}{', '.join(said)} and {_verb(counts[UNDECIDED], 'is undecided', 'are undecided')}"
+
+
+def _pooled(total: Estimate | None, told: Sequence[Effect]) -> str:
+    return "" if total is None else f"; pooled over {len(told)} cells, soft minus hard is {interval(total)}"
+
+
+def _many(count: int, what: str) -> str:
+    return f"{count} {what}{'s' * (count != 1)}"
+
+
+def _verb(count: int, one: str, many: str) -> str:
+    return f"none {one}" if count == 0 else f"{count} {one if count == 1 else many}"
+
+
+def _groups(found: Sequence[Comparison], page: Callable[[Suite], str]) -> list[Group]:
+    """By pair, and by suite within it; the pair with the highest mean first, and within a group the highest difference."""
+    by_pair: dict[str, list[Comparison]] = {}
+    for each in found:
+        by_pair.setdefault(each.study.pair, []).append(each)
+    groups = []
+    for its in sorted(by_pair.values(), key=lambda its: -sum(each.found.value for each in its) / len(its)):
+        of_suite: dict[str, list[Comparison]] = {}
+        for each in its:
+            of_suite.setdefault(each.suite.name, []).append(each)
+        for same in of_suite.values():
+            first, suite = same[0].study, same[0].suite
+            title = f"{first.pair} · {suite.title}" if page(suite) else first.pair
+            aside = f"{_many(len(first.tasks), 'task')} × {_many(len(first.seeds), 'seed')}"
+            ordered = sorted(same, key=lambda each: -each.found.value)
+            groups.append(Group(title, aside, [_row(each, page) for each in ordered]))
+    return groups
+
+
+def _row(each: Comparison, page: Callable[[Suite], str]) -> Row:
+    return Row(each.study.pair, each.soft, each.hard, _place(each, page), each.found, each.margin, each.reading)
+
+
+def _place(each: Comparison, page: Callable[[Suite], str]) -> str:
+    return f"{page(each.suite)}#{stem(each.study.pair)}"
+
+
+def table(name: str, found: Sequence[Comparison], page: Callable[[Suite], str]) -> Table:
+    """What a forest over several suites is drawn from."""
+    rows: list[list[Value]] = [
+        [
+            Link(each.soft, _place(each, page)),
+            each.hard,
+            each.reading
+            if each.found.low is not None
+            else f"no interval ({each.found.why.removeprefix('undefined: ')})",
+            each.found,
+            number(each.margin, "g"),
+            len(each.study.seeds),
+            len(each.study.tasks),
+            each.study.pair,
+            each.suite.title,
+        ]
+        for each in found
+    ]
+    total = pooled([its for _, _, its in effects(_studies(found)) if its])
+    if total:
+        rows.append(["all", "all", "pooled", total, NONE, NONE, NONE, "all", "all"])
+    columns = ["soft arm", "hard arm", "the soft arm is", "difference", "margin", "seeds", "tasks", "pair", "suite"]
+    return Table(name, "Every difference drawn", "", columns, rows)
