@@ -15,17 +15,14 @@ import torch
 from torch import Tensor
 
 from algorithms import experience, tabular
-from algorithms.learner import Learner, Metrics, Now, Rollout, Spaces, State, Window
+from algorithms.learner import Rollout, Spaces, Window
 from algorithms.pairs import a2c, dqn, ppo
-from algorithms.population import Network
-from algorithms.population.optimizers import BETAS
 from algorithms.tabular import FLOAT, MDP
 from suites.theory.statement import Errors
 
 TEMPERATURES = (1e-3, 1e-2, 0.1, 1.0, 10.0)
 DISCOUNTS = (0.0, 0.5, 0.9, 0.99)
 BATCHES = 20
-UPDATED = 5  # of the batches, on which whole updates are held to their equations: each takes milliseconds
 SIZES = ((2, 2), (3, 4), (5, 3), (7, 2))
 SMALL = ((2, 2), (3, 2), (2, 3))
 
@@ -279,66 +276,6 @@ def windows(paths: Paths, states: int, cut: int | None = None) -> Window:
     observation = rollout.observation
     parts = observation[:, :-1], observation[:, 1:], rollout.action, rollout.reward, rollout.terminated
     return Window(*(part.transpose(1, 2) for part in (*parts, rollout.terminated | truncated)))
-
-
-def on_some(problems: Sequence[Problem], check: Callable[[Problem], Errors]) -> Errors:
-    """`check` on the first UPDATED batches; 0 for the others' cases."""
-    left = sum(p.count for p in problems[UPDATED:])
-    return {
-        name: torch.cat([error, torch.zeros(left, dtype=FLOAT)])
-        for name, error in over(problems[:UPDATED], check).items()
-    }
-
-
-# Whole updates ------------------------------------------------------------------------------------------------------------
-
-
-def random_rollout(problem: Problem, steps: int, environments: int) -> Rollout:
-    """Experience of any kind: random states, actions, rewards, terminations and truncations."""
-    shape, generator = (problem.count, steps, environments), problem.generator
-
-    def states(count: int) -> Tensor:
-        return one_hot(
-            torch.randint(problem.states, (shape[0], count, environments), generator=generator), problem.states
-        )
-
-    action = torch.randint(problem.actions, shape, generator=generator)
-    terminated, truncated = (torch.rand(shape, generator=generator) < 0.2 for _ in range(2))
-    return Rollout(
-        states(steps + 1), states(steps), action, problem.normal(*shape), terminated, truncated & ~terminated
-    )
-
-
-def tabulated(network: Network, *tables: Tensor) -> Tensor:
-    """Parameters [P, n] with which a network without hidden layers reads `tables` [P, S, width], one a head, at one-hot observations."""
-    flat = torch.zeros(len(tables[0]), network.engine.nets * network.layout.size, dtype=FLOAT)
-    for found, table in zip(tables_of(network, flat), tables, strict=True):
-        found.copy_(table)
-    return flat
-
-
-def tables_of(network: Network, flat: Tensor) -> list[Tensor]:
-    """The tables [P, S, width] within parameters, or within a gradient by them."""
-    (matrix,) = network.layout.tensors(flat)
-    return [matrix[:, head, :-1, :width] for head, width in enumerate(network.heads)]
-
-
-def adam_gradient(state: State, name: str) -> Tensor:
-    """The gradient of the one step that Adam has taken on state[name]."""
-    return state[f"{name}.adam_mean"] / (1 - BETAS[0])
-
-
-def rmsprop_gradient(state: State, name: str, before: Tensor) -> Tensor:
-    """The gradient of the one step that RMSProp has taken on state[name], which was `before`; with a decay of 0.99."""
-    return (state[f"{name}.rms_square"] / (1 - 0.99)).sqrt() * (before - state[name]).sign()
-
-
-def updated(
-    learner: Learner, problem: Problem, state: State, batch: Rollout | Window, rate: float = 1e-3, **noise: Tensor
-) -> Metrics:
-    """One update of the learner, in place."""
-    rows = {"learning_rate": torch.full((problem.count,), rate, dtype=FLOAT), "temperature": problem.tau.squeeze(1)}
-    return learner.update(state, batch, Now(torch.tensor(0), torch.tensor(0.0), rows, noise))
 
 
 def exact_value(problem: Problem, log_policy: Tensor, temperature: float, log_reference: Tensor | float) -> Tensor:

@@ -17,7 +17,6 @@ from suites.theory.problems import (
     SMALL,
     Paths,
     Problem,
-    adam_gradient,
     by_state,
     distance,
     draw,
@@ -26,16 +25,12 @@ from suites.theory.problems import (
     following,
     gradient,
     make_ppo,
-    on_some,
     over,
-    random_rollout,
     read,
     rows_of,
-    tables_of,
-    tabulated,
-    updated,
 )
 from suites.theory.statement import SUMMED, Errors, Mutant, Statement
+from suites.theory.updates import adam_gradient, on_some, random_rollout, tables_of, tabulated, updated
 
 STEPS, TRACE = 2, 0.9
 HORIZON, ENVIRONMENTS = 4, 3  # of an update

@@ -30,17 +30,12 @@ from suites.theory.problems import (
     gradient,
     make_a2c,
     make_ppo,
-    on_some,
     over,
-    random_rollout,
     read,
-    rmsprop_gradient,
     rows_of,
-    tables_of,
-    tabulated,
-    updated,
 )
 from suites.theory.statement import SUMMED, Errors, Mutant, Plot, Statement
+from suites.theory.updates import on_some, random_rollout, rmsprop_gradient, tables_of, tabulated, updated
 
 STEPS = 2
 HORIZON, ENVIRONMENTS = 4, 3  # of an update

@@ -18,7 +18,6 @@ from suites.theory.problems import (
     SMALL,
     Paths,
     Problem,
-    adam_gradient,
     by_state,
     distance,
     draw,
@@ -27,17 +26,14 @@ from suites.theory.problems import (
     gradient,
     make_a2c,
     make_dqn,
-    on_some,
     one_hot,
     over,
     read,
     rows_of,
-    tables_of,
-    tabulated,
-    updated,
     windows,
 )
 from suites.theory.statement import EXPONENTIATED, Errors, Mutant, Statement
+from suites.theory.updates import adam_gradient, on_some, tables_of, tabulated, updated
 
 MOST_STEPS = 3
 VALUE_COEFFICIENT = 0.5

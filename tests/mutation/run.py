@@ -1,4 +1,4 @@
-"""Mutation test of `algorithms/`: `python tests/mutation/run.py [--sample N] [--seed N] [--only TEXT] [--cases N] [--both]`.
+"""Mutation test of `algorithms/`: `python tests/mutation/run.py [--sample N] [--seed N] [--only TEXT] [--both]`.
 
 Each mutant is one change of one expression inside a function (a sign, a factor, a comparison, swapped arguments, a call left out), found in
 the syntax tree and made in a temporary copy of the files. It is killed if an exact statement fails, or else if a test of `algorithms/` does
@@ -17,15 +17,18 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parent.parent.parent
 COPIED = ("algorithms", "harness", "suites", "tests", "pyproject.toml")
-LIMIT = 600  # seconds that a mutant may take, after which it counts as killed: it does not end
+PATIENCE = (
+    5  # times the seconds that a right tree takes: a mutant that takes longer counts as killed, since it may not end
+)
 
 SWAPPED: dict[type[Any], list[type[Any]]] = {
     ast.Add: [ast.Sub],
@@ -206,35 +209,50 @@ from suites.theory.statement import run
 each = (dataclasses.replace(statement, mutants=(), figure=None) for statement in STATEMENTS.values())
 sys.exit(next((f"statement {statement.number}" for statement in each if not run(statement, int(sys.argv[1]), 0)[0]["holds"]), 0))
 """
-TESTS = ["-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "-m", "not slow", "tests/algorithms"]
+PYTEST = ["-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "-m", "not slow"]
 
 
-def passes(arguments: list[str], tree: Path) -> bool:
-    """Whether Python succeeds with these arguments in the tree, in time."""
+@dataclass(frozen=True)
+class Trial:
+    """What Python is given, and within how many seconds it must succeed."""
+
+    name: str
+    arguments: list[str]
+    limit: float | None = None
+
+
+def failure(trial: Trial, tree: Path) -> str:
+    """The last lines of what it says where it does not succeed in the tree in time; else nothing."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(tree), "PYTHONDONTWRITEBYTECODE": "1"}
+    command = [sys.executable, *trial.arguments]
     try:
-        done = subprocess.run(
-            [sys.executable, *arguments], cwd=tree, env=environment, capture_output=True, timeout=LIMIT
-        )
+        done = subprocess.run(command, cwd=tree, env=environment, capture_output=True, text=True, timeout=trial.limit)
     except subprocess.TimeoutExpired:
-        return False
-    return done.returncode == 0
+        return "no end"
+    return (done.stdout + done.stderr)[-2000:] or "no word" if done.returncode else ""
 
 
-def judge(mutant: Mutant, tree: Path, cases: int, both: bool) -> list[str]:
-    """Who kills it, out of `statements` and `tests`."""
+def judge(mutant: Mutant, tree: Path, trials: list[Trial], both: bool) -> list[str]:
+    """Which trials kill it."""
     path = tree / mutant.file
     original = path.read_text()
     path.write_text(mutated(original, mutant.number))
-    killers = []
+    killers: list[str] = []
     try:
-        if not passes(["-c", STATEMENTS, str(cases)], tree):
-            killers.append("statements")
-        if (both or not killers) and not passes(TESTS, tree):
-            killers.append("tests")
+        for trial in trials:
+            if (both or not killers) and failure(trial, tree):
+                killers.append(trial.name)
     finally:
         path.write_text(original)
     return killers
+
+
+def timed(trial: Trial, tree: Path) -> Trial:
+    """With the limit that follows from a right tree, which must pass."""
+    started = time.perf_counter()
+    if said := failure(trial, tree):
+        raise SystemExit(f"without any mutant the {trial.name} fail already:\n{said}")
+    return replace(trial, limit=PATIENCE * (time.perf_counter() - started))
 
 
 def copied_tree(folder: Path) -> Path:
@@ -251,6 +269,7 @@ def main() -> None:
     parser.add_argument("--only", default="", help="mutants whose file, function or text holds this")
     parser.add_argument("--cases", type=int, default=20, help="random problems for each statement")
     parser.add_argument("--both", action="store_true", help="try the tests on what the statements have killed, too")
+    parser.add_argument("--tests", nargs="+", default=["tests/algorithms"], help="what pytest is given")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--list", action="store_true", help="print the mutants and try none")
     chosen = parser.parse_args()
@@ -267,15 +286,16 @@ def main() -> None:
             (Path(folder) / str(worker)).mkdir()
             trees.put(copied_tree(Path(folder) / str(worker)))
         first = trees.get()
-        for arguments in (["-c", STATEMENTS, str(chosen.cases)], TESTS):
-            if not passes(arguments, first):
-                raise SystemExit(f"without any mutant this fails already: python {arguments[:3]}")
+        trials = [
+            timed(Trial("statements", ["-c", STATEMENTS, str(chosen.cases)]), first),
+            timed(Trial("tests", [*PYTEST, *chosen.tests]), first),
+        ]
         trees.put(first)
 
         def work(mutant: Mutant) -> list[str]:
             tree = trees.get()
             try:
-                killers = judge(mutant, tree, chosen.cases, chosen.both)
+                killers = judge(mutant, tree, trials, chosen.both)
             finally:
                 trees.put(tree)
             reason = EQUIVALENT.get(mutant.name, "")
