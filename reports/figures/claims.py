@@ -89,7 +89,9 @@ def _swarms(axes: Axes, verdict: Verdict, data: Data, looks: Mapping[str, Look])
             warn_thresh=1,  # seeds beyond a row's height lie on its edge
             ax=axes,
         )
-        (dots,) = (each for each in axes.collections[drawn:] if len(each.get_offsets()))  # the other row's are empty
+        (dots,) = (
+            each for each in axes.collections[drawn:] if np.size(each.get_offsets())
+        )  # the other row's are empty
         mark(dots, arm, data.seeds)
         (line,) = axes.plot([values.mean()] * 2, [row - 0.38, row + 0.38], color=look.color, linewidth=2)
         mark(line, arm)

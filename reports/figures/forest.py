@@ -195,14 +195,13 @@ def _row(row: Row, limit: float, top: int) -> str:
             if beyond:
                 parts.append(_mark(at, middle, path))
     parts.append(_mark(_place(found.value, limit), middle, MARKS[row.reading]))
-    label = f"{row.soft} minus {row.hard}: {row.said}, {row.reading}"
     kind = row.reading.replace(" ", "-")
     return (
-        f'<a class="row {kind}" href={quoteattr(row.href)} aria-label={quoteattr(label)} data-pair={quoteattr(row.pair)} '
-        f'data-arm={quoteattr(row.soft)}><rect class="hit" x="0" y="{top}" width="100%" height="{ROW}"/>'
+        f'<a class="row {kind}" href={quoteattr(row.href)} data-pair={quoteattr(row.pair)} '
+        f'data-arm={quoteattr(row.soft)} data-hard={quoteattr(row.hard)}><rect class="hit" x="0" y="{top}" width="100%" height="{ROW}"/>'
         f"{_boxes(''.join(parts), ''.join(parts), top)}"
-        f'<text class="label" x="12" y="{top + 15}">{escape(short(row.soft, 24))}</text>'
-        f'<text class="wide" x="83%" y="{top + 15}" text-anchor="end">{row.said}</text>'
+        f'<text class="label" x="12" y="{top + 15}">{escape(short(row.soft, 24))}</text> '
+        f'<text class="wide" x="83%" y="{top + 15}" text-anchor="end">{row.said}</text> '
         f'<text class="wide word" x="84.5%" y="{top + 15}">{row.reading}</text></a>'
     )
 

@@ -26,7 +26,7 @@ LEFT, RIGHT, BELOW, GAP, ROW = 0.68, 0.14, 0.42, 0.2, 0.17
 
 Fixed ones, because a search for the best takes longer than all the rest.
 """
-HEIGHT, TITLE = 1.6, 0.14
+HEIGHT, TITLE = 1.3, 0.14
 CROWD = 50
 """Seeds in one figure from which on only the mean of the entropy is drawn: more lines would take more room than a page has."""
 SEEDS = "seed-lines"
@@ -144,7 +144,7 @@ def _draw(drawn: Learning, with_entropy: list[Curve], labels: list[str], legend:
             ylabel="entropy in nats" if of_entropy else "return",
         )
         axes.yaxis.set_label_coords(-0.155, 0.5)
-        axes.xaxis.set_label_coords(0.5, -0.16)
+        axes.xaxis.set_label_coords(0.5, -0.19)
         if several:
             axes.set_title(f"{short(group[0].arm)} and its soft arms", fontsize=SMALL, loc="left", y=1.0, pad=3)
     _legend(figure)

@@ -82,11 +82,11 @@ def answer(
     one = readings.pop() if len(readings) == 1 else UNDECIDED
     lead = ON_THE_WHOLE[reading(total, min(margins, default=None)) if total else one]
     sentence = f"{_counts(found)}{_pooled(total, told)}."
-    basis = "Final scores, soft minus hard, with 95 % intervals; a task’s scale is 1 wide. "
+    basis = "Final scores with 95 % intervals; a task’s scale is 1 wide. "
     if total:
         basis += f"Pooled: random effects by Hartung–Knapp over the {len(told)} cells of pair × task"
         basis += f" ({silent} more left out: no arm leaves the floor there). " if silent else ". "
-    basis += "Descriptive: not corrected, and no verdict."
+    basis += "Descriptive, uncorrected: no verdict."
     words = Words(name, "Soft minus hard", basis, f"{lead} {sentence}", command)
     return Answer(lead, sentence, basis, studio.order(forest, words, _groups(found, page), total, data))
 

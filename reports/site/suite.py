@@ -31,6 +31,7 @@ from reports.table import NONE, Table, Value, number
 
 Promise = Future[Picture]
 Record = dict[str, Any]
+MOST_CURVES = 10
 
 
 @dataclass(frozen=True)
@@ -92,6 +93,11 @@ class Page:
         ]
         found += [table for section in self.sections for table in section.tables + section.details]
         return found + [picture.data for picture in self.pictures if picture.data]
+
+    @property
+    def long(self) -> bool:
+        """Whether all learning curves at once would make a page of more than 8 screens, so that pairs are folded."""
+        return sum(len(section.curves) for section in self.sections) > MOST_CURVES
 
     @property
     def changed(self) -> int:

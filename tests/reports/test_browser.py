@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from invented_results import Workspace, theory_record
+from invented_results import CLAIMS, PUBLISHED, Workspace, diverging, theory_record
 
 from reports.site.site import build
 
 CHROMIUM = Path("/usr/bin/chromium")
-AXE = Path(__file__).parents[2] / ".axe/package/axe.min.js"
+ROOT = Path(__file__).parents[2]
+AXE = ROOT / ".axe/package/axe.min.js"
 
 
 @pytest.fixture(scope="module")
@@ -26,6 +29,32 @@ def browser() -> Iterator[Any]:
         started = running.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox", "--disable-gpu"])
         yield started
         started.close()
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A site with every kind of page: a ledger and none, a smoke test, statements."""
+    made = Workspace(tmp_path_factory.mktemp("whole"))
+    tasks = ["CartPole-v1", "Acrobot-v1", "MountainCar-v0"]
+    for name in ("classic", "smoke"):
+        made.suite(name, dict.fromkeys(("ppo", "a2c", "dqn"), tasks), published=PUBLISHED)
+        made.claims(name, CLAIMS)
+        for pair in ("ppo", "a2c", "dqn"):
+            for task in tasks:
+                made.cell(
+                    name, pair, task, edit=diverging("sppo-40", 3, 8) if (pair, task) == ("ppo", "Acrobot-v1") else None
+                )
+    path = made.root / "suites" / "smoke" / "suite.yaml"
+    path.write_text(path.read_text() + "evidence: false\n")
+    made.suite("bare", {"a2c": ["CartPole-v1"]})
+    made.cell("bare", "a2c", "CartPole-v1", seeds=1)
+    theory = made.root / "results" / "theory" / "theory.json"
+    theory.parent.mkdir()
+    theory.write_text(json.dumps([theory_record(), theory_record(9)]))
+    shutil.copytree(ROOT / "results" / "coverage", made.root / "results" / "coverage")
+    with contextlib.chdir(made.root):
+        build([], made.root / "site")
+    return made.root / "site"
 
 
 @pytest.mark.parametrize("name", ["index", "classic"])
@@ -107,7 +136,11 @@ def test_a_seed_is_named_by_pointer_and_by_keyboard(browser: Any, judged: Path) 
     context = browser.new_context(viewport={"width": 1280, "height": 900})
     page = context.new_page()
     page.goto((judged / "classic.html").as_uri())
-    figure = page.locator("figure#figure-a2c-CartPole-v1-a2c-naive")
+    figure = page.locator("figure#figure-a2c-CartPole-v1")
+    lines = figure.locator(".seed-lines")
+    assert lines.count() == 4 and not any(each.is_visible() for each in lines.all()), "seeds are shown on demand"
+    page.locator("#seeds").check()
+    assert all(each.is_visible() for each in lines.all())
     figure.scroll_into_view_if_needed()
     named = figure.locator(".named")
     figure.focus()
@@ -119,7 +152,7 @@ def test_a_seed_is_named_by_pointer_and_by_keyboard(browser: Any, judged: Path) 
     for panel in (0, 1):  # the ends of the first seed's lines: returns, entropy
         place = figure.evaluate(
             """(figure, panel) => {
-                const path = figure.querySelectorAll('[data-seeds]')[panel * 2].children[0];
+                const path = figure.querySelectorAll('[data-seeds]')[panel * 2].querySelector('path');
                 const point = path.getPointAtLength(path.getTotalLength() * 0.995).matrixTransform(path.getScreenCTM());
                 return [point.x, point.y];
             }""",
@@ -138,22 +171,23 @@ def test_arms_tables_and_filters_are_kept_in_the_address(browser: Any, judged: P
     page = context.new_page()
     page.goto((judged / "classic.html").as_uri())
     assert page.locator("#a2c [data-arm='a2c-proper']:visible").count() > 5
-    page.locator("#a2c fieldset").get_by_label("a2c-proper").uncheck()
+    elsewhere = page.locator("#answer [data-arm='a2c-proper'], #claim-better [data-arm='a2c-proper']")
+    page.evaluate("document.querySelectorAll('details').forEach(each => each.open = true)")
+    assert elsewhere.count() > 2 and all(each.is_visible() for each in elsewhere.all())
+    page.locator(".legend[data-of=a2c]").get_by_label("a2c-proper").uncheck()
+    assert not any(each.is_visible() for each in elsewhere.all()), "in all figures"
     heads = page.locator("#table-a2c-returns th button")
     heads.nth(2).click()
     heads.nth(2).click()
-    page.locator("#table-claims th button").first.click()
-    page.locator("#a2c summary", has_text="Every seed").click()
     page.locator("#table-a2c-members input[type=search]").fill("proper")
     for _ in range(2):
         assert page.locator("#a2c [data-arm='a2c-proper']:visible").count() == 0
         assert page.locator("#a2c [data-arm='a2c-naive']:visible").count() > 5
         assert page.locator("#table-a2c-returns th[aria-sort]").get_attribute("aria-sort") == "descending"
-        first = page.locator("#table-claims tbody tr td:first-child").all_text_contents()
-        assert first == sorted(first)
         hidden = page.locator("#table-a2c-members tbody tr[hidden]").count()
         assert hidden == page.locator("#table-a2c-members tbody tr").count() / 2
         page.goto(page.url)  # what the address says comes back
+        page.evaluate("document.querySelectorAll('details').forEach(each => each.open = true)")
     context.close()
 
 
@@ -169,6 +203,120 @@ def test_links_lead_somewhere_and_unfold_what_is_folded(browser: Any, judged: Pa
     page.goto((judged / "classic.html").as_uri() + "#table-a2c-members")
     assert page.locator("#table-a2c-members").is_visible()
     context.close()
+
+
+OVERLAPS = """() => {
+  const boxes = [], lines = [], faults = [];
+  const hidden = element => !element.checkVisibility() || element.closest(".skip, .facts thead, [aria-hidden], math");
+  const add = (of, text, rect) => {
+    if (rect.width > 1 && rect.height > 1) of.push({ text, x: rect.left, y: rect.top, r: rect.right, b: rect.bottom });
+  };
+  for (const each of document.querySelectorAll("svg text")) if (!hidden(each)) add(boxes, each.textContent, each.getBoundingClientRect());
+  for (const each of document.querySelectorAll("figure > svg path[stroke], .forest .zero")) {
+    const rect = each.getBoundingClientRect();
+    const upright = rect.width < 2 && rect.height > 8 && !each.closest("defs") && getComputedStyle(each).stroke === getComputedStyle(document.body).color;
+    if (upright && !hidden(each)) lines.push({ text: "a line", x: rect.left, y: rect.top, r: rect.right, b: rect.bottom });
+  }
+  const walk = document.createTreeWalker(document.querySelector("main"), NodeFilter.SHOW_TEXT);
+  while (walk.nextNode()) {
+    const node = walk.currentNode, parent = node.parentElement;
+    if (!node.data.trim() || parent.closest("svg, .scroll") || hidden(parent)) continue;
+    const range = document.createRange();
+    range.selectNodeContents(node);
+    for (const rect of range.getClientRects()) add(boxes, node.data.trim(), rect);
+  }
+  boxes.sort((a, b) => a.y - b.y);
+  const clash = (a, b) => {
+    const wide = Math.min(a.r, b.r) - Math.max(a.x, b.x), high = Math.min(a.b, b.b) - Math.max(a.y, b.y);
+    return wide > (b.text === "a line" ? 0 : 2) && high > 0.1 * Math.min(a.b - a.y, b.b - b.y);
+  };
+  boxes.forEach((a, at) => {
+    for (let next = at + 1; next < boxes.length && boxes[next].y < a.b; next++) if (clash(a, boxes[next])) faults.push(`${a.text} | ${boxes[next].text}`);
+    for (const line of lines) if (clash(a, line)) faults.push(`${a.text} | ${line.text}`);
+  });
+  return [faults, boxes.length];
+}"""
+"""Texts that lie upon each other or are crossed by the line of no difference, and how many were measured. Tables scroll on their own."""
+
+
+@pytest.mark.parametrize("width", [390, 1400])
+def test_no_text_lies_upon_another(browser: Any, whole: Path, width: int) -> None:
+    page = browser.new_context(viewport={"width": width, "height": 900}).new_page()
+    measured = 0
+    for path in sorted(whole.glob("*.html")):
+        page.goto(path.as_uri())
+        page.evaluate("document.querySelectorAll('details').forEach(each => each.open = true)")
+        faults, boxes = page.evaluate(OVERLAPS)
+        assert faults == [], path.name
+        measured += boxes
+    assert measured > 400
+    page.goto((whole / "classic.html").as_uri())
+    page.evaluate("document.querySelectorAll('details').forEach(each => each.open = true)")
+    page.evaluate(
+        "document.querySelector('figure > svg:not(.forest) text').setAttribute('transform', 'translate(0, 14)')"
+    )
+    page.evaluate("document.querySelectorAll('.forest text.wide').forEach(each => each.setAttribute('x', '47%'))")
+    assert page.evaluate(OVERLAPS)[0] or width < 1000, "the measure finds what it should"
+
+
+def test_the_answer_is_on_the_first_screen(browser: Any, whole: Path) -> None:
+    for width, height in ((1400, 900), (390, 844)):
+        page = browser.new_context(viewport={"width": width, "height": height}).new_page()
+        for name in ("index", "classic"):
+            page.goto((whole / f"{name}.html").as_uri())
+            ends = page.evaluate(
+                "[...document.querySelectorAll('.answer, .forest .row')].slice(0, 4).map(each => each.getBoundingClientRect().bottom)"
+            )
+            assert len(ends) == 4 and max(ends) < height
+        page.goto((whole / "index.html").as_uri())
+        words = page.evaluate(
+            """limit => {
+                const walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+                let words = 0;
+                while (walk.nextNode()) {
+                    const node = walk.currentNode, range = document.createRange();
+                    if (!node.parentElement.checkVisibility() || node.parentElement.closest("script, style, .skip")) continue;
+                    range.selectNodeContents(node);
+                    if (range.getBoundingClientRect().top < limit) words += node.data.split(/\\s+/).filter(Boolean).length;
+                }
+                return words;
+            }""",
+            3 * height,
+        )
+        assert 100 < words <= 500
+        order = page.evaluate(
+            "[...document.querySelectorAll('main h1, main h2')].map(each => each.textContent.split('\\n')[0].trim())"
+        )
+        assert order[0].startswith("Does soft beat hard")
+        places = [
+            next(at for at, each in enumerate(order) if each.startswith(start))
+            for start in ("Soft minus hard", "What to do", "The ledger", "Apart")
+        ]
+        assert places == sorted(places) and places[-1] >= len(order) - 2, "smoke tests stand last"
+
+
+def test_a_suites_page_is_short_before_anything_is_opened_and_its_contents_stay_in_sight(
+    browser: Any, whole: Path
+) -> None:
+    page = browser.new_context(viewport={"width": 1400, "height": 900}).new_page()
+    page.goto((whole / "classic.html").as_uri())
+    assert page.evaluate("document.documentElement.scrollHeight") <= 8 * 900
+    page.evaluate("scrollTo(0, 3000)")
+    box = page.locator(".contents a").first.bounding_box()
+    assert box is not None and 0 <= box["y"] < 100
+    main = page.locator("main p").first.bounding_box()
+    assert main is not None and main["width"] > 900, "text uses the width"
+
+
+def test_tables_wider_than_the_page_show_that_they_scroll(browser: Any, whole: Path) -> None:
+    page = browser.new_context(viewport={"width": 390, "height": 844}).new_page()
+    page.goto((whole / "classic.html").as_uri())
+    page.evaluate("document.querySelectorAll('details').forEach(each => each.open = true)")
+    wide = page.evaluate(
+        "[...document.querySelectorAll('.scroll')].filter(each => each.scrollWidth > each.clientWidth)"
+        ".map(each => getComputedStyle(each).backgroundImage.split('gradient').length)"
+    )
+    assert len(wide) > 5 and set(wide) == {5}, "a shade at each end, covered where nothing more is to be seen"
 
 
 def look(browser: Any, path: Path, width: int, scheme: str, question: str = "null") -> Any:
@@ -188,7 +336,7 @@ def look(browser: Any, path: Path, width: int, scheme: str, question: str = "nul
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     assert (
         page.evaluate(
-            "[...document.querySelectorAll('svg')].filter(each => each.getBoundingClientRect().width < 200).length"
+            "[...document.querySelectorAll('figure > svg')].filter(each => each.getBoundingClientRect().width < 200).length"
         )
         == 0
     )

@@ -136,7 +136,11 @@ def test_a_figure_draws_the_numbers_of_its_table(site: Path) -> None:
 
     ends = ("soft arm", "hard arm", "difference", "difference low", "difference high", "the soft arm is")
     svg = (site / "classic/evidence.svg").read_text()
-    drawn = dict(re.findall(r'aria-label="(\S+ minus \S+): ([^"]*)"', svg))
+    found = re.findall(
+        r'data-arm="(\S+)" data-hard="(\S+)".*?<text class="wide"[^>]*>([^<]*)<.*?<text class="wide word"[^>]*>([^<]*)<',
+        svg,
+    )
+    drawn = {f"{soft} minus {hard}": f"{said}, {word}" for soft, hard, said, word in found}
     rows = column("evidence.csv", *ends)
     assert len(rows) == len(drawn) == 3
     for soft, hard, *numbers, word in rows:
