@@ -21,7 +21,7 @@ from reports.statistics.intervals import Array, Estimate
 from reports.statistics.numerals import numeral
 from reports.table import Table, Value, number
 
-LEFT, RIGHT, BELOW, GAP, ROW = 0.68, 0.14, 0.42, 0.2, 0.17
+LEFT, RIGHT, BELOW, GAP, ROW = 0.68, 0.14, 0.45, 0.2, 0.17
 """Margins, the gap between panels that share their x axis, and a legend's row, in inches.
 
 Fixed ones, because a search for the best takes longer than all the rest.
@@ -144,7 +144,7 @@ def _draw(drawn: Learning, with_entropy: list[Curve], labels: list[str], legend:
             ylabel="entropy in nats" if of_entropy else "return",
         )
         axes.yaxis.set_label_coords(-0.155, 0.5)
-        axes.xaxis.set_label_coords(0.5, -0.19)
+        axes.xaxis.set_label_coords(0.5, -0.23)
         if several:
             axes.set_title(f"{short(group[0].arm)} and its soft arms", fontsize=SMALL, loc="left", y=1.0, pad=3)
     _legend(figure)

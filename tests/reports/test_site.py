@@ -140,7 +140,7 @@ def test_a_figure_draws_the_numbers_of_its_table(site: Path) -> None:
         r'data-arm="(\S+)" data-hard="(\S+)".*?<text class="wide"[^>]*>([^<]*)<.*?<text class="wide word"[^>]*>([^<]*)<',
         svg,
     )
-    drawn = {f"{soft} minus {hard}": f"{said}, {word}" for soft, hard, said, word in found}
+    drawn = {f"{soft} minus {hard}": ", ".join(words) for (soft, hard), words in zip(found, said, strict=True)}
     rows = column("evidence.csv", *ends)
     assert len(rows) == len(drawn) == 3
     for soft, hard, *numbers, word in rows:
