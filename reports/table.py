@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
 
-import pandas as pd
-
 from reports.statistics.intervals import Estimate
 from reports.statistics.numerals import MINUS, numeral
 
@@ -98,12 +96,28 @@ class Table:
 
     def latex(self) -> str:
         """The table as a LaTeX `tabular` for the package booktabs, with the page's digits."""
-        cells = [[self.text(cell) for cell in row] for row in self.rows]
-        frame = pd.DataFrame(cells, columns=list(self.columns))
-        return frame.to_latex(index=False, escape=True).replace(MINUS, "$-$")
+        lines = [
+            " & ".join(map(_escaped, row)) + r" \\" for row in ([self.text(cell) for cell in row] for row in self.rows)
+        ]
+        head = " & ".join(map(_escaped, self.columns)) + r" \\"
+        start = rf"\begin{{tabular}}{{{'l' * len(self.columns)}}}"
+        return "\n".join([start, r"\toprule", head, r"\midrule", *lines, r"\bottomrule", r"\end{tabular}", ""])
 
     def _rounded(self, value: float) -> str:
         return numeral(round(value, self.digits) + 0.0, f".{self.digits}f")  # + 0.0 turns -0.0 into 0.0
+
+
+LATEX = {
+    **{each: rf"\{each}" for each in "&%$#_{}"},
+    "\\": r"\textbackslash ",
+    "~": r"\textasciitilde ",
+    "^": r"\textasciicircum ",
+    MINUS: "$-$",
+}
+
+
+def _escaped(text: str) -> str:
+    return "".join(LATEX.get(each, each) for each in text)
 
 
 def _columns(cell: Value) -> list[str]:

@@ -8,6 +8,7 @@ import numpy as np
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.markers import MarkerStyle
 
 from reports.figures.intervals import points, reference
 from reports.figures.picture import Picture, Words, picture
@@ -46,6 +47,9 @@ def claim(verdict: Verdict, looks: Mapping[str, Look], unit: str, command: str) 
         label_ends(above.xaxis, ends(float(seen.min()), float(seen.max())))
         _interval(below, verdict, estimate)
         for axes in (above, below):
+            axes.xaxis.set_label_coords(
+                0.5, -0.32 if axes is below else -0.23
+            )  # a place that is given need not be looked for
             axes.grid(visible=False, axis="y")
             axes.grid(visible=True, axis="x")
         return figure
@@ -75,25 +79,25 @@ def _named(arm: str, looks: Mapping[str, Look]) -> str:
 def _swarms(axes: Axes, verdict: Verdict, data: Data, looks: Mapping[str, Look]) -> None:
     """seaborn's swarm of each arm, and a line at its mean."""
     its = verdict.claim
-    for row, (arm, values) in enumerate([(its.arm, data.arm.mean(axis=1)), (its.against, data.against.mean(axis=1))]):
-        look, drawn = looks[arm], len(axes.collections)
-        sns.swarmplot(
-            x=values,
-            y=[str(row)] * len(values),
-            order=["0", "1"],
-            color=look.color,
-            marker=look.marker,
-            size=4,
-            linewidth=0,
-            alpha=0.65,
-            warn_thresh=1,  # seeds beyond a row's height lie on its edge
-            ax=axes,
-        )
-        (dots,) = (
-            each for each in axes.collections[drawn:] if np.size(each.get_offsets())
-        )  # the other row's are empty
+    sides = [(its.arm, data.arm.mean(axis=1)), (its.against, data.against.mean(axis=1))]
+    rows = [str(row) for row, (_, values) in enumerate(sides) for _ in values]
+    sns.swarmplot(
+        x=np.concatenate([values for _, values in sides]),
+        y=rows,
+        hue=rows,
+        palette={str(row): looks[arm].color for row, (arm, _) in enumerate(sides)},
+        legend=False,
+        size=4,
+        linewidth=0,
+        alpha=0.65,
+        warn_thresh=1,  # seeds beyond a row's height lie on its edge
+        ax=axes,
+    )
+    for row, ((arm, values), dots) in enumerate(zip(sides, axes.collections, strict=True)):
+        marker = MarkerStyle(looks[arm].marker)
+        dots.set_paths([marker.get_path().transformed(marker.get_transform())])
         mark(dots, arm, data.seeds)
-        (line,) = axes.plot([values.mean()] * 2, [row - 0.38, row + 0.38], color=look.color, linewidth=2)
+        (line,) = axes.plot([values.mean()] * 2, [row - 0.38, row + 0.38], color=looks[arm].color, linewidth=2)
         mark(line, arm)
     axes.set_yticks([0, 1], [short(its.arm, 18), short(its.against, 18)])
     axes.set_ylim(1.55, -0.55)

@@ -84,6 +84,7 @@ def intervals(rows: Sequence[Row], panels: Sequence[str], at: float | None = Non
         each.set_position(((left + column * (width + GAP)) / WIDTH, bottom / height, width / WIDTH, body / height))
         _restyle(each, rows, number)
         if alone:
+            each.xaxis.set_label_coords(0.5, -0.23 / body)
             each.set_yticks([])
             for place, row in enumerate(rows):
                 text = each.text(0, place - 0.27, row.label, transform=each.get_yaxis_transform(), fontsize=SMALL)

@@ -13,7 +13,7 @@ from matplotlib.ticker import LogLocator, NullFormatter
 from pydantic import BaseModel, ConfigDict
 
 from reports.figures.picture import Picture, Words, picture
-from reports.figures.style import MARKERS, PLAIN, SERIES, SMALL, canvas
+from reports.figures.style import MARKERS, PLAIN, SERIES, SMALL, WIDTH
 from reports.statistics.numerals import numeral
 from reports.table import Table, Value, number
 
@@ -59,8 +59,9 @@ def overview(statements: Sequence[Errors], command: str) -> Picture:
     """Worst error and tolerance of each statement, and what the planted errors made of it."""
 
     def draw() -> Figure:
-        figure = canvas(1.2 + 0.2 * len(statements))
-        axes = figure.add_subplot()
+        height = 1.0 + 0.2 * len(statements)
+        figure = Figure(figsize=(WIDTH, height))
+        axes = figure.add_axes((0.55 / WIDTH, 0.7 / height, (WIDTH - 0.7) / WIDTH, (height - 0.78) / height))
         rows = range(len(statements))
         axes.barh(rows, [each.tolerance for each in statements], height=0.62, color=PLAIN["grid"], linewidth=0)
         mistakes = [(min(max(it, LEAST), MOST), row) for row, each in enumerate(statements) for it in each.planted]
@@ -79,7 +80,7 @@ def overview(statements: Sequence[Errors], command: str) -> Picture:
             ylabel="statement",
         )
         axes.set_yticks(rows, [str(each.statement) for each in statements], fontsize=SMALL)
-        figure.legend(loc="outside lower center", ncols=2)
+        figure.legend(loc="lower center", ncols=2)
         return figure
 
     words = Words(
@@ -103,8 +104,11 @@ def statement(name: str, plot: Plot, command: str) -> Picture:
     """A statement's own figure: lines and points as the record gives them."""
 
     def draw() -> Figure:
-        figure = canvas(3.0)
-        axes = figure.add_subplot(xlabel=plot.x, ylabel=plot.y)
+        below = 0.5 + 0.17 * -(-len(plot.series) // 2)
+        height = 2.5 + below
+        figure = Figure(figsize=(WIDTH, height))
+        axes = figure.add_axes((0.8 / WIDTH, below / height, (WIDTH - 0.95) / WIDTH, 2.4 / height))
+        axes.set(xlabel=plot.x, ylabel=plot.y)
         palette = [*SERIES, PLAIN["ink"]]
         for index, series in enumerate(plot.series):
             look: dict[str, Any] = {"color": palette[index % len(palette)], "label": series.label, "legend": False}
@@ -119,7 +123,7 @@ def statement(name: str, plot: Plot, command: str) -> Picture:
         for axis in ("x", "y"):
             if plot.log_x if axis == "x" else plot.log_y:
                 _logarithmic(axes, axis)
-        figure.legend(loc="outside lower center", ncols=2)
+        figure.legend(loc="lower center", ncols=2)
         return figure
 
     words = Words(name, plot.title, plot.caption, f"{plot.title}. {plot.caption}", command)

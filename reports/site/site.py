@@ -222,7 +222,7 @@ def _environment() -> jinja2.Environment:
         "file": stem,
         "inline": lambda picture: Markup(picture.inline()),
         "mathml": mathml,
-        "source": _source,
+        "source": partial(_source, root=_tree()),
         "numeral": numeral,
         "typeset": typeset,
         "count": count,
@@ -265,12 +265,17 @@ def _write(out: Path, files: dict[str, str | bytes]) -> None:
         raise InputError(f"--out {out}: cannot be written: {error.strerror or error}") from error
 
 
-def _source(place: str) -> str:
-    """Link to `path:line` in the repository, at the commit of the code where there is one."""
+def _source(place: str, root: str) -> str:
+    """Link to `path:line` below `root`."""
     path, line = place.rsplit(":", 1)
+    return f"{root}/{path}" + f"#L{line}" * (root != "..")
+
+
+def _tree() -> str:
+    """Where the repository shows the code at its commit; where it is on no such host, the folder above the site."""
     commit, remote = _git("log", "-1", "--format=%H", "--", *CODE), _git("remote", "get-url", "origin")
     found = re.fullmatch(r"(?:https://|git@)(github\.com|gitlab\.com)[:/](.+?)(?:\.git)?", remote)
-    return f"https://{found[1]}/{found[2]}/blob/{commit}/{path}#L{line}" if found and commit else f"../{path}"
+    return f"https://{found[1]}/{found[2]}/blob/{commit}" if found and commit else ".."
 
 
 def _commit() -> str:

@@ -217,9 +217,9 @@ def _section(found: Evidence, ledger: Ledger | None, simulated: Record | None, s
     command = remake(suite, pair)
     main: list[Promise] = []
     shown: list[Table] = []
+    size = len(study.seeds), len(study.tasks)
+    covered, won = (measured(simulated, names, *size) for names in ([*AGGREGATES], [IMPROVEMENT]))
     if found.profiles:
-        size = len(study.seeds), len(study.tasks)
-        covered, won = (measured(simulated, names, *size) for names in ([*AGGREGATES], [IMPROVEMENT]))
         main += [
             studio.order(plots.aggregates, pair, found.looks, found.aggregates, covered, command),
             studio.order(plots.profiles, pair, found.looks, found.profiles, command),
@@ -229,6 +229,7 @@ def _section(found: Evidence, ledger: Ledger | None, simulated: Record | None, s
             main += [studio.order(plots.by_task, pair, found.on_tasks, command)]
         if found.improvements and len(suite.modes) > 1:
             main += [studio.order(plots.modes, pair, study.primary, found.differences, command)]
+    if found.aggregates:
         shown += [tables.aggregates(found, covered), tables.improvements(found, won)]
     shown += [tables.differences(found, ledger), tables.returns(found), tables.published(found)]
     curves = [studio.order(learning, each, remake(suite, pair, each.task)) for each in found.learning]

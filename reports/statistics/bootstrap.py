@@ -57,13 +57,14 @@ def profile(scores: Array, thresholds: Array, resamples: int = RESAMPLES) -> tup
     values = scores.T.ravel()
     order = np.argsort(values, kind="stable")
     reached = np.searchsorted(values[order], thresholds, side="right")  # runs at most at the threshold
+    steps, place = np.unique(reached, return_inverse=True)  # between two runs all thresholds have one band
     chunks = []
     for counts in draw(scores.shape, resamples, stream(scores)):
         below = np.concatenate([np.zeros((1, counts.shape[-1]), counts.dtype), _accumulated(counts, order)])
-        chunks.append(below[reached])
+        chunks.append(below[steps])
     many = 1 - np.concatenate(chunks, axis=1) / values.size
     low, high = np.quantile(many, [0.5 - LEVEL / 2, 0.5 + LEVEL / 2], axis=1)
-    return 1 - reached / values.size, low, high
+    return 1 - reached / values.size, low[place], high[place]
 
 
 def draw(shape: Sequence[int], resamples: int, generator: np.random.Generator) -> Iterator[Counts]:
