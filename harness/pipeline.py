@@ -34,6 +34,8 @@ DETERMINING = ["algorithms", "harness/run", "harness/errors.py", "suites/envs"]
 REPORT_CODE = ["reports", "harness/schema", "harness/errors.py"]
 THEORY_FILE = "results/theory/theory.json"
 COVERAGE_FILE = "results/coverage/coverage.json"
+README, ANSWER = "README.md", "docs/answer.svg"
+"""The README, and the picture in it, that the site writes."""
 
 Stage = dict[str, Any]
 
@@ -187,4 +189,7 @@ def _site(small: list[Suite], suites: list[Suite]) -> Stage:
     files = [SUITES / suite.name / name for suite in suites for name in ("suite.yaml", CLAIMS, "baseline.json")]
     files += [SUITES / suite.name / "dvc.lock" for suite in suites if small and suite.name != ROOT_SUITE]
     deps = [*ours, *(str(file) for file in files if file.exists()), *results]
-    return {"cmd": "softbench report", "deps": deps, "outs": [{"site/contents.txt": {"cache": False}}]}
+    outs = [{"site/contents.txt": {"cache": False}}]
+    if not small:
+        return {"cmd": "softbench report", "deps": deps, "outs": outs}
+    return {"cmd": f"softbench report --readme {README}", "deps": deps, "outs": [*outs, {ANSWER: {"cache": False}}]}

@@ -10,6 +10,7 @@ import typer
 
 from harness.commands.shared import Results, new_app
 from harness.exits import Exit, legend
+from reports.site.readme import write
 from reports.site.site import build
 
 app = new_app()
@@ -17,7 +18,7 @@ app = new_app()
 
 @app.command(
     "report",
-    epilog="\b\nExamples:\n  softbench report\n  softbench report smoke classic --out site"
+    epilog="\b\nExamples:\n  softbench report\n  softbench report smoke classic --out site\n  softbench report --readme README.md"
     + legend(Exit.INCOMPLETE, Exit.INPUT),
 )
 def report(
@@ -26,9 +27,12 @@ def report(
     ] = None,
     out: Annotated[Path, typer.Option(help="folder for the pages")] = Path("site"),
     results: Results = Path("results"),
+    readme: Annotated[Path | None, typer.Option(help="a README to put the answer and its picture into")] = None,
 ) -> None:
     """Write the HTML report from the results: an index and a page a suite. Trains nothing."""
     site = build(suites or [], out, results)
+    if readme is not None:
+        write(readme, site.answer)
     for path in site.pages:
         print(path)
     for damaged in site.damaged:

@@ -57,10 +57,11 @@ class Unreadable:
 
 @dataclass(frozen=True)
 class Site:
-    """What was written, and what is shown as damaged because it could not be read."""
+    """What was written, what is shown as damaged because it could not be read, and the answer of the front page."""
 
     pages: list[Path]
     damaged: list[Unreadable]
+    answer: Answer | None
 
 
 def build(suites: list[str], out: Path, results: Path = Path("results")) -> Site:
@@ -151,7 +152,7 @@ def build(suites: list[str], out: Path, results: Path = Path("results")) -> Site
     files[CONTENTS] = "".join(f"{name}\n" for name in sorted(files))
     _write(out, files)
     extra = [out / f"{name}.html" for name, there in (("coverage", simulated), ("theory", theory)) if there]
-    return Site([out / "index.html", *(out / f"{page.suite.name}.html" for page in pages), *extra], damaged)
+    return Site([out / "index.html", *(out / f"{page.suite.name}.html" for page in pages), *extra], damaged, whole)
 
 
 def _answer(pages: Sequence[Page], command: str, studio: Studio) -> Answer | None:

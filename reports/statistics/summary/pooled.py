@@ -69,7 +69,8 @@ def pooled(effects: Sequence[Effect]) -> Estimate | None:
     unit = (
         float(np.median(variances)) ** 0.5
     )  # the estimator stops at an absolute error: on a scale near 1 that is a small one
-    found = combine_effects(values / unit, variances / unit**2, method_re="iterated", use_t=True, maxiter=200)
+    with np.errstate(divide="ignore"):  # of a measure of heterogeneity that is not used, where all cells agree
+        found = combine_effects(values / unit, variances / unit**2, method_re="iterated", use_t=True, maxiter=200)
     _, plain, _, scaled = found.conf_int(alpha=1 - LEVEL)
     low, high = max(plain, scaled, key=np.ptp) * unit
     return Estimate(float(found.mean_effect_re) * unit, float(low), float(high), df=float(found.df_resid))

@@ -1,0 +1,250 @@
+"""The answer at first sight: what is pooled, how a difference is worded, the sentence, the forest, and the README."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+from html import unescape
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from invented_results import CLAIMS, Workspace
+from scipy.optimize import brentq
+from scipy.stats import t
+
+from harness.errors import InputError
+from harness.schema.claims import Ledger
+from harness.schema.suite import load_suite
+from reports.figures.forest import reach, ticks
+from reports.site import coverage
+from reports.site.readme import END, START, write
+from reports.site.site import build
+from reports.statistics.intervals import Estimate, difference
+from reports.statistics.scores import read_studies
+from reports.statistics.summary.pooled import Effect, effect, pooled
+from reports.statistics.summary.readings import margin
+
+ROOT = Path(__file__).parents[2]
+
+
+def effects(values: list[float], variances: list[float]) -> list[Effect]:
+    return [Effect("s", "p", str(at), *each) for at, each in enumerate(zip(values, variances, strict=True))]
+
+
+def test_pooled_is_paule_and_mandels_mean_with_hartung_and_knapps_interval() -> None:
+    values, variances = [-0.02, 0.01, 0.04, 0.015, -0.005], [1e-4, 4e-4, 2e-4, 1e-6, 9e-4]
+    y, v = np.array(values), np.array(variances)
+
+    def mean(between: float) -> float:
+        return float((y / (v + between)).sum() / (1 / (v + between)).sum())
+
+    between = brentq(lambda at: ((y - mean(at)) ** 2 / (v + at)).sum() - (len(y) - 1), 0, 1, xtol=1e-14)
+    weights = 1 / (v + between)
+    scale = (weights * (y - mean(between)) ** 2).sum() / (len(y) - 1)
+    half = t.ppf(0.975, len(y) - 1) * (scale / weights.sum()) ** 0.5
+    found = pooled(effects(values, variances))
+    assert found is not None and between > 0
+    expected = (mean(between), mean(between) - half, mean(between) + half)
+    assert (found.value, found.low, found.high) == pytest.approx(expected, rel=1e-4)
+
+
+def test_pooled_is_never_narrower_than_the_noise_and_one_exact_cell_does_not_decide() -> None:
+    same = pooled(effects([0.01, 0.01, 0.01], [1e-4, 1e-4, 1e-4]))
+    assert same is not None and same.low is not None and same.high is not None
+    assert same.high - same.low == pytest.approx(2 * t.ppf(0.975, 2) * (1e-4 / 3) ** 0.5)
+    found = pooled(effects([0.0, 0.1, -0.1, 0.05], [1e-18, 1e-4, 1e-4, 1e-4]))
+    assert found is not None and found.low is not None and found.low < -0.05 and abs(found.value) < 0.05
+    assert pooled(effects([0.1], [1e-4])) is None and pooled([]) is None
+
+
+def test_a_cell_counts_once_and_one_that_says_nothing_not_at_all(workspace: Workspace) -> None:
+    tasks = ["CartPole-v1", "MountainCar-v0"]
+    workspace.suite("classic", {"a2c": tasks, "dqn": tasks})
+    path = workspace.root / "suites" / "classic" / "suite.yaml"
+    content = yaml.safe_load(path.read_text())
+    content["references"]["MountainCar-v0"]["floor"] = -200
+    path.write_text(yaml.safe_dump(content))
+    for pair in ("a2c", "dqn"):
+        workspace.cell("classic", pair, "CartPole-v1")
+        workspace.cell("classic", pair, "MountainCar-v0", edit=lambda curves, _: curves.assign(return_sampled=-200.0))
+    (a2c, dqn), _ = read_studies(load_suite("classic"), workspace.results)
+    assert effect(a2c, "MountainCar-v0") is None and effect(dqn, "MountainCar-v0") is None
+    scores = {
+        arm: dqn.score("CartPole-v1", dqn.curves["CartPole-v1", arm].returns["sampled"][:, -1]) for arm in dqn.arms
+    }
+    each = [scores[soft].mean() - scores[hard].mean() for soft, hard in dqn.comparisons]
+    found = effect(dqn, "CartPole-v1")
+    assert found is not None and found.value == pytest.approx(np.mean(each))
+    spread = {arm: values.var(ddof=1) / len(values) for arm, values in scores.items()}
+    soft = sum(spread[arm] for arm, _ in dqn.comparisons) / 16
+    assert found.variance == pytest.approx(soft + (spread["dqn"] + spread["dqn-5step"]) / 4)
+    one = effect(a2c, "CartPole-v1")
+    arms = [
+        a2c.score("CartPole-v1", a2c.curves["CartPole-v1", arm].returns["sampled"][:, -1:])
+        for arm in ("a2c-proper", "a2c-naive")
+    ]
+    welch = difference(*arms)
+    assert one is not None and welch.low is not None and welch.df is not None
+    assert one.value == pytest.approx(welch.value)
+    assert t.ppf(0.975, welch.df) * one.variance**0.5 == pytest.approx(welch.value - welch.low)
+
+
+def test_the_margin_is_that_of_the_claims_about_the_arms_or_the_ledgers_least() -> None:
+    ledger = Ledger.model_validate(
+        {
+            "claims": [
+                {**CLAIMS[0], "margin": 0.02},
+                {**CLAIMS[2], "margin": 0.03},
+                {**CLAIMS[1], "id": "e", "metric": "entropy", "margin": 0.001, "effect": 1},
+            ]
+        }
+    )
+    assert margin(ledger, "a2c", "a2c-proper", "a2c-naive") == 0.02
+    assert margin(ledger, "ppo", "sppo-38", "sppo-40") == 0.03
+    assert margin(ledger, "dqn", "soft-dqn-kl", "dqn") == 0.02
+    assert margin(None, "ppo", "sppo-38", "ppo") is None
+
+
+def test_one_wide_interval_does_not_press_the_others_together() -> None:
+    narrow = [Estimate(0.0, -0.01, 0.01)] * 9
+    assert reach(narrow, [0.02]) == pytest.approx(1.08 * 0.04)
+    assert reach([*narrow, Estimate(0.0, -1.0, 1.0)], [0.01]) == pytest.approx(1.08 * 0.04)
+    for limit in (0.0432, 0.17, 3.9, 0.0011):
+        found = ticks(limit)
+        assert 0.0 in found and 5 <= len(found) <= 11 and max(found) <= limit
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A suite with a ledger and looks, one without, and a smoke test."""
+    made = Workspace(tmp_path_factory.mktemp("answer"))
+    for name in ("classic", "bare", "trial"):
+        made.suite(name, {"a2c": ["CartPole-v1", "Acrobot-v1"]})
+        if name != "bare":
+            made.claims(name, [{**CLAIMS[0], "metric": "area"}])
+        for task in ("CartPole-v1", "Acrobot-v1"):
+            made.cell(name, "a2c", task)
+    path = made.root / "suites" / "trial" / "suite.yaml"
+    path.write_text(path.read_text() + "evidence: false\n")
+    decision = {
+        "suite": "classic",
+        "claim": {**CLAIMS[0], "metric": "area"},
+        "level": 0.025,
+        "plan": [{"seeds": 5, "nominal": 0.001}, {"seeds": 10, "nominal": 0.02}, {"seeds": 15, "nominal": 0.023}],
+        "looks": [
+            {"seeds": 5, "nominal": 0.001, "estimate": 0.03, "p": 0.04, "p_against": 0.96, "verdict": "inconclusive"},
+            {"seeds": 10, "nominal": 0.02, "estimate": -0.04, "p": 0.012, "p_against": 0.98, "verdict": "supported"},
+        ],
+        "verdict": "supported",
+    }
+    folder = made.root / "results" / "sequential" / "classic"
+    folder.mkdir(parents=True)
+    (folder / "decision-better.json").write_text(json.dumps(decision))
+    with contextlib.chdir(made.root):
+        site = build([], made.root / "site")
+        (made.root / "README.md").write_text(f"# Title\n{START}\nold\n{END}\nrest\n")
+        write(made.root / "README.md", site.answer)
+        with pytest.raises(InputError, match=r"--readme .*has no lines"):
+            write(made.root / "suites/bare/suite.yaml", site.answer)
+        with pytest.raises(InputError, match="there is no evidence"):
+            write(made.root / "README.md", build(["trial"], made.root / "other").answer)
+        with pytest.raises(InputError, match=r"--readme gone.md: cannot be read"):
+            write(Path("gone.md"), site.answer)
+    return made.root
+
+
+def answers(page: str) -> str:
+    (found,) = re.findall(r'<p class="answer">(.*?)</p>', page, re.DOTALL)
+    return re.sub(r"<[^>]*>", "", unescape(found))
+
+
+def test_the_sentence_says_what_the_data_say(pages: Path) -> None:
+    index = (pages / "site/index.html").read_text()
+    said = answers(index)
+    forest = re.search(r'<svg class="forest".*?</svg>(?=\s*<figcaption)', index, re.DOTALL)[0]  # type: ignore[index]
+    rows = re.findall(r'<a class="row ([a-z-]+)" href="([^"]*)"', forest)
+    assert sorted(href for _, href in rows) == ["bare.html#a2c", "classic.html#a2c"], "smoke tests are in no sentence"
+    words = r"\(a2c; 2 tasks\), (.*) better, (.*) no relevant difference, (.*) worse and (.*) undecided; pooled over 4 cells"
+    assert said.split("Of ")[1].startswith("2 comparisons")
+    counts = re.search(words, said)
+    assert counts
+    numbers = [0 if each.startswith("none") else int(each.split()[0]) for each in counts.groups()]
+    kinds = [kind for kind, _ in rows]
+    assert numbers == [kinds.count(kind) for kind in ("better", "no-relevant-difference", "worse", "undecided")]
+    assert sum(numbers) == 2 and "Hartung–Knapp" in index
+    apart = index.index('id="apart"')
+    assert index.index("Apart: smoke tests, no evidence") > apart > index.index('id="how"')
+    assert "trial.html#a2c" in index[apart:] and "trial.html" not in index[: apart - 20].split("</nav>")[1]
+
+
+def test_margins_are_shaded_and_words_have_shapes(pages: Path) -> None:
+    page = (pages / "site/classic.html").read_text()
+    bare = (pages / "site/bare.html").read_text()
+    assert CLAIMS[0]["margin"] == 0.0 and 'class="band"' not in page, "a margin of 0 makes no shade"
+    shapes = {
+        re.search(rf'<g class="{kind}"><svg[^>]*><path class="mark" d="([^"]*)"', bare)[1]
+        for kind in ("better", "worse", "undecided", "no-relevant-difference")
+    }  # type: ignore[index]
+    assert len(shapes) == 4
+
+
+def test_looks_and_their_outcome_appear(pages: Path) -> None:
+    page, index = ((pages / f"site/{name}.html").read_text() for name in ("classic", "index"))
+    said = "supported after 10 seeds an arm (look 2 of 3)"
+    assert said in page and said in index
+    rows = (pages / "site/classic/claim-better-looks.csv").read_text().splitlines()
+    assert rows[1:] == [
+        "5,0.001,0.03,0.04,0.96,inconclusive",
+        "10,0.02,-0.04,0.012,0.98,supported",
+        "15,0.023,—,—,—,not needed",
+    ]
+    assert "<td>−0.040</td>" in page
+
+
+def test_two_numbers_for_the_same_arms_are_explained(pages: Path) -> None:
+    page = (pages / "site/classic.html").read_text()
+    assert re.search(
+        r"Two numbers for these arms: .* in the first figure is a2c-proper − a2c-naive in the final score", page
+    )
+    assert "the claim is about the mean normalized score over all evaluations" in page
+
+
+def test_bootstrap_intervals_say_their_measured_coverage() -> None:
+    def simulated(interval: str, n: int, tasks: int, share: float) -> dict[str, object]:
+        return {"interval": interval, "n": n, "tasks": tasks, "coverage": share}
+
+    shares = [
+        ("IQM", 5, 1, 0.7),
+        ("IQM", 10, 1, 0.92),
+        ("Mean", 10, 1, 0.854),
+        ("IQM", 10, 3, 0.94),
+        ("Mean", 20, 1, 0.99),
+    ]
+    record = {"coverage": [simulated(*each) for each in shares]}
+    said = coverage.measured(record, ["IQM", "Mean"], 12, 2)
+    assert "10 seeds on 1 task," in said and "85 to 92 % of studies" in said
+    assert "5 seeds on 1 task," in coverage.measured(record, ["IQM"], 2, 1) and "70 %" in coverage.measured(
+        record, ["IQM"], 2, 1
+    )
+    assert "`softbench coverage`" in coverage.measured(None, ["IQM"], 10, 1)
+
+
+def test_the_readme_has_the_answer_and_the_picture(pages: Path) -> None:
+    text = (pages / "README.md").read_text()
+    said = answers((pages / "site/index.html").read_text())
+    assert text.startswith("# Title\n") and text.endswith("\nrest\n") and "old" not in text
+    assert text.replace("**", "").split(START)[1].strip().startswith(said.strip())
+    assert (pages / "docs/answer.svg").read_text() == (pages / "site/index/answer.svg").read_text()
+
+
+def test_our_readme_says_what_our_results_say(tmp_path: Path) -> None:
+    """Of the results that are in git: the pipeline has been run since they, or the words, changed."""
+    with contextlib.chdir(ROOT):
+        site = build(["classic", "pendulum"], tmp_path)
+    assert site.answer is not None
+    block = (ROOT / "README.md").read_text().split(START)[1].split(END)[0]
+    assert f"**{site.answer.lead}** {site.answer.sentence}" in block
+    assert (ROOT / "docs/answer.svg").read_text() == (tmp_path / "index/answer.svg").read_text()
