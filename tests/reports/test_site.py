@@ -136,11 +136,10 @@ def test_a_figure_draws_the_numbers_of_its_table(site: Path) -> None:
 
     ends = ("soft arm", "hard arm", "difference", "difference low", "difference high", "the soft arm is")
     svg = (site / "classic/evidence.svg").read_text()
-    found = re.findall(
-        r'data-arm="(\S+)" data-hard="(\S+)".*?<text class="wide"[^>]*>([^<]*)<.*?<text class="wide word"[^>]*>([^<]*)<',
-        svg,
-    )
-    drawn = {f"{soft} minus {hard}": ", ".join(words) for (soft, hard), words in zip(found, said, strict=True)}
+    rows_of = re.findall(r'<a class="row .*?</a>', svg)
+    named = [re.findall(r'data-arm="(\S+)" data-hard="(\S+)"', row)[0] for row in rows_of]
+    words = [re.findall(r'<text class="wide[^>]*>([^<]*)<', row) for row in rows_of]
+    drawn = {f"{soft} minus {hard}": ", ".join(its) for (soft, hard), its in zip(named, words, strict=True)}
     rows = column("evidence.csv", *ends)
     assert len(rows) == len(drawn) == 3
     for soft, hard, *numbers, word in rows:
