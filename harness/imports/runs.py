@@ -137,9 +137,8 @@ def _key(config: Import, entry: Entry, said: dict[str, str], fault: str) -> Key:
                 raise Unnamed("", (kind, said[kind]))
     missing = next((name for name in IDENTITY if name not in said), None)
     if missing is not None:
-        known = "".join(f"{name} {said[name]}: " for name in IDENTITY if name in said)
         told = f"nothing says its {missing}; put {{{missing}}} into `files` (or `run`), or name its column"
-        raise Unnamed(known + fault if fault else told)
+        raise Unnamed(fault or told)
     value = number(said["seed"]) if said["seed"].isascii() else None
     if value is None or not 0 <= value <= MOST_SEED or value != int(value):
         raise Unnamed(f"seed: {said['seed'][:40]!r} is no integer from 0 to {MOST_SEED:,}")

@@ -11,9 +11,9 @@ from reports.figures.intervals import points, reference
 from reports.figures.picture import Picture, Words, picture
 from reports.figures.style import PLAIN, WIDTH, Look, say, short
 from reports.figures.svg import mark
-from reports.statistics.intervals import Estimate
+from reports.statistics.intervals import Estimate, centre
 from reports.statistics.verdicts import Data, Verdict, bar
-from reports.table import Table, Value
+from reports.table import NONE, Table, Value
 
 METHODS = {
     "welch": "Welch’s t interval, stratified by task",
@@ -50,13 +50,14 @@ def claim(verdict: Verdict, unit: str, command: str) -> Picture:
         f"Claim {its.id}: every seed, and the interval against the bar",
         f"Above: one mark a seed, its mean over tasks ({short(its.arm)} ●, {short(its.against)} ■), and a line at the mean. "
         f"Below: the difference with its {1 - 2 * verdict.level:.0%} {METHODS[its.method]}.",
-        f"Difference {say(estimate)}; the claim holds where it is {bar(its)}. Mean of {its.arm}: {data.arm.mean():.3f}, of "
-        f"{its.against}: {data.against.mean():.3f}; {verdict.seeds} seeds each.",
+        f"Difference {say(estimate)}; the claim holds where it is {bar(its)}. Mean of {its.arm}: {centre(data.arm):.3f}, of "
+        f"{its.against}: {centre(data.against):.3f}; {verdict.counted}.",
         command,
     )
+    ours = dict(zip(data.seeds, data.arm.mean(axis=1).tolist(), strict=True))
+    theirs = dict(zip(data.of_against, data.against.mean(axis=1).tolist(), strict=True))
     rows: list[list[Value]] = [
-        [seed, float(ours), float(theirs)]
-        for seed, ours, theirs in zip(data.seeds, data.arm.mean(axis=1), data.against.mean(axis=1), strict=True)
+        [seed, ours.get(seed, NONE), theirs.get(seed, NONE)] for seed in sorted({*ours, *theirs})
     ]
     columns = ["seed", its.arm, its.against]
     table = Table(f"claim-{its.id}-drawn", "Seeds drawn", "Mean over tasks of every seed.", columns, rows)
@@ -66,8 +67,11 @@ def claim(verdict: Verdict, unit: str, command: str) -> Picture:
 def _swarms(axes: Axes, verdict: Verdict, data: Data) -> None:
     """seaborn's swarm of each arm, and a line at its mean."""
     its = verdict.claim
-    sides = [(its.arm, data.arm.mean(axis=1), ARM), (its.against, data.against.mean(axis=1), AGAINST)]
-    for row, (arm, values, look) in enumerate(sides):
+    sides = [
+        (its.arm, data.arm.mean(axis=1), data.seeds, ARM),
+        (its.against, data.against.mean(axis=1), data.of_against, AGAINST),
+    ]
+    for row, (arm, values, seeds, look) in enumerate(sides):
         sns.swarmplot(
             x=values,
             y=[str(row)] * len(values),
@@ -80,7 +84,7 @@ def _swarms(axes: Axes, verdict: Verdict, data: Data) -> None:
             warn_thresh=1,  # seeds beyond a row's height lie on its edge
             ax=axes,
         )
-        mark(axes.collections[-1], arm, data.seeds)
+        mark(axes.collections[-1], arm, seeds)
         axes.plot([values.mean()] * 2, [row - 0.38, row + 0.38], color=look.color, linewidth=2)
     axes.set_yticks([0, 1], [short(its.arm, 18), short(its.against, 18)])
     axes.set_ylim(1.55, -0.55)

@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 
+import numpy as np
+
 from harness.schema.suite import Suite
 from reports.figures import claims as figures
 from reports.figures.picture import Picture, Studio
@@ -148,13 +150,13 @@ def _advice(suite: Suite, verdict: Verdict) -> tuple[str, str]:
     if verdict.verdict != INCONCLUSIVE:
         return "", ""
     if needed is None:
-        return "at this spread no number of seeds up to 10,000 would do", ""
+        return "there is no spread between seeds, so how many would decide is not known", ""
     if verdict.seeds < verdict.registered and needed <= verdict.registered:
-        return f"{make} the missing seeds: {verdict.seeds} of {verdict.registered} are complete", more
+        return f"{make} the missing seeds: {verdict.counted.removesuffix(' seeds')} are complete", more
     if needed > verdict.seeds:
         decide = shlex.join(["softbench", "decide", f"{suite.name}/{claim.id}", "--max-seeds", str(needed)])
         return (
-            f"not enough seeds: there are {verdict.seeds} an arm, you need {verdict.needed}",
+            f"not enough seeds: there are {_an_arm(verdict)}, you need {verdict.needed}",
             decide if make == "train" and needed <= 1000 else "",
         )
     return f"{verdict.seeds} seeds would usually show a difference of {claim.assumed:g}: expect a smaller one", ""
@@ -169,8 +171,7 @@ def _reading(verdict: Verdict, family: int) -> str:
         return f"{start}{verdict.why} So nothing is said about it."
     tasks = len(verdict.data.tasks)
     start += (
-        f"Each arm was trained with {verdict.seeds} seeds on {tasks} task{'s' * (tasks != 1)}; the difference observed is "
-        f"{found.estimate:+.3f}. "
+        f"{_trained(verdict)} on {tasks} task{'s' * (tasks != 1)}; the difference observed is {found.estimate:+.3f}. "
     )
     if found.low is None or found.high is None or verdict.p_holm is None:
         return f"{start}{verdict.why}"
@@ -206,7 +207,7 @@ def _numbers(verdict: Verdict) -> Table:
         ["p against, Holm", number(verdict.p_against_holm, ".2g")],
         *([f"p, {word}, Holm", number(p_word, ".2g")] for word, p_word in (verdict.words or {}).items()),
         ["level (one-sided)", number(verdict.level, "g")],
-        ["seeds", f"{verdict.seeds} of {verdict.registered}"],
+        ["seeds", verdict.counted.removesuffix(" seeds")],
         ["seeds needed", verdict.needed or NONE],
         ["detectable difference", number(verdict.detectable, ".3f")],
     ]
@@ -248,17 +249,21 @@ def _values(verdict: Verdict) -> Table | None:
     if verdict.data is None:
         return None
     claim, data = verdict.claim, verdict.data
-    rows: list[list[Value]] = [
-        [
-            task,
-            seed,
-            float(data.arm[row, column]),
-            float(data.against[row, column]),
-            float(data.arm[row, column] - data.against[row, column]),
-        ]
-        for column, task in enumerate(data.tasks)
-        for row, seed in enumerate(data.seeds)
-    ]
+    rows: list[list[Value]] = []
+    for column, task in enumerate(data.tasks):
+        ours, theirs = (
+            {
+                seed: float(value)
+                for seed, value in zip(seeds, scores[:, column], strict=True)
+                if value is not np.ma.masked
+            }
+            for seeds, scores in ((data.seeds, data.arm), (data.of_against, data.against))
+        )
+        for seed in sorted({*ours, *theirs}):
+            both = seed in ours and seed in theirs
+            rows.append(
+                [task, seed, ours.get(seed, NONE), theirs.get(seed, NONE), ours[seed] - theirs[seed] if both else NONE]
+            )
     return Table(
         f"claim-{claim.id}-seeds",
         f"Seeds of claim {claim.id}",
@@ -277,8 +282,22 @@ def _evidence(verdict: Verdict) -> str:
         return "none" if not verdict.seeds else f"{verdict.seeds} of {verdict.registered} seeds"
     tasks = len(verdict.data.tasks)
     seeds = f"{verdict.seeds}" if verdict.seeds == verdict.registered else f"{verdict.seeds} of {verdict.registered}"
+    seeds = seeds if len({*verdict.data.counts}) == 1 else verdict.counted.replace(" seeds", "")
     late = "; claim fixed after the runs began" if verdict.changed else ""
     return f"{seeds} seeds × {tasks} task{'s' * (tasks != 1)}{late}"
+
+
+def _trained(verdict: Verdict) -> str:
+    counts = verdict.data.counts if verdict.data is not None else (verdict.seeds,)
+    if len({*counts}) == 1:
+        return f"Each arm was trained with {counts[0]} seeds"
+    return f"{verdict.claim.arm} was trained with {counts[0]} seeds and {verdict.claim.against} with {counts[-1]}"
+
+
+def _an_arm(verdict: Verdict) -> str:
+    """`8 an arm`, or `6 and 3`."""
+    counts = verdict.data.counts if verdict.data is not None else (verdict.seeds,)
+    return f"{counts[0]} an arm" if len({*counts}) == 1 else f"{counts[0]} and {counts[-1]}"
 
 
 def _interval(found: Outcome | None) -> Value:

@@ -10,7 +10,7 @@ from reports.figures.learning import Curve, Learning
 from reports.figures.scores import Difference, OnTask, Profiles
 from reports.figures.style import Look, looks
 from reports.statistics import bootstrap
-from reports.statistics.intervals import Array, Estimate, difference, mean_interval
+from reports.statistics.intervals import Array, Estimate, centre, difference, fewest, mean_interval
 from reports.statistics.scores import Study
 
 
@@ -45,6 +45,10 @@ class Evidence:
     """(task, arm, evaluation mode) -> final mean return, where there are seeds."""
     learning: list[Learning]
 
+    def of(self, soft: str, hard: str) -> list[Block]:
+        """The blocks of one comparison."""
+        return [each for each in self.blocks if (each.soft, each.hard) == (soft, hard)]
+
     @property
     def primary(self) -> dict[tuple[str, str], Difference]:
         """(soft arm, its hard arm) -> their difference in the registered evaluation mode."""
@@ -55,23 +59,23 @@ class Evidence:
 def gather(study: Study) -> Evidence:
     """The numbers of one pair."""
     seen = looks(study)
-    matrices = {arm: study.matrix(arm) for arm in study.arms} if study.seeds else {}
+    matrices = study.matrices
     differences = [
-        Difference(
-            study.pair, soft, hard, mode, seen[soft], difference(study.matrix(soft, mode), study.matrix(hard, mode))
-        )
-        for soft, hard in (study.comparisons if matrices else [])
+        Difference(study.pair, soft, hard, mode, seen[soft], difference(*sides))
+        for soft, hard in study.comparisons
         for mode in study.suite.modes
+        if (sides := study.compared((soft, hard), mode))
     ]
     return Evidence(
         study=study,
         looks=seen,
         differences=differences,
-        blocks=_blocks(study, matrices),
+        blocks=_blocks(study),
         aggregates={arm: bootstrap.aggregates(scores) for arm, scores in matrices.items()},
         improvements={
             (soft, hard): bootstrap.improvement(matrices[soft], matrices[hard])
-            for soft, hard in (study.comparisons if matrices else [])
+            for soft, hard in study.comparisons
+            if soft in matrices and hard in matrices
         },
         profiles=_profiles(matrices) if matrices else None,
         on_tasks=_on_tasks(study, seen),
@@ -81,22 +85,28 @@ def gather(study: Study) -> Evidence:
             if curves.seeds
             for mode in study.suite.modes
         },
-        learning=[_learning(study, seen, task, group) for task in study.cells for group in study.groups],
+        learning=[
+            _learning(study, seen, task, group)
+            for task in study.cells
+            for group in study.groups
+            if any(study.curves[task, arm].returns[study.primary].shape[1] > 1 for arm in group)
+        ],
     )
 
 
-def _blocks(study: Study, matrices: dict[str, Array]) -> list[Block]:
+def _blocks(study: Study) -> list[Block]:
     mode = study.primary
-    scores = {"all": matrices} if matrices else {}
-    for task in study.cells:
-        scores[task] = {arm: study.score(task, study.curves[task, arm].returns[mode][:, -1:]) for arm in study.arms}
     found = []
-    for where, of_arm in scores.items():
+    for where in ("all", *study.cells):
         for soft, hard in study.comparisons:
-            ours, theirs = of_arm[soft], of_arm[hard]
-            if len(ours) and len(theirs):
-                means = float(ours.mean()), float(theirs.mean())
-                found.append(Block(where, soft, hard, difference(ours, theirs), means, (len(ours), len(theirs))))
+            if where == "all":
+                sides = study.compared((soft, hard))
+            else:
+                sides = [study.score(where, study.curves[where, arm].returns[mode][:, -1:]) for arm in (soft, hard)]
+            if all(map(len, sides)) and sides:
+                means = float(centre(sides[0])), float(centre(sides[1]))
+                seeds = fewest(sides[0]), fewest(sides[1])
+                found.append(Block(where, soft, hard, difference(*sides), means, seeds))
     return found
 
 
@@ -113,14 +123,14 @@ def _profiles(matrices: dict[str, Array]) -> Profiles:
 
 
 def _on_tasks(study: Study, seen: dict[str, Look]) -> list[OnTask]:
-    """Differences of the same seed, where both arms have it."""
+    """Differences of the same seed, where both arms have it; of an import, where they have the same seeds."""
     mode = study.primary
     found = []
     for soft, hard in study.comparisons:
         for task in study.cells:
             ours, theirs = study.curves[task, soft], study.curves[task, hard]
-            seeds = [seed for seed in ours.seeds if seed in theirs.seeds]
-            if seeds:
+            seeds = sorted({*ours.seeds} & {*theirs.seeds})
+            if seeds and (not study.imported or ours.seeds == theirs.seeds):
                 final = [
                     study.score(task, each.returns[mode][[each.seeds.index(seed) for seed in seeds], -1])
                     for each in (ours, theirs)
@@ -137,7 +147,7 @@ def _learning(study: Study, seen: dict[str, Look], task: str, group: list[str]) 
         task=task,
         title=task if len(study.groups) == 1 else f"{task}: {group[0]} and its soft arms",
         mode=mode,
-        floor=study.suite.references[task].low,
+        floor=study.extremes(task)[0],
         curves=[_curve(study, seen[arm], task, arm) for arm in group if study.curves[task, arm].seeds],
         published=[
             (each.arm, each.mean, each.source)
@@ -150,7 +160,7 @@ def _learning(study: Study, seen: dict[str, Look], task: str, group: list[str]) 
 def _curve(study: Study, look: Look, task: str, arm: str) -> Curve:
     curves = study.curves[task, arm]
     returns, steps = curves.returns[study.primary], curves.steps.astype(np.float64)
-    recorded = np.isfinite(curves.entropy).any()
+    recorded = np.isfinite(curves.entropy).all()
     return Curve(
         arm=arm,
         look=look,

@@ -98,7 +98,7 @@ class Page:
         )
         tasks = {task for study in self.studies for task in study.cells}
         arms = sum(len(study.arms) for study in self.studies)
-        seeds = sorted({len(study.registered(task)) for study in self.studies for task in study.cells})
+        seeds = sorted({len(study.begun(*place)) for study in self.studies for place in study.curves})
         each = count(seeds[-1], "seed") if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]} seeds"
         taken = f"{steps / 1e6:,.1f} million" if steps >= 1e6 else f"{steps:,}"
         return (
@@ -203,6 +203,7 @@ def _section(found: Evidence, studio: Studio) -> Section:
         ]
         if found.improvements:
             main += [studio.order(plots.improvements, pair, found.looks, found.improvements, command)]
+        if found.on_tasks and found.differences:
             main += [studio.order(plots.by_task, pair, found.on_tasks, command)]
         if found.improvements and len(suite.modes) > 1:
             main += [studio.order(plots.modes, pair, study.primary, found.differences, command)]

@@ -14,7 +14,7 @@ import pytest
 from imported_logs import one_line, rows, runs_of, table, write_all, write_import, write_monitor, write_tensorboard
 
 from harness.errors import InputError
-from harness.imports import readers
+from harness.imports.readers.content import MOST_BYTES
 from harness.imports.schema import NAME
 from harness.schema.fields import SLUG
 
@@ -61,7 +61,7 @@ def test_steps_of_an_episodic_log_may_repeat_and_not_fall():
         tasks = {"T": {"low": 0, "high": 1, "source": ""}}
         config = write_import(Path(), tasks=tasks, runs=[{"format": "wandb-long", "files": "long.csv"}])
         if message is None:
-            assert [run.returns.tolist() for run in runs_of(config)] == [[2.0]]
+            assert [run.curve.returns.tolist() for run in runs_of(config)] == [[2.0]]
         else:
             assert one_line(config) == message
 
@@ -197,7 +197,7 @@ def test_damaged_event_files():
     config = write_import(
         Path(), arms={"ppo": {"soft": False}}, runs=[{"format": "tensorboard", "files": "runs/{seed}/events*"}]
     )
-    assert len(runs_of(config)[0].steps) == 10
+    assert len(runs_of(config)[0].curve.steps) == 10
     flipped = bytearray(whole)
     flipped[len(whole) // 2] ^= 1
     huge = bytearray(whole)
@@ -220,7 +220,7 @@ def test_damaged_monitor_files():
     config = write_import(
         Path(), arms={"ppo": {"soft": False}}, runs=[{"format": "sb3-monitor", "files": "{seed}.monitor.csv"}]
     )
-    assert len(runs_of(config)[0].steps) == 2
+    assert len(runs_of(config)[0].curve.steps) == 2
     for content, message in [
         (whole[:-3], "is truncated: its last line has no end"),
         (whole.replace(b"#", b""), "line 1 is not Monitor's"),
@@ -260,7 +260,7 @@ def test_hostile_and_damaged_npz_files():
         archive.writestr("results.npy", b"")
     bomb = io.BytesIO()
     with zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("timesteps.npy", bytes(readers.MOST_BYTES + 1))
+        archive.writestr("timesteps.npy", bytes(MOST_BYTES + 1))
     ragged = np.array([[1.0], [1.0, 2.0]], dtype=object)
     for content, message in [
         (npz(timesteps=[1, 2], results=ragged), "results: holds Python objects"),
@@ -277,13 +277,13 @@ def test_hostile_and_damaged_npz_files():
         assert f"0.npz: {message}" in one_line(config)
     assert not Path("executed").exists()
     path.write_bytes(good)
-    assert runs_of(config)[0].returns.tolist() == [1.5, 3.5]
+    assert runs_of(config)[0].curve.returns.tolist() == [1.5, 3.5]
 
 
 def test_big_files_parquet_bombs_and_links_out_of_the_folder():
     path = table(rows())
     with open("table.csv", "r+b") as file:
-        file.truncate(readers.MOST_BYTES + 1)
+        file.truncate(MOST_BYTES + 1)
     assert "table.csv: has 268,435,457 bytes; at most 268,435,456 are read" in one_line(path)
     many = pd.DataFrame({"arm": "ppo", "task": "CartPole-v1", "seed": 0, "step": np.zeros(3_000_000), "return": 0.0})
     many.to_parquet("table.parquet")

@@ -14,6 +14,7 @@ from imported_logs import (
     SEEDS,
     TAG,
     episodes,
+    imported,
     rows,
     runs_of,
     table,
@@ -26,7 +27,7 @@ from small_suite import write_suite
 
 from harness import pipeline
 from harness.errors import InputError
-from harness.imports import importer, readers
+from harness.imports.patterns import matching
 from harness.imports.schema import load_import
 from harness.schema.results import damages, read_cell
 from harness.schema.suite import load_suite
@@ -63,10 +64,10 @@ def test_every_block_of_the_document_reads_the_runs_that_were_logged(number):
     ]
     for run in runs:
         steps, returns = episodes(run.arm, run.seed)
-        np.testing.assert_array_equal(run.steps, steps)
-        np.testing.assert_allclose(run.returns, returns, rtol=1e-6)
+        np.testing.assert_array_equal(run.curve.steps, steps)
+        np.testing.assert_allclose(run.curve.returns, returns, rtol=1e-6)
         assert run.why == "" and len(run.files) == 1
-        found, diverged = importer.curve(run, config.grid)
+        found, diverged = run.curve.at(config.grid)
         np.testing.assert_allclose(found, (1 + (run.arm == "a2c")) * np.arange(10, 191, 10) + run.seed, rtol=1e-6)
         assert not diverged.any()
 
@@ -89,8 +90,8 @@ def test_a_restarted_tensorboard_run_with_several_environments():
             Path(), runs=[{"format": "tensorboard", "files": "runs/{task}__{arm}__{seed}__*/*tfevents*"}], smooth=2
         )
     )
-    np.testing.assert_array_equal(run.steps, [10, 20, 30, 40])
-    np.testing.assert_array_equal(run.returns, [2.0, 4.0, 5.5, 7.0])
+    np.testing.assert_array_equal(run.curve.steps, [10, 20, 30, 40])
+    np.testing.assert_array_equal(run.curve.returns, [2.0, 4.0, 5.5, 7.0])
     assert len(run.files) == 2
 
 
@@ -109,7 +110,7 @@ def test_scalars_of_newer_tensorboard_writers():
             smooth=1,
         )
     )
-    assert (run.arm, run.task, run.seed, run.steps.tolist(), run.returns.tolist()) == (
+    assert (run.arm, run.task, run.seed, run.curve.steps.tolist(), run.curve.returns.tolist()) == (
         "ppo",
         "CartPole-v1",
         1,
@@ -131,9 +132,9 @@ def test_monitor_files_of_several_environments_are_merged_as_their_library_does(
         write_import(Path(), runs=[{"format": "sb3-monitor", "files": "logs/{arm}/seed{seed}/*.monitor.csv"}])
     )
     steps, returns = results_plotter.ts2xy(load_results(str(folder)), "timesteps")
-    np.testing.assert_array_equal(run.steps, steps)
-    np.testing.assert_array_equal(run.returns, returns)
-    assert run.steps.tolist() == [10, 30, 45, 75, 100]
+    np.testing.assert_array_equal(run.curve.steps, steps)
+    np.testing.assert_array_equal(run.curve.returns, returns)
+    assert run.curve.steps.tolist() == [10, 30, 45, 75, 100]
 
 
 def test_evaluations_and_monitors_of_real_training():
@@ -146,11 +147,11 @@ def test_evaluations_and_monitors_of_real_training():
             Path(), runs=evaluations, actions="greedy", smooth=None, grid={"first": 100, "last": 300, "points": 3}
         )
     )
-    assert run.steps.tolist() == [100, 200, 300] and run.why == ""
-    assert run.returns.tolist() == np.load("logs/a2c_0/evaluations.npz")["results"].mean(axis=1).tolist()
+    assert run.curve.steps.tolist() == [100, 200, 300] and run.why == ""
+    assert run.curve.returns.tolist() == np.load("logs/a2c_0/evaluations.npz")["results"].mean(axis=1).tolist()
     (run,) = runs_of(write_import(Path(), runs=[{"format": "sb3-monitor", "files": "logs/{arm}_{seed}/monitor.csv"}]))
     logged = pd.read_csv("logs/a2c_0/monitor.csv", skiprows=1)
-    assert run.returns.tolist() == logged["r"].tolist() and run.last == logged["l"].sum() <= 300
+    assert run.curve.returns.tolist() == logged["r"].tolist() and run.last == logged["l"].sum() <= 300
 
 
 def train_sb3(kind, arm, seed, steps, eval_freq, **settings) -> None:
@@ -185,8 +186,8 @@ def test_wandb_exports_with_gaps_companions_and_columns():
     )
     wide = [{"format": "wandb-wide", "files": "wide.csv", "step": "global_step"}]
     ppo, a2c = runs_of(write_import(Path(), runs=wide))
-    assert ppo.steps.tolist() == [0, 20] and ppo.returns[0] == 1 and np.isnan(ppo.returns[1])
-    assert a2c.steps.tolist() == [10, 20] and a2c.returns.tolist() == [7.5, 8]
+    assert ppo.curve.steps.tolist() == [0, 20] and ppo.curve.returns[0] == 1 and np.isnan(ppo.curve.returns[1])
+    assert a2c.curve.steps.tolist() == [10, 20] and a2c.curve.returns.tolist() == [7.5, 8]
     Path("long.csv").write_text(
         f"run,exp_name,env_id,seed,global_step,{TAG},losses/value_loss\n"
         "x,PPO,CartPole,1,5,2.0,\nx,PPO,CartPole,1,6,,0.1\nx,PPO,CartPole,1,6,4.0,\ny,a2c,CartPole,1,6,9.0,\n"
@@ -199,15 +200,19 @@ def test_wandb_exports_with_gaps_companions_and_columns():
         "rename": {"PPO": "ppo", "CartPole": "CartPole-v1"},
     }
     ppo, a2c = runs_of(write_import(Path(), runs=[long]))
-    assert ppo.steps.tolist() == [5, 6] and ppo.returns.tolist() == [2, 4] and a2c.returns.tolist() == [9]
+    assert (
+        ppo.curve.steps.tolist() == [5, 6]
+        and ppo.curve.returns.tolist() == [2, 4]
+        and a2c.curve.returns.tolist() == [9]
+    )
 
 
 def test_what_a_path_or_a_name_says():
-    assert readers.matching("{arm}_{seed}/*.csv", "a_b_3/x.csv") == {"arm": "a_b", "seed": "3"}
-    assert readers.matching("{arm}_{seed}/*.csv", "a_b/x.csv") == {"arm": "a", "seed": "b"}
-    assert readers.matching("{arm}_{seed}/*.csv", "a_3/b/x.csv") is None
-    assert readers.matching("{task}.x/{seed}", "ax.x/1") == {"task": "ax", "seed": "1"}
-    assert readers.matching("{task}.x/{seed}", "aax/1") is None
+    assert matching("{arm}_{seed}/*.csv", "a_b_3/x.csv") == {"arm": "a_b", "seed": "3"}
+    assert matching("{arm}_{seed}/*.csv", "a_b/x.csv") == {"arm": "a", "seed": "b"}
+    assert matching("{arm}_{seed}/*.csv", "a_3/b/x.csv") is None
+    assert matching("{task}.x/{seed}", "ax.x/1") == {"task": "ax", "seed": "1"}
+    assert matching("{task}.x/{seed}", "aax/1") is None
 
 
 def test_a_table_may_leave_out_what_is_declared_once():
@@ -218,7 +223,7 @@ def test_a_table_may_leave_out_what_is_declared_once():
         )
         tidy = [{"format": "tidy", "files": "table." + write.__name__[3:]}]
         (run,) = runs_of(write_import(Path(), arms={"ppo": {"soft": False}}, runs=tidy))
-        assert (run.arm, run.task, run.seed, run.returns.tolist()) == ("ppo", "CartPole-v1", 7, [1, 3])
+        assert (run.arm, run.task, run.seed, run.curve.returns.tolist()) == ("ppo", "CartPole-v1", 7, [1, 3])
     with pytest.raises(InputError, match="column 'arm' is missing"):
         runs_of(write_import(Path(), runs=tidy))
 
@@ -229,8 +234,8 @@ def test_csv_and_parquet_tables_are_read_alike():
     pd.read_csv("table.csv").to_parquet("table.parquet")
     as_parquet = runs_of(write_import(Path(), runs=[{"format": "tidy", "files": "*.parquet"}], smooth=None))
     assert (
-        [run.returns.tolist() for run in as_csv]
-        == [run.returns.tolist() for run in as_parquet]
+        [run.curve.returns.tolist() for run in as_csv]
+        == [run.curve.returns.tolist() for run in as_parquet]
         == [[1, 2, 3], [4, 5, 6]]
     )
 
@@ -248,11 +253,11 @@ def test_curves_are_interpolated_within_a_runs_range_and_never_beyond():
     path = table(logs)
     whole, early, late, long = runs_of(path)
     config = load_import(path)
-    assert importer.curve(whole, config.grid)[0].tolist() == [0, 20, 10]
-    assert importer.curve(long, config.grid)[0].tolist() == [0, 10, 20]
+    assert whole.curve.at(config.grid)[0].tolist() == [0, 20, 10]
+    assert long.curve.at(config.grid)[0].tolist() == [0, 10, 20]
     assert early.why == "ends at step 19, before the grid's last, 20"
     assert late.why == "begins at step 1, after the grid's first, 0"
-    importer.write(config, runs_of(path), path, Path("results"))
+    imported(path)
     assert sorted(read_cell(CELL).manifest.members["ppo"]) == ["0"]
     (study,), _ = read_studies(load_suite("cartpole"), Path("results"))
     assert study.holes == [
@@ -268,9 +273,9 @@ def test_a_run_is_diverged_from_its_first_value_that_is_no_finite_number(lost):
     config = load_import(path)
     run, _ = runs_of(path)
     assert run.why == "", "a diverged run may end early"
-    returns, diverged = importer.curve(run, config.grid)
+    returns, diverged = run.curve.at(config.grid)
     assert diverged.tolist() == [False, True, True] and returns[0] == 5 and np.isnan(returns[1:]).all()
-    importer.write(config, runs_of(path), path, Path("results"))
+    imported(path)
     assert read_cell(CELL).manifest.members["ppo"]["0"].diverged_at == 10
     (study,), _ = read_studies(load_suite("cartpole"), Path("results"))
     assert study.diverged == ["cartpole on CartPole-v1, arm ppo, seed 0"] and study.matrix("ppo").tolist() == [[0.0]]
@@ -279,9 +284,9 @@ def test_a_run_is_diverged_from_its_first_value_that_is_no_finite_number(lost):
 def test_smoothing_is_the_mean_of_the_last_values_and_stops_at_a_divergence():
     path = table(rows(steps=(0, 5, 10, 15, 20), returns=(2, 4, 6, np.inf, 8)))
     (run,) = runs_of(path)
-    assert run.returns[:3].tolist() == [2, 4, 6]
+    assert run.curve.returns[:3].tolist() == [2, 4, 6]
     (run,) = runs_of(write_import(Path(), smooth=3))
-    assert run.returns[:3].tolist() == [2, 3, 4] and np.isnan(run.returns[3:]).all()
+    assert run.curve.returns[:3].tolist() == [2, 3, 4] and np.isnan(run.curve.returns[3:]).all()
 
 
 # --- the command -------------------------------------------------------------------------------------------------------------------
@@ -411,7 +416,7 @@ def test_the_pipeline_leaves_imported_suites_alone():
     write_suite(Path())
     before = pipeline.pipelines()
     path = table(rows())
-    importer.write(load_import(path), runs_of(path), path, Path("results"))
+    imported(path)
     assert pipeline.pipelines() == before and before
 
 
@@ -431,7 +436,7 @@ def test_real_training_imported_and_reported():
         ("episodes", {"format": "sb3-monitor", "files": "logs/{arm}_{seed}/monitor.csv"}, {"smooth": 5}),
     ]:
         path = write_import(Path(), name=name, runs=[entry], grid={"first": 128, "last": 384, "points": 3}, **fields)
-        importer.write(load_import(path), runs_of(path), path, Path("results"))
+        imported(path)
         (study,), _ = read_studies(load_suite(name), Path("results"))
         assert study.holes == [] and study.seeds == [0, 1, 2] and study.matrix("a2c").shape == (3, 1)
         assert 0 < study.matrix("ppo").mean() < 1

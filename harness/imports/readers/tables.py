@@ -10,6 +10,7 @@ import math
 import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -52,12 +53,12 @@ class Table:
     def names(self) -> list[str]:
         return list(self.columns.column_names)
 
-    def texts(self, name: str) -> pd.Series[str]:
+    def texts(self, name: str) -> pd.Series[Any]:
         """A column as text, without spaces around it; "" where it is absent. Whole numbers of float columns are written without .0."""
         column = self.columns[name]
         if pa.types.is_floating(column.type):
             column = _whole(column)
-        series: pd.Series[str] = (
+        series: pd.Series[Any] = (
             column.cast(pa.string()).fill_null("").dictionary_encode().to_pandas().astype("category")
         )
         categories = [str(each).strip() for each in series.cat.categories]
