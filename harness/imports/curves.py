@@ -24,16 +24,16 @@ ANEW = 0.1
 
 @dataclass(frozen=True)
 class Curve:
-    """`steps [N]`, rising, and the smoothed `returns [N]` there, finite; `diverged`: the first step of the end that is not finite."""
+    """`steps [N]`, rising, and the smoothed `returns [N]` there, finite; `diverged`: the first step of the end that is not finite.
+
+    `points`: different steps that were logged; `last`: the last of them.
+    """
 
     steps: Array
     returns: Array
     diverged: int | None
-
-    @property
-    def last(self) -> int:
-        """The last step at which something was logged."""
-        return int(self.steps[-1]) if self.diverged is None else self.diverged
+    points: int
+    last: int
 
     def at(self, grid: Grid) -> tuple[Array, npt.NDArray[np.bool_]]:
         """`(returns [points], diverged [points])` at the grid's steps; NaN where it is diverged, which it stays."""
@@ -111,4 +111,4 @@ def curve(log: Log, window: int) -> Curve:
     steps = log.steps[finite]
     means = pd.Series(log.returns[finite]).rolling(window, min_periods=1).mean().to_numpy()
     kept = np.append(np.diff(steps) > 0, True)
-    return Curve(steps[kept], means[kept], diverged)
+    return Curve(steps[kept], means[kept], diverged, len(np.unique(log.steps)), int(log.steps[-1]))

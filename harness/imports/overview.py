@@ -29,7 +29,7 @@ def overview(config: Import, runs: list[Run]) -> Table:
                 spans = [
                     [int(each.steps[0]) for each in read],
                     [each.last for each in read],
-                    [len(each.steps) for each in read],
+                    [each.points for each in read],
                 ]
                 numbers = [seeds, *map(_span, spans)]
             diverged = sum(run.curve is not None and run.curve.diverged is not None for run in used)

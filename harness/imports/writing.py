@@ -166,7 +166,7 @@ def _member(run: Run, diverged: np.ndarray, steps: Array | np.ndarray) -> dict[s
         "files": run.files,
         "first": int(run.curve.steps[0]),
         "last": run.curve.last,
-        "points": len(run.curve.steps),
+        "points": run.curve.points,
     }
     step = int(steps[diverged.argmax()]) if diverged.any() else None
     return {"chain": [], "diverged_at": step, "imported": origin}

@@ -46,7 +46,7 @@ def monitor(paths: list[Path]) -> Log:
             parts.append(session)
             keys.append(np.stack([np.full(len(session.seconds), place), session.seconds + offset]))
     if not parts:
-        return Log({}, began=min(began, default=None))
+        return Log(fault="has no finished episode", began=min(began, default=None))
     place, time = np.concatenate(keys, axis=1)
     order_of = np.lexsort((time, place))
     steps = np.cumsum(np.concatenate([part.lengths for part in parts])[order_of])

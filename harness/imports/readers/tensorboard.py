@@ -43,12 +43,12 @@ def _events(path: Path) -> Iterator[Any]:
         from tensorboard.compat.proto.event_pb2 import Event
     except ImportError as error:
         raise InputError(f"{path}: reading event files needs TensorBoard: pip install -e '.[imports]'") from error
-    data = content(path)
+    data, packed = content(path), path.read_bytes()[:2] == GZIP
     with tempfile.NamedTemporaryFile(suffix=".tfevents") as file:
-        if path.read_bytes()[:2] == GZIP:
+        if packed:
             file.write(data)
             file.flush()
-        plain = Path(file.name) if path.read_bytes()[:2] == GZIP else path
+        plain = Path(file.name) if packed else path
         whole = 0
         try:
             for record in RawEventFileLoader(
@@ -58,6 +58,10 @@ def _events(path: Path) -> Iterator[Any]:
                 yield Event.FromString(record)
         except (DecodeError, MemoryError, OverflowError, ValueError, OSError) as error:
             raise Unusable(f"is no event file, or damaged after {whole:,} bytes: {short(error)}") from error
+    if not data:
+        raise Unusable("is empty")
+    if not whole:
+        raise Unusable("is no event file, or damaged from its first byte on")
     if whole < len(data):
         raise Unusable(f"is truncated or damaged after {whole:,} of {len(data):,} bytes")
 
