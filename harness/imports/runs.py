@@ -176,6 +176,8 @@ def _add(
         its = curves.curve(log, config.smooth or 1) if log else None
         grid = config.grid_of(key[1])
         why = why or (its.short(grid) if its else "")
+        if why and log and log.emptied:
+            why += " (its later returns are empty: absent; write nan where a run has diverged)"
         return Run(*key, chosen[0].entry.format, hashed, its, why, faulty, log.began if log else None)
 
     checked = [each for attempt in attempts for each in _checked(attempt)]

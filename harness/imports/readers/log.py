@@ -18,7 +18,7 @@ class Log:
     """One run's log: `steps [N]` and `returns [N]` in the order written, without what is absent; not finite where it was so logged.
 
     `said`: what of arm, task and seed the file says; `fault`: why the run cannot be used; `began`: the time at which its environment
-    was started, in seconds, where the file says it.
+    was started, in seconds, where the file says it; `emptied`: after the last return there are rows whose return is empty.
     """
 
     said: dict[str, str] = field(default_factory=dict)
@@ -26,6 +26,7 @@ class Log:
     returns: Array = field(default_factory=NO_VALUES.copy)
     fault: str = ""
     began: float | None = None
+    emptied: bool = False
 
 
 Read = Iterator[Log]

@@ -23,7 +23,19 @@ def tidy(entry: Tidy, data: bytes, known: set[str], only: set[str]) -> Read:
     """
     names = _named(entry.columns, known, ("step", "return"))
     table = _read(data, names, _optional(entry.columns, only))
-    yield from _grouped(table, names, [name for name in IDENTITY if names.get(name) in table.names])
+    emptied = _emptied(table, names)
+    for each in _grouped(table, names, [name for name in IDENTITY if names.get(name) in table.names]):
+        yield replace(each, emptied=tuple(each.said.values()) in emptied)
+
+
+def _emptied(table: Table, names: dict[str, str]) -> set[tuple[str, ...]]:
+    """Runs whose last rows have no return, by what says which they are."""
+    absent = table.numbers(names["return"]).absent
+    if not absent.any():
+        return set()
+    columns = [table.texts(names[key]).astype(str).to_numpy() for key in IDENTITY if names.get(key) in table.names]
+    last = dict(zip(zip(*columns, strict=True), absent.tolist(), strict=True)) if columns else {(): bool(absent[-1])}
+    return {run for run, empty in last.items() if empty}
 
 
 def scores(entry: Scores, data: bytes, known: set[str], only: set[str]) -> Read:

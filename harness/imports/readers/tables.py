@@ -205,7 +205,8 @@ def _csv(data: bytes, names: Sequence[str] | None, numeric: Collection[str], opt
             )
             try:
                 table = csv.read_csv(pa.BufferReader(data), reading, parsing, converting)
-                break
+                if not fast or not _infinite(table, places, numeric):  # 1e999 is none, and only its text says so
+                    break
             except pa.ArrowInvalid as error:
                 if not fast or "conversion error" not in str(error):
                     raise _told(error, data, len(there)) from error
@@ -217,6 +218,10 @@ def _csv(data: bytes, names: Sequence[str] | None, numeric: Collection[str], opt
         raise Unusable(f"has {table.num_rows:,} rows; that is too much for one file")
     comma = separator == ";" and _has_decimal_commas(table, places, numeric)
     return Table(table.rename_columns(list(places)), comma)
+
+
+def _infinite(table: pa.Table, places: dict[str, str], numeric: Collection[str]) -> bool:
+    return any(pc.any(pc.is_inf(table[place])).as_py() for name, place in places.items() if name in numeric)
 
 
 def _told(error: pa.ArrowInvalid, data: bytes, columns: int) -> Unusable:
