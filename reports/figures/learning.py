@@ -60,6 +60,7 @@ class Learning:
     floor: float
     curves: list[Curve]
     published: list[tuple[str, float, str]]
+    unit: str = "steps"
 
     @property
     def crowded(self) -> bool:
@@ -109,7 +110,7 @@ def _draw(drawn: Learning, with_entropy: list[Curve]) -> Figure:
         found.append(figure.add_axes(size))
     returns = found[0]
     returns.set(xlabel=" ", ylabel=f"return, {drawn.mode}")
-    found[-1].set_xlabel("environment steps")
+    found[-1].set_xlabel(f"environment {drawn.unit}")
     for curve in drawn.curves:
         _seeds(returns, curve, curve.returns)
         for step in curve.diverged:

@@ -154,6 +154,7 @@ def _learning(study: Study, seen: dict[str, Look], task: str, group: list[str]) 
             for each in study.suite.published
             if each.task == task and each.arm in group
         ],
+        unit=study.unit,
     )
 
 

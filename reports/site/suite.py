@@ -101,10 +101,10 @@ class Page:
         seeds = sorted({len(study.begun(*place)) for study in self.studies for place in study.curves})
         each = count(seeds[-1], "seed") if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]} seeds"
         taken = f"{steps / 1e6:,.1f} million" if steps >= 1e6 else f"{steps:,}"
-        units = {its.unit for study in self.studies for cell in study.cells.values() if (its := cell.manifest.imported)}
-        unit = units.pop() if units else "steps"
+        stepless = all(each.steps.max(initial=1) == 1 for study in self.studies for each in study.curves.values())
+        effort = "" if stepless else f", {taken} environment {self.studies[0].unit}"
         return (
-            f"{runs:,} training runs{f', {taken} environment {unit}' if unit else ''}: {arms} arms of {count(len(self.studies), 'pair')} on "
+            f"{runs:,} training runs{effort}: {arms} arms of {count(len(self.studies), 'pair')} on "
             f"{count(len(tasks), 'task')}, {each} each."
         )
 

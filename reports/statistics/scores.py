@@ -74,6 +74,12 @@ class Study:
         return self.suite.imported is not None
 
     @property
+    def unit(self) -> str:
+        """What a step of the curves counts: steps, or frames of a game, of which a step has several."""
+        manifest = next(iter(self.cells.values())).manifest
+        return (manifest.imported.unit if manifest.imported is not None else None) or "steps"
+
+    @property
     def tasks(self) -> list[str]:
         """Tasks with results for every arm (of an import: that has any at all): the columns of score matrices."""
         return self._tasks([arm for arm in self.arms if not self.imported or self._seen(arm)])
