@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -11,7 +12,7 @@ from reports.figures.intervals import points, reference
 from reports.figures.picture import Picture, Words, picture
 from reports.figures.style import PLAIN, WIDTH, Look, say, short
 from reports.figures.svg import mark
-from reports.statistics.intervals import Estimate, centre
+from reports.statistics.intervals import Array, Estimate, centre
 from reports.statistics.verdicts import Data, Verdict, bar
 from reports.table import NONE, Table, Value
 
@@ -20,6 +21,8 @@ METHODS = {
     "paired": "t interval of the differences by seed, stratified by task",
     "sign-flip": "interval of the exact sign-flip test of the differences by seed",
 }
+CROWD = 150
+"""Seeds of an arm from which on marks may hide each other."""
 ARM, AGAINST, DIFFERENCE = Look(PLAIN["soft1"], "o"), Look(PLAIN["ink"], "s"), Look(PLAIN["ink"], "D")
 
 
@@ -65,29 +68,40 @@ def claim(verdict: Verdict, unit: str, command: str) -> Picture:
 
 
 def _swarms(axes: Axes, verdict: Verdict, data: Data) -> None:
-    """seaborn's swarm of each arm, and a line at its mean."""
+    """Every seed of each arm, and a line at its mean."""
     its = verdict.claim
     sides = [
         (its.arm, data.arm.mean(axis=1), data.seeds, ARM),
         (its.against, data.against.mean(axis=1), data.of_against, AGAINST),
     ]
     for row, (arm, values, seeds, look) in enumerate(sides):
-        sns.swarmplot(
-            x=values,
-            y=[str(row)] * len(values),
-            order=["0", "1"],
-            color=look.color,
-            marker=look.marker,
-            size=4,
-            linewidth=0,
-            alpha=0.65,
-            warn_thresh=1,  # seeds beyond a row's height lie on its edge
-            ax=axes,
-        )
+        (_swarm if len(values) <= CROWD else _strip)(axes, row, values, look)
         mark(axes.collections[-1], arm, seeds)
         axes.plot([values.mean()] * 2, [row - 0.38, row + 0.38], color=look.color, linewidth=2)
     axes.set_yticks([0, 1], [short(its.arm, 18), short(its.against, 18)])
     axes.set_ylim(1.55, -0.55)
+
+
+def _swarm(axes: Axes, row: int, values: Array, look: Look) -> None:
+    """seaborn's swarm: no mark hides another."""
+    sns.swarmplot(
+        x=values,
+        y=[str(row)] * len(values),
+        order=["0", "1"],
+        color=look.color,
+        marker=look.marker,
+        size=4,
+        linewidth=0,
+        alpha=0.65,
+        warn_thresh=1,  # seeds beyond a row's height lie on its edge
+        ax=axes,
+    )
+
+
+def _strip(axes: Axes, row: int, values: Array, look: Look) -> None:
+    """Many marks, spread evenly over the row's height in the order of the seeds: a swarm's search grows with the square of them."""
+    height = (np.arange(len(values)) * 0.618034) % 1 - 0.5  # the golden ratio leaves no gaps
+    axes.scatter(values, row + 0.7 * height, s=9, color=look.color, marker=look.marker, linewidth=0, alpha=0.4)
 
 
 def _interval(axes: Axes, verdict: Verdict, estimate: Estimate) -> None:
