@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from harness.errors import InputError, suggestion
-from harness.imports.readers.content import GZIP, Unusable, content, short
+from harness.imports.readers.content import Unusable, content, short
 from harness.imports.readers.log import Log
 from harness.imports.schema import TensorBoard
 
@@ -43,7 +43,8 @@ def _events(path: Path) -> Iterator[Any]:
         from tensorboard.compat.proto.event_pb2 import Event
     except ImportError as error:
         raise InputError(f"{path}: reading event files needs TensorBoard: pip install -e '.[imports]'") from error
-    data, packed = content(path), path.read_bytes()[:2] == GZIP
+    data = content(path)
+    packed = len(data) != path.stat().st_size
     with tempfile.NamedTemporaryFile(suffix=".tfevents") as file:
         if packed:
             file.write(data)
