@@ -72,6 +72,7 @@ class Trial:
 
     def __init__(self, config: dict, folder: Path) -> None:
         self.config, self.evaluated_params, self.local_path = config, config, str(folder)
+        self.checkpoint, self.trial_id = None, "x"
 
     def init_local_path(self) -> None:
         Path(self.local_path).mkdir(exist_ok=True)

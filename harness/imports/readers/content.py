@@ -122,7 +122,7 @@ def _utf8(data: bytes) -> bytes:
     encoding = "utf-8-sig" if data.startswith(codecs.BOM_UTF8) else "utf-8"
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         encoding = "utf-16"
-    elif data[:200:2].count(0) > 50 or data[1:200:2].count(0) > 50:  # without a mark: every other byte of ASCII is 0
+    elif 3 * data[:200].count(0) > len(data[:200]):  # without a mark: every other byte of ASCII is 0
         encoding = "utf-16-be" if data[:1] == b"\x00" else "utf-16-le"
     try:
         decoded = data.decode(encoding)
