@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import re
+import shlex
+import subprocess
+import sys
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pandas as pd
@@ -28,7 +32,7 @@ from small_suite import write_suite
 from harness import pipeline
 from harness.errors import InputError
 from harness.imports.patterns import matching
-from harness.imports.schema import load_import
+from harness.imports.schema import Entry, load_import
 from harness.schema.results import damages, read_cell
 from harness.schema.suite import load_suite
 from reports.site.site import build
@@ -47,9 +51,39 @@ def _own_folder(tmp_path, monkeypatch):
 # --- the formats -------------------------------------------------------------------------------------------------------------------
 
 
+DOCUMENT = (Path(__file__).parents[2] / "docs" / "import.md").read_text()
+
+
 def blocks() -> list[str]:
-    text = (Path(__file__).parents[2] / "docs" / "import.md").read_text()
-    return re.findall(r"```yaml\n(.*?)```", text, re.S)
+    return re.findall(r"```yaml\n(.*?)```", DOCUMENT, re.S)
+
+
+def examples() -> list[str]:
+    """The parts of the document that can be copied, each with its files and its commands."""
+    return re.split(r"\n\*\*[0-9]\. ", DOCUMENT.partition("## The import file")[0])[1:]
+
+
+@pytest.mark.parametrize(
+    "number",
+    [pytest.param(at, marks=[pytest.mark.slow] if "train.py" in text else []) for at, text in enumerate(examples())],
+)
+def test_the_examples_can_be_copied(softbench, number):
+    for kind, name, content in re.findall(r"```(csv|yaml|python) (\S+)\n(.*?)```", examples()[number], re.S):
+        assert kind in ("csv", "yaml", "python")
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
+        Path(name).write_text(content)
+    (commands,) = re.findall(r"```sh\n(.*?)```", examples()[number], re.S)
+    for line in commands.splitlines():
+        program, *words = shlex.split(line, comments=True)
+        if program == "python":
+            pytest.importorskip("stable_baselines3", reason="Stable-Baselines3 is not installed (extra `sb3`)")
+            subprocess.run([sys.executable, *words], check=True)
+        else:
+            code, told, errors = softbench(*words)
+            assert (code, errors) == (0, "") and "left out" not in told.replace("left out ", ""), line
+    name = words[-1]
+    (row,) = pd.read_csv(f"site/{name}/evidence.csv").to_dict("records")
+    assert str(row["seeds"]) in ("3", "2") and row["diverged"] == 0, "all runs of the example are used"
 
 
 @pytest.mark.parametrize("number", range(len(blocks())))
@@ -75,6 +109,8 @@ def test_every_block_of_the_document_reads_the_runs_that_were_logged(number):
 def test_the_document_shows_every_format():
     shown = {entry["format"] for block in blocks() for entry in yaml.safe_load(block)["runs"]}
     assert shown == {"tensorboard", "sb3-monitor", "sb3-evaluations", "wandb-long", "wandb-wide", "tidy"}
+    told = {format for entry in get_args(Entry) for format in get_args(entry.model_fields["format"].annotation)}
+    assert not {format for format in told if f"`{format}`" not in DOCUMENT and format not in shown}
 
 
 def test_a_restarted_tensorboard_run_with_several_environments():
