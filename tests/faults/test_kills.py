@@ -138,6 +138,7 @@ def test_a_pre_empted_and_requeued_run_leaves_the_bytes_of_an_unbroken_run(unbro
 def test_a_second_process_is_refused_and_the_lock_of_a_killed_one_does_not_block(unbroken, fault):
     first = train(Path.cwd())
     assert under_way(first)
+    first.send_signal(signal.SIGSTOP)  # it holds the lock however long the second one takes to start
     second = train(Path.cwd())
     _, errors = second.communicate(timeout=120)
     assert second.returncode == 2 and len(errors.splitlines()) == 1
