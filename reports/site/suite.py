@@ -83,6 +83,12 @@ class Page:
         return found + [picture.data for picture in self.pictures if picture.data]
 
     @property
+    def suspected(self) -> list[str]:
+        """Why seeds of an import may be parts or copies of one run."""
+        imports = [cell.manifest.imported for study in self.studies for cell in study.cells.values()]
+        return [each.why for its in imports if its for each in its.suspected]
+
+    @property
     def changed(self) -> int:
         """Claims that were written or changed after the runs began."""
         return sum(bool(verdict.changed) for verdict in self.verdicts)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import numpy as np
@@ -381,6 +382,8 @@ def test_suspicions_are_told_to_the_verdict(softbench):
     claims = {"claims": [{**claim, "test": "superiority", "margin": 0, "effect": 0.1}]}
     Path("suites/cartpole/claims.yaml").write_text(yaml.safe_dump(claims))
     assert "Note: seeds 2, 3 of b on T have the same values" in softbench("judge")[1]
+    assert softbench("report", "cartpole")[0] == 0
+    assert "3 doubts about seeds:" in re.sub(r"<[^>]+>", "", Path("site/cartpole.html").read_text())
 
 
 def test_numbers_of_parts_are_no_seeds(softbench):

@@ -80,7 +80,7 @@ def test_welch_takes_each_arms_own_seeds():
         )
     build(["x"], Path("site"))
     page = Path("site/x.html").read_text()
-    assert "3 and 6" in page and "nothing to compare yet" not in page
+    assert "3 and 6" in page and "nothing to compare yet" not in page and "No aggregates" not in page
     assert "s was trained with 3 seeds and h with 6" in page
 
 
