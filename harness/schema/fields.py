@@ -57,11 +57,9 @@ def parse_seeds(text: Any) -> list[int]:
     seeds: list[int] = []
     for part in parts:
         match = re.fullmatch(r"\s*([0-9]{1,10})\s*(?:-\s*([0-9]{1,10})\s*)?", str(part))
-        if match is None:
-            raise ValueError(f"{part!r} is no seed range; write for example 0-9 or 0,3,7")
-        first, last = int(match[1]), int(match[2] or match[1])
+        first, last = (int(match[1]), int(match[2] or match[1])) if match else (0, MOST_SEED + 1)
         if last > MOST_SEED:
-            raise ValueError(f"{part!r} has a seed above {MOST_SEED:,}")
+            raise ValueError(f"{part!r} is no seed range; write for example 0-9 or 0,3,7")
         if last < first:
             raise ValueError(f"the range {part!r} must go up")
         if len(seeds) + last - first >= MOST_SEEDS:
