@@ -10,8 +10,11 @@ from rich.console import Console
 
 from harness.commands.shared import new_app
 from harness.exits import Exit, legend
-from harness.imports import importer
+from harness.imports.overview import left_out, overview
+from harness.imports.replication import refuse_columns, refuse_parts, suspicions
+from harness.imports.runs import read_runs
 from harness.imports.schema import load_import
+from harness.imports.writing import write
 
 app = new_app()
 
@@ -28,13 +31,17 @@ def import_command(
     results: Annotated[Path, typer.Option(help="folder for the results")] = Path("results"),
     check: Annotated[bool, typer.Option("--check", help="only show what was understood; write nothing")] = False,
 ) -> None:
-    """Read runs of CleanRL, Stable-Baselines3, Weights & Biases or a table, show what was understood, write a suite and its results."""
+    """Read the logs of others' runs, show what was understood, write a suite and its results."""
     config = load_import(file)
-    runs = importer.read_runs(config, file.parent)
+    refuse_columns(config)
+    reading = read_runs(config, file.parent)
+    refuse_parts(reading.runs)
     console = Console()
-    console.print(importer.overview(config, runs))
-    for line in importer.left_out(runs):
+    console.print(overview(config, reading.runs))
+    told = [f"note: {line}" for line in reading.notes]
+    told += [f"warning: {line}" for _, line in suspicions(reading.runs)]
+    for line in [*left_out(reading), *told]:
         console.print(line, highlight=False, markup=False, soft_wrap=True)
     if not check:
-        for path in importer.write(config, runs, file, results):
+        for path in write(config, reading, file, results):
             print(path)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -11,42 +10,30 @@ import numpy.typing as npt
 from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
 from harness.errors import InputError, suggestion
+from harness.imports.patterns import checked
 from harness.schema.documents import first_problem, read_yaml
-from harness.schema.fields import FirstStep, Slug, Steps, Strict, matching
+from harness.schema.fields import FirstStep, Seeds, Slug, Steps, Strict, matching
 from harness.schema.results import folder_name
 from harness.schema.suite import Reference
 
-IDENTITY = ("arm", "task", "seed")
-EPISODIC = ("tensorboard", "sb3-monitor", "wandb-long", "wandb-wide")
+EPISODIC = ("tensorboard", "sb3-monitor", "wandb-long", "wandb-wide", "openrlbenchmark")
 """Formats that hold training episodes, so that steps may repeat (several environments) and a smoothing must be declared."""
-WILD = re.compile(r"(\{[^{}]*\}|\*)")
+STEPLESS = ("scores",)
+"""Formats of final scores, which have no steps."""
 
 NAME = "1 to 100 letters, digits, spaces and _.:/+=()-, the first a letter or a digit"
 Name = Annotated[str, matching("[A-Za-z0-9][A-Za-z0-9_ .:/+=()-]{0,99}", NAME)]
-
-
-def _pattern(text: str) -> str:
-    """A pattern such as `{task}__{arm}__{seed}__*`. Raises ValueError on anything but each placeholder once and single stars."""
-    wild = WILD.findall(text)
-    unknown = next((each for each in wild if each != "*" and each[1:-1] not in IDENTITY), None)
-    if unknown is not None:
-        raise ValueError(f"{unknown} is no placeholder; allowed: {{arm}}, {{task}}, {{seed}} and *")
-    twice = next((each for each in wild if each != "*" and wild.count(each) > 1), None)
-    if twice is not None:
-        raise ValueError(f"{twice} appears twice")
-    if "**" in text or re.search(r"[{}*]\{|\}[{*]", text):
-        raise ValueError("placeholders and stars must have something between them")
-    return text
 
 
 def _below(text: str) -> str:
     """A pattern of paths below the import file's folder."""
     if not text or Path(text).is_absolute() or ".." in Path(text).parts:
         raise ValueError("must be a path below the folder of this file, without ..")
-    return _pattern(text)
+    return checked(text)
 
 
-Pattern = Annotated[str, BeforeValidator(_pattern)]
+Pattern = Annotated[str, BeforeValidator(checked)]
+PathPattern = Annotated[str, BeforeValidator(_below)]
 
 
 class Grid(Strict):
@@ -68,6 +55,23 @@ class Grid(Strict):
         return np.linspace(self.first, self.last, self.points).round().astype(np.int64)
 
 
+ONE_STEP = Grid.model_construct(first=1, last=1, points=1)
+"""Of final scores."""
+RUN_NAME = "{task}__{arm}__{seed}__*"
+"""How a run's name is read; CleanRL's names as a rule."""
+USUAL = {
+    "spinup": [("TotalEnvInteracts", "AverageEpRet")],
+    "sb3-progress": [("time/total_timesteps", "rollout/ep_rew_mean")],
+    "rllib-progress": [
+        ("num_env_steps_sampled_lifetime", "env_runners/episode_return_mean"),
+        ("timesteps_total", "env_runners/episode_reward_mean"),
+        ("timesteps_total", "episode_reward_mean"),
+    ],
+}
+"""The columns of steps and returns as their writers call them, the newest first."""
+USUAL["rllib-result"] = USUAL["rllib-progress"]
+
+
 class DeclaredArm(Strict):
     """Hard, or soft and compared with the hard arm `hard`; the first hard arm where none is named."""
 
@@ -86,11 +90,22 @@ class Columns(Strict):
     value: str | None = Field(default=None, alias="return")
 
 
-class Runs(Strict):
-    """Files of one format. What `files` does not say of a run (arm, task, seed), the files must; `rename` maps their names to ours."""
+class DeclaredTask(Reference):
+    """A task's scale, and the steps at which its curves are compared where they are not those of the whole import."""
 
-    files: Annotated[str, BeforeValidator(_below)]
+    grid: Grid | None = None
+
+
+class Runs(Strict):
+    """Files of one format, without those that `exclude` names. What `files` does not say of a run (arm, task, seed), the files must."""
+
+    files: PathPattern
+    exclude: list[PathPattern] = []
+    """Files, or folders with all that they hold."""
     rename: dict[str, str] = {}
+    """Their names of arms and tasks -> ours."""
+    unit: Literal["steps", "frames"] = "steps"
+    """What a step of these logs counts: steps of the agent, or frames of a game, of which a step has several."""
 
 
 class TensorBoard(Runs):
@@ -111,21 +126,68 @@ class Tidy(Runs):
     columns: Columns = Columns()
 
 
+class Scores(Runs):
+    format: Literal["scores"]
+    columns: Columns = Columns()
+
+
 class WandbLong(Runs):
     format: Literal["wandb-long"]
     columns: Columns = Columns()
-    run: Pattern = "{task}__{arm}__{seed}__*"
-    """How a run's name is read; CleanRL's names as a rule."""
+    run: Pattern = RUN_NAME
 
 
 class WandbWide(Runs):
     format: Literal["wandb-wide"]
     step: str = "Step"
     tag: str = "charts/episodic_return"
-    run: Pattern = "{task}__{arm}__{seed}__*"
+    run: Pattern = RUN_NAME
 
 
-Entry = TensorBoard | Monitor | Evaluations | Tidy | WandbLong | WandbWide
+class OpenRlBenchmark(Runs):
+    format: Literal["openrlbenchmark"]
+    step: str = "global_step"
+    tag: str = "charts/episodic_return"
+    run: Pattern = RUN_NAME
+
+
+class Progress(Runs):
+    """One file a run: steps and returns under names of which the writer's own are known."""
+
+    format: Literal["spinup", "sb3-progress", "rllib-progress", "rllib-result"]
+    step: str | None = None
+    tag: str | None = None
+
+    @property
+    def pairs(self) -> list[tuple[str, str]]:
+        """Names of the steps and of the returns; of several the first that are there."""
+        return [(self.step or step, self.tag or tag) for step, tag in USUAL[self.format]]
+
+
+class MarlEval(Runs):
+    format: Literal["marl-eval"]
+    metric: str = "return"
+
+
+class Dopamine(Runs):
+    format: Literal["dopamine"]
+    iteration: Steps = 250_000
+    """Steps of an iteration: Dopamine's usual ones, which are a million frames."""
+
+
+Entry = (
+    TensorBoard
+    | Monitor
+    | Evaluations
+    | Tidy
+    | Scores
+    | WandbLong
+    | WandbWide
+    | OpenRlBenchmark
+    | Progress
+    | MarlEval
+    | Dopamine
+)
 
 
 class Import(Strict):
@@ -135,12 +197,24 @@ class Import(Strict):
     title: str
     actions: Literal["sampled", "greedy"]
     """How the runs acted where their returns were measured: as in training, or greedily in evaluations of their own."""
-    grid: Grid
+    grid: Grid | None = None
+    """None where every task has one of its own, or the runs have final scores alone."""
     smooth: int | None = Field(default=None, ge=1, le=1000)
     """A point of a curve is the mean of this many last values of the log (fewer at its start)."""
-    tasks: dict[Name, Reference] = Field(min_length=1, max_length=1000)
+    seeds: Seeds | None = None
+    """The seeds that every arm was begun with on every task, where that is known; None: those whose logs are found."""
+    tasks: dict[Name, DeclaredTask] = Field(min_length=1, max_length=1000)
     arms: dict[Name, DeclaredArm] = Field(min_length=1, max_length=100)
     runs: list[Annotated[Entry, Field(discriminator="format")]] = Field(min_length=1, max_length=100)
+
+    @property
+    def stepless(self) -> bool:
+        """Whether the runs have final scores alone."""
+        return self.runs[0].format in STEPLESS
+
+    def grid_of(self, task: str) -> Grid:
+        """The steps at which a task's curves are compared."""
+        return self.tasks[task].grid or self.grid or ONE_STEP
 
     @model_validator(mode="after")
     def _consistent(self) -> Import:
@@ -156,6 +230,7 @@ class Import(Strict):
         same = next((task for task in self.tasks if folders.count(folder_name(task)) > 1), None)
         if same is not None:
             raise ValueError(f"tasks.{same}: another task has the same folder, {folder_name(same)}")
+        self._check_steps()
         for number, runs in enumerate(self.runs):
             for theirs, ours in runs.rename.items():
                 if ours not in (known := [*self.arms, *self.tasks]):
@@ -168,6 +243,24 @@ class Import(Strict):
                     "for example smooth: 10, or smooth: 1 for none"
                 )
         return self
+
+    def _check_steps(self) -> None:
+        """Raises ValueError where steps are not declared, or of several kinds."""
+        for number, runs in enumerate(self.runs):
+            if (runs.format in STEPLESS) != self.stepless:
+                raise ValueError(
+                    f"runs.{number}.format: final scores have no steps, so that curves cannot stand beside them"
+                )
+            if runs.unit != self.runs[0].unit:
+                raise ValueError(
+                    f"runs.{number}.unit: is {runs.unit}, runs.0 has {self.runs[0].unit}: they cannot be compared; "
+                    "write all steps in one unit"
+                )
+        without = next((task for task, its in self.tasks.items() if its.grid is None), None)
+        if self.stepless and (self.grid or any(its.grid for its in self.tasks.values())):
+            raise ValueError("grid: final scores have no steps, so there is none")
+        if not self.stepless and self.grid is None and without is not None:
+            raise ValueError(f"grid: is missing, and tasks.{without} has none of its own")
 
 
 def load_import(path: Path) -> Import:

@@ -11,7 +11,7 @@ from pydantic import BeforeValidator, Field, ValidationError
 
 from harness.errors import InputError, suggestion
 from harness.schema.documents import first_problem, read_yaml
-from harness.schema.fields import Strict, matching
+from harness.schema.fields import MOST_NUMBER, Strict, matching
 from harness.schema.suite import CLAIMS, SUITES, UNTESTABLE, Suite
 
 Metric = Literal["final", "area", "last-tenth", "spread", "entropy"]
@@ -46,8 +46,8 @@ class Claim(Strict):
     metric: Metric = "final"
     test: Literal["superiority", "non-inferiority", "equivalence"]
     method: Literal["welch", "paired", "sign-flip"] = "welch"
-    margin: float = Field(ge=0)
-    effect: float | None = None
+    margin: float = Field(ge=0, le=MOST_NUMBER)
+    effect: float | None = Field(default=None, ge=-MOST_NUMBER, le=MOST_NUMBER)
     """The smallest true difference that must not be missed: what `seeds needed` is computed for. 0 where the test is about a margin."""
     reason: Text
     """Why this margin."""

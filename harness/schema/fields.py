@@ -11,6 +11,9 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from harness.errors import suggestion
 
 MOST_STEPS, MOST_SEEDS = 10**12, 10_000
+MOST_SEED = 2**32 - 1
+MOST_NUMBER = 1e30
+"""The largest return, score, margin or reference: beyond it squares and their products overflow, and float32 with them."""
 
 
 class Strict(BaseModel):
@@ -53,10 +56,10 @@ def parse_seeds(text: Any) -> list[int]:
     parts = text if isinstance(text, list) else str(text).split(",")
     seeds: list[int] = []
     for part in parts:
-        match = re.fullmatch(r"\s*([0-9]{1,9})\s*(?:-\s*([0-9]{1,9})\s*)?", str(part))
-        if match is None:
+        match = re.fullmatch(r"\s*([0-9]{1,10})\s*(?:-\s*([0-9]{1,10})\s*)?", str(part))
+        first, last = (int(match[1]), int(match[2] or match[1])) if match else (0, MOST_SEED + 1)
+        if last > MOST_SEED:
             raise ValueError(f"{part!r} is no seed range; write for example 0-9 or 0,3,7")
-        first, last = int(match[1]), int(match[2] or match[1])
         if last < first:
             raise ValueError(f"the range {part!r} must go up")
         if len(seeds) + last - first >= MOST_SEEDS:

@@ -13,7 +13,7 @@ from harness.schema.fields import MOST_STEPS, matching
 FORMAT = 2
 
 Role = Literal["hard", "soft", "control"]
-Seed = Annotated[str, matching("[0-9]{1,9}", "a seed: 1 to 9 digits")]
+Seed = Annotated[str, matching("[0-9]{1,10}", "a seed: 1 to 10 digits")]
 
 
 class Part(BaseModel):
@@ -102,12 +102,28 @@ class LeftOut(Part):
     why: str
 
 
+class Suspected(Part):
+    """Why some seeds of an arm may be parts or copies of one run."""
+
+    arm: str
+    why: str
+
+
 class Imported(Part):
     importer: int
     file: str
     sha256: str
     smooth: int
     left_out: list[LeftOut]
+    unit: str | None = "steps"
+    """What a step counts: `steps` or `frames`; None: there are final scores alone."""
+    seeds: list[int] | None = None
+    """The seeds that every arm was begun with, where that was declared."""
+    lowest: float | None = None
+    """The lowest return in any log of the task."""
+    suspected: list[Suspected] = []
+    unread: list[str] = []
+    """Files and runs without a place in the import, one line each."""
 
 
 class Manifest(Part):

@@ -11,7 +11,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from harness.errors import InputError, suggestion
 from harness.schema.documents import first_problem, read_yaml
-from harness.schema.fields import SLUG, Seeds, Slug, Steps, Strict, parse_steps
+from harness.schema.fields import MOST_NUMBER, SLUG, Seeds, Slug, Steps, Strict, parse_steps
 from harness.schema.grid import point_name, points
 
 SUITES = Path("suites")
@@ -20,6 +20,10 @@ CLAIMS = "claims.yaml"
 UNTESTABLE = SUITES / "untestable.yaml"
 """The sources' claims that no suite judges yet."""
 MODES = ("sampled", "greedy")
+
+
+Place = Annotated[float, Field(ge=-MOST_NUMBER, le=MOST_NUMBER)]
+"""A return on a task's scale."""
 
 
 class Evaluation(Strict):
@@ -42,12 +46,12 @@ class Task(Strict):
 class Reference(Strict):
     """The declared scale of a task: normalized score = (return - low) / (high - low)."""
 
-    low: float
-    high: float
+    low: Place
+    high: Place
     source: str
-    floor: float | None = None
+    floor: Place | None = None
     """Mean return of the uniform policy over 100 episodes, as `softbench floor` prints it."""
-    optimum: float | None = None
+    optimum: Place | None = None
     """The best mean return that a policy can have, where that is known and less than `high`."""
 
     @model_validator(mode="after")

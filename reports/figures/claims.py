@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import seaborn as sns
@@ -15,16 +15,18 @@ from reports.figures.picture import Picture, Words, picture
 from reports.figures.style import GLYPHS, PLAIN, WIDTH, Look, say, short
 from reports.figures.svg import mark
 from reports.figures.ticks import ends, label_ends
-from reports.statistics.intervals import Estimate
+from reports.statistics.intervals import Array, Estimate, centre
 from reports.statistics.numerals import numeral
 from reports.statistics.verdicts import Data, Verdict, bar
-from reports.table import Table, Value
+from reports.table import NONE, Table, Value
 
 METHODS = {
     "welch": "Welch’s t interval, stratified by task",
     "paired": "t interval of the differences by seed, stratified by task",
     "sign-flip": "interval of the exact sign-flip test of the differences by seed",
 }
+CROWD = 150
+"""Seeds of an arm from which on marks may hide each other."""
 DIFFERENCE = Look(PLAIN["ink"], "D")
 
 
@@ -59,13 +61,14 @@ def claim(verdict: Verdict, looks: Mapping[str, Look], unit: str, command: str) 
         f"Claim {its.id}: every seed, and the interval against the bar",
         f"Above: one mark a seed, its mean over tasks ({_named(its.arm, looks)}, {_named(its.against, looks)}), and a line at the mean. "
         f"Below: the difference with its {1 - 2 * verdict.level:.0%} {METHODS[its.method]}.",
-        f"Difference {say(estimate)}; the claim holds where it is {bar(its)}. Mean of {its.arm}: {numeral(data.arm.mean(), '.3f')}, of "
-        f"{its.against}: {numeral(data.against.mean(), '.3f')}; {verdict.seeds} seeds each.",
+        f"Difference {say(estimate)}; the claim holds where it is {bar(its)}. Mean of {its.arm}: "
+        f"{numeral(float(centre(data.arm)), '.3f')}, of {its.against}: {numeral(float(centre(data.against)), '.3f')}; {verdict.counted}.",
         command,
     )
+    ours = dict(zip(data.seeds, data.arm.mean(axis=1).tolist(), strict=True))
+    theirs = dict(zip(data.of_against, data.against.mean(axis=1).tolist(), strict=True))
     rows: list[list[Value]] = [
-        [seed, float(ours), float(theirs)]
-        for seed, ours, theirs in zip(data.seeds, data.arm.mean(axis=1), data.against.mean(axis=1), strict=True)
+        [seed, ours.get(seed, NONE), theirs.get(seed, NONE)] for seed in sorted({*ours, *theirs})
     ]
     columns = ["seed", its.arm, its.against]
     table = Table(f"claim-{its.id}-drawn", "Seeds drawn", "Mean over tasks of every seed.", columns, rows)
@@ -77,15 +80,27 @@ def _named(arm: str, looks: Mapping[str, Look]) -> str:
 
 
 def _swarms(axes: Axes, verdict: Verdict, data: Data, looks: Mapping[str, Look]) -> None:
-    """seaborn's swarm of each arm, and a line at its mean."""
+    """Every seed of each arm, and a line at its mean."""
     its = verdict.claim
-    sides = [(its.arm, data.arm.mean(axis=1)), (its.against, data.against.mean(axis=1))]
-    rows = [str(row) for row, (_, values) in enumerate(sides) for _ in values]
+    sides = [(its.arm, data.arm.mean(axis=1), data.seeds), (its.against, data.against.mean(axis=1), data.of_against)]
+    crowded = max(len(seeds) for _, _, seeds in sides) > CROWD
+    (_strip if crowded else _swarm)(axes, [values for _, values, _ in sides], [looks[arm] for arm, _, _ in sides])
+    for row, ((arm, values, seeds), dots) in enumerate(zip(sides, axes.collections, strict=True)):
+        mark(dots, arm, seeds)
+        (line,) = axes.plot([values.mean()] * 2, [row - 0.38, row + 0.38], color=looks[arm].color, linewidth=2)
+        mark(line, arm)
+    axes.set_yticks([0, 1], [short(its.arm, 18), short(its.against, 18)])
+    axes.set_ylim(1.55, -0.55)
+
+
+def _swarm(axes: Axes, sides: Sequence[Array], looks: Sequence[Look]) -> None:
+    """seaborn's swarms: no mark hides another."""
+    rows = [str(row) for row, values in enumerate(sides) for _ in values]
     sns.swarmplot(
-        x=np.concatenate([values for _, values in sides]),
+        x=np.concatenate(sides),
         y=rows,
         hue=rows,
-        palette={str(row): looks[arm].color for row, (arm, _) in enumerate(sides)},
+        palette={str(row): look.color for row, look in enumerate(looks)},
         legend=False,
         size=4,
         linewidth=0,
@@ -93,14 +108,16 @@ def _swarms(axes: Axes, verdict: Verdict, data: Data, looks: Mapping[str, Look])
         warn_thresh=1,  # seeds beyond a row's height lie on its edge
         ax=axes,
     )
-    for row, ((arm, values), dots) in enumerate(zip(sides, axes.collections, strict=True)):
-        marker = MarkerStyle(looks[arm].marker)
+    for look, dots in zip(looks, axes.collections, strict=True):
+        marker = MarkerStyle(look.marker)
         dots.set_paths([marker.get_path().transformed(marker.get_transform())])
-        mark(dots, arm, data.seeds)
-        (line,) = axes.plot([values.mean()] * 2, [row - 0.38, row + 0.38], color=looks[arm].color, linewidth=2)
-        mark(line, arm)
-    axes.set_yticks([0, 1], [short(its.arm, 18), short(its.against, 18)])
-    axes.set_ylim(1.55, -0.55)
+
+
+def _strip(axes: Axes, sides: Sequence[Array], looks: Sequence[Look]) -> None:
+    """Many marks, spread evenly over a row's height in the order of the seeds: a swarm's search grows with the square of them."""
+    for row, (values, look) in enumerate(zip(sides, looks, strict=True)):
+        height = (np.arange(len(values)) * 0.618034) % 1 - 0.5  # the golden ratio leaves no gaps
+        axes.scatter(values, row + 0.7 * height, s=9, color=look.color, marker=look.marker, linewidth=0, alpha=0.4)
 
 
 def _interval(axes: Axes, verdict: Verdict, estimate: Estimate) -> None:

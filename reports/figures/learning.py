@@ -55,13 +55,15 @@ class Curve:
 class Learning:
     """All curves of one task, a panel for each group of arms that belong together.
 
-    `low`, `high`: the ends of the task's declared scale, a diverged seed is drawn at `low`; `published`: (arm, mean, source); `entropy`:
-    whether the entropy says anything, that is, differs between arms or seeds.
+    `unit`: what a step counts; a diverged seed is drawn at `floor`; `low`, `high`: the ends of the task's declared scale; `published`:
+    (arm, mean, source); `entropy`: whether the entropy says anything, that is, differs between arms or seeds.
     """
 
     name: str
     task: str
     mode: str
+    unit: str
+    floor: float
     low: float
     high: float
     groups: list[list[Curve]]
@@ -140,7 +142,7 @@ def _draw(drawn: Learning, with_entropy: list[Curve], labels: list[str], legend:
         label_ends(axes.yaxis, limits[of_entropy])
         label_ends(axes.xaxis, _steps(drawn.curves), named=place == len(panels) - 1)
         axes.set(
-            xlabel="environment steps" if place == len(panels) - 1 else "",
+            xlabel=f"environment {drawn.unit}" if place == len(panels) - 1 else "",
             ylabel="entropy in nats" if of_entropy else "return",
         )
         axes.yaxis.set_label_coords(-0.155, 0.5)
@@ -178,7 +180,7 @@ def _extras(axes: Axes, drawn: Learning, group: list[Curve], labels: list[str]) 
     colors = {curve.arm: curve.look.color for curve in group}
     for curve in group:
         for step in curve.diverged:
-            (cross,) = axes.plot(step, drawn.low, "x", color=curve.look.color, markersize=7, markeredgewidth=2)
+            (cross,) = axes.plot(step, drawn.floor, "x", color=curve.look.color, markersize=7, markeredgewidth=2)
             mark(cross, curve.arm)
     for (arm, mean, _), label in zip(drawn.published, labels, strict=True):
         if arm in colors:

@@ -29,7 +29,10 @@ ON_THE_WHOLE = {
 
 @dataclass(frozen=True)
 class Comparison:
-    """A soft arm and its hard arm on the tasks of a suite: final scores of the complete block, in the mode that is registered."""
+    """A soft arm and its hard arm on some `tasks` of a suite: final scores in the mode that is registered.
+
+    Our own on the complete block; of an import on the tasks that both arms have. `seeds`: how many each arm has there.
+    """
 
     suite: Suite
     study: Study
@@ -37,6 +40,8 @@ class Comparison:
     hard: str
     found: Estimate
     margin: float | None
+    tasks: list[str]
+    seeds: tuple[int, int]
 
     @property
     def reading(self) -> str:
@@ -54,9 +59,18 @@ class Answer:
 
 
 def comparisons(suite: Suite, ledger: Ledger | None, found: Sequence[Evidence]) -> list[Comparison]:
-    """All comparisons of a suite that have a complete block."""
+    """All comparisons of a suite for which there are results."""
     return [
-        Comparison(suite, each.study, its.soft, its.hard, its.found, margin(ledger, its.pair, its.soft, its.hard))
+        Comparison(
+            suite,
+            each.study,
+            its.soft,
+            its.hard,
+            its.found,
+            margin(ledger, its.pair, its.soft, its.hard),
+            each.study.shared((its.soft, its.hard)),
+            next(block.seeds for block in each.of(its.soft, its.hard) if block.where == "all"),
+        )
         for each in found
         for its in each.primary.values()
     ]
@@ -107,7 +121,7 @@ def _studies(found: Sequence[Comparison]) -> list[Study]:
 def _counts(found: Sequence[Comparison]) -> str:
     """`Of 9 comparisons of a soft arm with its hard arm (ppo; 3 tasks), none is better, ...`."""
     pairs = sorted({each.study.pair for each in found})
-    tasks = {task for each in found for task in each.study.tasks}
+    tasks = {task for each in found for task in each.tasks}
     named = ", ".join(pairs) if len(pairs) <= 6 else f"{len(pairs)} pairs"
     start = (
         f"Of {_many(len(found), 'comparison')} of a soft arm with its hard arm ({named}; {_many(len(tasks), 'task')}), "
@@ -129,6 +143,12 @@ def _many(count: int, what: str) -> str:
     return f"{count} {what}{'s' * (count != 1)}"
 
 
+def _spanned(counts: Sequence[int], what: str) -> str:
+    """`3 seeds`, `3 to 6 seeds`."""
+    low, high = min(counts), max(counts)
+    return _many(high, what) if low == high else f"{low} to {high} {what}s"
+
+
 def _verb(count: int, one: str, many: str) -> str:
     return f"none {one}" if count == 0 else f"{count} {one if count == 1 else many}"
 
@@ -146,7 +166,7 @@ def _groups(found: Sequence[Comparison], page: Callable[[Suite], str]) -> list[G
         for same in of_suite.values():
             first, suite = same[0].study, same[0].suite
             title = f"{first.pair} · {suite.title}" if page(suite) else first.pair
-            aside = f"{_many(len(first.tasks), 'task')} × {_many(len(first.seeds), 'seed')}"
+            aside = f"{_spanned([len(each.tasks) for each in same], 'task')} × {_spanned([n for each in same for n in each.seeds], 'seed')}"
             ordered = sorted(same, key=lambda each: -each.found.value)
             groups.append(Group(title, aside, [_row(each, page) for each in ordered]))
     return groups
@@ -171,8 +191,8 @@ def table(name: str, found: Sequence[Comparison], page: Callable[[Suite], str]) 
             else f"no interval ({each.found.why.removeprefix('undefined: ')})",
             each.found,
             number(each.margin, "g"),
-            len(each.study.seeds),
-            len(each.study.tasks),
+            each.seeds[0] if len({*each.seeds}) == 1 else "{} and {}".format(*each.seeds),
+            len(each.tasks),
             each.study.pair,
             each.suite.title,
         ]

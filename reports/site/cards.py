@@ -216,13 +216,13 @@ def _advice(suite: Suite, verdict: Verdict) -> tuple[str, str]:
     if verdict.verdict != INCONCLUSIVE:
         return "", ""
     if needed is None:
-        return "at this spread no number of seeds up to 10,000 would do", ""
+        return "there is no spread between seeds, so how many would decide is not known", ""
     if verdict.seeds < verdict.registered and needed <= verdict.registered:
-        return f"{make} the missing seeds: {verdict.seeds} of {verdict.registered} are complete", more
+        return f"{make} the missing seeds: {verdict.counted.removesuffix(' seeds')} are complete", more
     if needed > verdict.seeds:
         decide = shlex.join(["softbench", "decide", f"{suite.name}/{claim.id}", "--max-seeds", str(needed)])
         return (
-            f"not enough seeds: there are {verdict.seeds} an arm, you need {verdict.needed}",
+            f"not enough seeds: there are {_an_arm(verdict)}, you need {verdict.needed}",
             decide if make == "train" and needed <= 1000 else "",
         )
     return f"{verdict.seeds} seeds would usually show a difference of {claim.assumed:g}: expect a smaller one", ""
@@ -236,10 +236,7 @@ def _reading(verdict: Verdict, family: int) -> str:
     if found is None or verdict.data is None:
         return f"{start}{verdict.why} So nothing is said about it."
     tasks = len(verdict.data.tasks)
-    start += (
-        f"Each arm was trained with {verdict.seeds} seeds on {tasks} task{'s' * (tasks != 1)}; the difference observed is "
-        f"{numeral(found.estimate, '+.3f')}. "
-    )
+    start += f"{_trained(verdict)} on {tasks} task{'s' * (tasks != 1)}; the difference observed is {numeral(found.estimate, '+.3f')}. "
     if found.low is None or found.high is None or verdict.p_holm is None:
         return f"{start}{verdict.why}"
     start += (
@@ -261,3 +258,16 @@ def _reading(verdict: Verdict, family: int) -> str:
     return (
         f"{start}The data agree with true differences inside and outside the shaded range ({corrected}). {verdict.why}"
     )
+
+
+def _trained(verdict: Verdict) -> str:
+    counts = verdict.data.counts if verdict.data is not None else (verdict.seeds,)
+    if len({*counts}) == 1:
+        return f"Each arm was trained with {counts[0]} seeds"
+    return f"{verdict.claim.arm} was trained with {counts[0]} seeds and {verdict.claim.against} with {counts[-1]}"
+
+
+def _an_arm(verdict: Verdict) -> str:
+    """`8 an arm`, or `6 and 3`."""
+    counts = verdict.data.counts if verdict.data is not None else (verdict.seeds,)
+    return f"{counts[0]} an arm" if len({*counts}) == 1 else f"{counts[0]} and {counts[-1]}"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from reports.statistics.forms.form import Outcome
 from reports.statistics.intervals import Estimate
 from reports.statistics.metrics import METRICS
@@ -24,7 +26,7 @@ def numbers(verdict: Verdict) -> Table:
         ["p against, Holm", number(verdict.p_against_holm, ".2g")],
         *([f"p, {word}, Holm", number(p_word, ".2g")] for word, p_word in (verdict.words or {}).items()),
         ["level (one-sided)", number(verdict.level, "g")],
-        ["seeds", f"{verdict.seeds} of {verdict.registered}"],
+        ["seeds", verdict.counted.removesuffix(" seeds")],
         ["seeds needed", verdict.needed or NONE],
         ["detectable difference", number(verdict.detectable, ".3f")],
     ]
@@ -66,17 +68,21 @@ def values(verdict: Verdict) -> Table | None:
     if verdict.data is None:
         return None
     claim, data = verdict.claim, verdict.data
-    rows: list[list[Value]] = [
-        [
-            task,
-            seed,
-            float(data.arm[row, column]),
-            float(data.against[row, column]),
-            float(data.arm[row, column] - data.against[row, column]),
-        ]
-        for column, task in enumerate(data.tasks)
-        for row, seed in enumerate(data.seeds)
-    ]
+    rows: list[list[Value]] = []
+    for column, task in enumerate(data.tasks):
+        ours, theirs = (
+            {
+                seed: float(value)
+                for seed, value in zip(seeds, scores[:, column], strict=True)
+                if value is not np.ma.masked
+            }
+            for seeds, scores in ((data.seeds, data.arm), (data.of_against, data.against))
+        )
+        for seed in sorted({*ours, *theirs}):
+            both = seed in ours and seed in theirs
+            rows.append(
+                [task, seed, ours.get(seed, NONE), theirs.get(seed, NONE), ours[seed] - theirs[seed] if both else NONE]
+            )
     return Table(
         f"claim-{claim.id}-seeds",
         f"Seeds of claim {claim.id}",
@@ -131,6 +137,7 @@ def rests_on(verdict: Verdict) -> str:
         return "none" if not verdict.seeds else f"{verdict.seeds} of {verdict.registered} seeds"
     tasks = len(verdict.data.tasks)
     seeds = f"{verdict.seeds}" if verdict.seeds == verdict.registered else f"{verdict.seeds} of {verdict.registered}"
+    seeds = seeds if len({*verdict.data.counts}) == 1 else verdict.counted.replace(" seeds", "")
     late = "; claim fixed after the runs began" if verdict.changed else ""
     return f"{seeds} seeds × {tasks} task{'s' * (tasks != 1)}{late}"
 

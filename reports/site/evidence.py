@@ -10,7 +10,7 @@ from reports.figures.learning import Curve, Learning
 from reports.figures.scores import Difference, OnTask, Profiles
 from reports.figures.style import Look, looks
 from reports.statistics import bootstrap
-from reports.statistics.intervals import Array, Estimate, difference, mean_interval
+from reports.statistics.intervals import Array, Estimate, centre, difference, fewest, mean_interval
 from reports.statistics.numerals import numeral
 from reports.statistics.scores import Study
 
@@ -51,6 +51,10 @@ class Evidence:
     silent: list[str]
     """Tasks without a learning curve, and why, one line each."""
 
+    def of(self, soft: str, hard: str) -> list[Block]:
+        """The blocks of one comparison."""
+        return [each for each in self.blocks if (each.soft, each.hard) == (soft, hard)]
+
     @property
     def primary(self) -> dict[tuple[str, str], Difference]:
         """(soft arm, its hard arm) -> their difference in the registered evaluation mode."""
@@ -61,23 +65,23 @@ class Evidence:
 def gather(study: Study) -> Evidence:
     """The numbers of one pair."""
     seen, silent = looks(study), _silent(study)
-    matrices = {arm: study.matrix(arm) for arm in study.arms} if study.seeds else {}
+    matrices = study.matrices
     differences = [
-        Difference(
-            study.pair, soft, hard, mode, seen[soft], difference(study.matrix(soft, mode), study.matrix(hard, mode))
-        )
-        for soft, hard in (study.comparisons if matrices else [])
+        Difference(study.pair, soft, hard, mode, seen[soft], difference(*sides))
+        for soft, hard in study.comparisons
         for mode in study.suite.modes
+        if (sides := study.compared((soft, hard), mode))
     ]
     return Evidence(
         study=study,
         looks=seen,
         differences=differences,
-        blocks=_blocks(study, matrices),
+        blocks=_blocks(study),
         aggregates={arm: bootstrap.aggregates(scores) for arm, scores in matrices.items()},
         improvements={
             (soft, hard): bootstrap.improvement(matrices[soft], matrices[hard])
-            for soft, hard in (study.comparisons if matrices else [])
+            for soft, hard in study.comparisons
+            if soft in matrices and hard in matrices
         },
         profiles=_profiles(matrices) if matrices and study.suite.evidence else None,  # of a smoke test, numbers alone
         on_tasks=_on_tasks(study, seen),
@@ -92,18 +96,19 @@ def gather(study: Study) -> Evidence:
     )
 
 
-def _blocks(study: Study, matrices: dict[str, Array]) -> list[Block]:
+def _blocks(study: Study) -> list[Block]:
     mode = study.primary
-    scores = {"all": matrices} if matrices else {}
-    for task in study.cells:
-        scores[task] = {arm: study.score(task, study.curves[task, arm].returns[mode][:, -1:]) for arm in study.arms}
     found = []
-    for where, of_arm in scores.items():
+    for where in ("all", *study.cells):
         for soft, hard in study.comparisons:
-            ours, theirs = of_arm[soft], of_arm[hard]
-            if len(ours) and len(theirs):
-                means = float(ours.mean()), float(theirs.mean())
-                found.append(Block(where, soft, hard, difference(ours, theirs), means, (len(ours), len(theirs))))
+            if where == "all":
+                sides = study.compared((soft, hard))
+            else:
+                sides = [study.score(where, study.curves[where, arm].returns[mode][:, -1:]) for arm in (soft, hard)]
+            if all(map(len, sides)) and sides:
+                means = float(centre(sides[0])), float(centre(sides[1]))
+                seeds = fewest(sides[0]), fewest(sides[1])
+                found.append(Block(where, soft, hard, difference(*sides), means, seeds))
     return found
 
 
@@ -127,14 +132,14 @@ def _profiles(matrices: dict[str, Array]) -> Profiles:
 
 
 def _on_tasks(study: Study, seen: dict[str, Look]) -> list[OnTask]:
-    """Differences of the same seed, where both arms have it."""
+    """Differences of the same seed, where both arms have it; of an import, where they have the same seeds."""
     mode = study.primary
     found = []
     for soft, hard in study.comparisons:
         for task in study.cells:
             ours, theirs = study.curves[task, soft], study.curves[task, hard]
-            seeds = [seed for seed in ours.seeds if seed in theirs.seeds]
-            if seeds:
+            seeds = sorted({*ours.seeds} & {*theirs.seeds})
+            if seeds and (not study.imported or ours.seeds == theirs.seeds):
                 final = [
                     study.score(task, each.returns[mode][[each.seeds.index(seed) for seed in seeds], -1])
                     for each in (ours, theirs)
@@ -145,7 +150,7 @@ def _on_tasks(study: Study, seen: dict[str, Look]) -> list[OnTask]:
 
 
 def _silent(study: Study) -> dict[str, str]:
-    """task -> why it has no learning curve: no seeds, or all of them stay at one return."""
+    """task -> why it has no learning curve: no seeds, final scores alone, or all of them stay at one return."""
     found = {}
     for task in study.cells:
         returns = [
@@ -153,6 +158,8 @@ def _silent(study: Study) -> dict[str, str]:
         ]
         if not returns:
             found[task] = f"{task}: no seeds yet."
+        elif max(each.shape[1] for each in returns) < 2:
+            found[task] = f"{task}: final scores alone, so there is no figure."
         elif np.ptp(flat := np.concatenate([each.ravel() for each in returns])) == 0:
             found[task] = (
                 f"{task}: every seed of every arm stays at {numeral(flat[0], 'g')} throughout, so there is no figure."
@@ -178,6 +185,8 @@ def _learning(study: Study, seen: dict[str, Look], task: str) -> Learning:
         name=f"{study.pair}-{task}",
         task=task,
         mode=mode,
+        unit=study.unit,
+        floor=study.extremes(task)[0],
         low=reference.low,
         high=reference.high,
         groups=groups,
@@ -194,7 +203,7 @@ def _learning(study: Study, seen: dict[str, Look], task: str) -> Learning:
 def _curve(study: Study, look: Look, task: str, arm: str) -> Curve:
     curves = study.curves[task, arm]
     returns, steps = curves.returns[study.primary], curves.steps.astype(np.float64)
-    recorded = np.isfinite(curves.entropy).any()
+    recorded = np.isfinite(curves.entropy).all()
     return Curve(
         arm=arm,
         look=look,

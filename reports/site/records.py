@@ -17,11 +17,12 @@ def members(study: Study) -> Table:
     for task, cell in study.cells.items():
         for arm in study.arms:
             curves = study.curves[task, arm]
-            for seed in study.registered(task):
-                if seed not in curves.seeds:
+            places = {seed: row for row, seed in enumerate(curves.seeds)}
+            for seed in sorted({*study.begun(task, arm), *curves.seeds}):
+                if seed not in places:
                     rows.append([task, arm, seed, "missing", *([NONE] * (2 + len(study.suite.modes)))])
                     continue
-                row = curves.seeds.index(seed)
+                row = places[seed]
                 fate = (
                     f"diverged at step {curves.steps[curves.diverged[row].argmax()]}"
                     if curves.diverged[row, -1]
@@ -226,7 +227,10 @@ def references(suite: Suite) -> Table:
                     Said(typeset(scale.source), scale.source),
                 ]
             )
-    caption = "Score = (return − low) / (high − low), declared beforehand; not clipped. A diverged seed counts at low, a score of 0."
+    caption = (
+        "Score = (return − low) / (high − low), declared beforehand; not clipped. A diverged seed counts at low, a score of 0, or at the "
+        "lowest return seen on the task, where that is lower."
+    )
     return Table(
         "references", "How returns become scores", caption, ["task", "steps a seed", "low", "high", "source"], rows
     )

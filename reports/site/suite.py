@@ -25,6 +25,7 @@ from reports.site.evidence import Evidence
 from reports.site.evidence import gather as numbers
 from reports.statistics import baseline
 from reports.statistics.bootstrap import AGGREGATES
+from reports.statistics.intervals import fewest
 from reports.statistics.scores import Study, read_studies
 from reports.statistics.verdicts import Verdict, read_looks, verdicts
 from reports.table import NONE, Table, Value, number
@@ -100,6 +101,12 @@ class Page:
         return sum(len(section.curves) for section in self.sections) > MOST_CURVES
 
     @property
+    def suspected(self) -> list[str]:
+        """Why seeds of an import may be parts or copies of one run."""
+        imports = [cell.manifest.imported for study in self.studies for cell in study.cells.values()]
+        return [each.why for its in imports if its for each in its.suspected]
+
+    @property
     def changed(self) -> int:
         """Claims that were written or changed after the runs began."""
         return sum(bool(verdict.changed) for verdict in self.verdicts)
@@ -115,11 +122,13 @@ class Page:
         )
         tasks = {task for study in self.studies for task in study.cells}
         arms = sum(len(study.arms) for study in self.studies)
-        seeds = sorted({len(study.registered(task)) for study in self.studies for task in study.cells})
+        seeds = sorted({len(study.begun(*place)) for study in self.studies for place in study.curves})
         each = count(seeds[-1], "seed") if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]} seeds"
         taken = f"{steps / 1e6:,.1f} million" if steps >= 1e6 else f"{steps:,}"
+        stepless = all(each.steps.max(initial=1) == 1 for study in self.studies for each in study.curves.values())
+        effort = "" if stepless else f", {taken} environment {self.studies[0].unit}"
         return (
-            f"{runs:,} training runs, {taken} environment steps: {arms} arms of {count(len(self.studies), 'pair')} on "
+            f"{runs:,} training runs{effort}: {arms} arms of {count(len(self.studies), 'pair')} on "
             f"{count(len(tasks), 'task')}, {each} each."
         )
 
@@ -217,7 +226,7 @@ def _section(found: Evidence, ledger: Ledger | None, simulated: Record | None, s
     command = remake(suite, pair)
     main: list[Promise] = []
     shown: list[Table] = []
-    size = len(study.seeds), len(study.tasks)
+    size = min(map(fewest, study.matrices.values()), default=0), len(study.tasks)
     covered, won = (measured(simulated, names, *size) for names in ([*AGGREGATES], [IMPROVEMENT]))
     if found.profiles:
         main += [
@@ -226,6 +235,7 @@ def _section(found: Evidence, ledger: Ledger | None, simulated: Record | None, s
         ]
         if found.improvements:
             main += [studio.order(plots.improvements, pair, found.looks, found.improvements, won, command)]
+        if found.on_tasks and found.differences:
             main += [studio.order(plots.by_task, pair, found.on_tasks, command)]
         if found.improvements and len(suite.modes) > 1:
             main += [studio.order(plots.modes, pair, study.primary, found.differences, command)]

@@ -32,12 +32,10 @@ def evidence(found: Sequence[Evidence], ledger: Ledger | None) -> Table:
     rows: list[list[Value]] = []
     for each in found:
         study, primary = each.study, each.primary
-        rests = (
-            share(len(study.seeds), study.most_seeds),
-            share(len(study.tasks), len(study.suite.cells[study.pair])),
-        )
         for soft, hard in study.comparisons:
-            lost = sum(study.curves[task, arm].diverged[:, -1].sum() for task in study.tasks for arm in (soft, hard))
+            rests = _rests(each, soft, hard)
+            tasks = study.cells if study.imported else study.tasks
+            lost = sum(study.curves[task, arm].diverged[:, -1].sum() for task in tasks for arm in (soft, hard))
             relevant = margin(ledger, study.pair, soft, hard)
             told: list[Value] = ["nothing to compare yet", NONE]
             if (soft, hard) in primary:
@@ -53,6 +51,19 @@ def evidence(found: Sequence[Evidence], ledger: Ledger | None) -> Table:
         "corrected for the number of rows.",
         ["soft arm", "hard arm", "the soft arm is", "difference", "margin", "seeds", "tasks", "diverged", "pair"],
         rows,
+    )
+
+
+def _rests(found: Evidence, soft: str, hard: str) -> tuple[str, str]:
+    """On how many seeds and tasks a comparison rests."""
+    study, tasks = found.study, len(found.study.suite.cells[found.study.pair])
+    if not study.imported:
+        return share(len(study.seeds), study.most_seeds), share(len(study.tasks), tasks)
+    blocks = found.of(soft, hard)
+    seeds = next((each.seeds for each in blocks if each.where == "all"), (0, 0))
+    return (
+        str(seeds[0]) if len({*seeds}) == 1 else f"{seeds[0]} and {seeds[1]}",
+        share(sum(each.where != "all" for each in blocks), tasks),
     )
 
 
@@ -86,11 +97,17 @@ def aggregates(found: Evidence, covered: str) -> Table:
     return Table(
         f"{study.pair}-aggregates",
         "Aggregate scores",
-        f"Over {len(study.seeds)} seeds and {len(study.tasks)} tasks; points as in rliable, intervals from a stratified "
+        f"Over {_spanned(found)} seeds and {len(study.tasks)} tasks; points as in rliable, intervals from a stratified "
         f"bootstrap ({bootstrap.RESAMPLES} resamples, fixed key). {covered}",
         ["arm", *bootstrap.AGGREGATES],
         [[arm, *estimates.values()] for arm, estimates in found.aggregates.items()],
     )
+
+
+def _spanned(found: Evidence) -> str:
+    """Seeds an arm of the aggregates."""
+    counts = sorted({len(found.study.matrices[arm]) for arm in found.aggregates})
+    return str(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
 
 
 def improvements(found: Evidence, covered: str) -> Table:
@@ -111,7 +128,7 @@ def returns(found: Evidence) -> Table:
     for task in study.cells:
         for arm in study.arms:
             curves = study.curves[task, arm]
-            seeds = share(len(curves.seeds), len(study.registered(task)))
+            seeds = share(len(curves.seeds), len(study.begun(task, arm)))
             means: list[Value] = [found.returns.get((task, arm, mode), NONE) for mode in study.suite.modes]
             rows.append([task, arm, seeds, int(curves.diverged[:, -1].sum()), *means])
     if study.suite.imported is None:

@@ -19,6 +19,8 @@ from reports.statistics.intervals import LEVEL, NO_VARIANCE, TOO_FEW, Array, Est
 Counts = npt.NDArray[np.signedinteger]
 
 RESAMPLES = 50_000
+FEW_SEEDS = 100
+"""Seeds up to which they are counted one by one, which is the quicker way."""
 CHUNK = 4096  # resamples at a time: the working set stays near the cache, and memory does not grow with RESAMPLES
 
 AGGREGATES: dict[str, Callable[[Array], float]] = {
@@ -74,10 +76,22 @@ def draw(shape: Sequence[int], resamples: int, generator: np.random.Generator) -
         rows = generator.integers(
             n, size=(n, tasks, min(CHUNK, resamples - start)), dtype=np.min_scalar_type(n - 1).type
         )
-        counts = np.empty((tasks, n, rows.shape[-1]), np.min_scalar_type(-n * tasks - 1))  # holds their sum as well
+        yield _counts(rows)
+
+
+def _counts(rows: npt.NDArray[np.unsignedinteger]) -> Counts:
+    """How often each of n seeds is among `rows [n, T, B]`: `[T, n, B]`, in an integer that holds the sum of all as well."""
+    n, tasks, resamples = rows.shape
+    counts = np.empty((tasks, n, resamples), np.min_scalar_type(-n * tasks - 1))
+    if n <= FEW_SEEDS:
         for seed in range(n):
             np.sum(rows == seed, axis=0, dtype=counts.dtype, out=counts[:, seed])
-        yield counts
+        return counts
+    columns = np.arange(resamples)
+    for task in range(tasks):
+        places = rows[:, task].astype(np.int64) * resamples + columns
+        counts[task] = np.bincount(places.ravel(), minlength=n * resamples).reshape(n, resamples)
+    return counts
 
 
 def resampled_aggregates(scores: Array, counts: Counts) -> dict[str, Array]:
@@ -96,15 +110,22 @@ def resampled_aggregates(scores: Array, counts: Counts) -> dict[str, Array]:
 
 
 def resampled_improvement(soft: Array, hard: Array, of_soft: Counts, of_hard: Counts) -> Array:
-    """Probability of improvement `[K, B]` of K matrices `soft [K, n, T]` over `hard [K, m, T]`, resampled with the same counts."""
-    ours, theirs = of_soft / soft.shape[1], of_hard / hard.shape[1]
-    wins = [_wins(*pair).transpose(2, 1, 0) for pair in zip(soft, hard, strict=True)]
-    return np.stack([((each @ ours) * theirs).sum(axis=(0, 1)) for each in wins]) / len(ours)
+    """Probability of improvement `[K, B]` of K matrices `soft [K, n, T]` over `hard [K, m, T]`, resampled with the same counts.
 
-
-def _wins(soft: Array, hard: Array) -> Array:
-    """1, 0 or, for a tie, one half for each run of `soft [n, T]` against each of `hard [m, T]`: `[n, m, T]`."""
-    return 0.5 * (soft[:, None] > hard) + 0.5 * (soft[:, None] >= hard)
+    A run of `soft` beats as many of `hard` as lie below it, and half of its equals: with the sums over the sorted runs of `hard`, that is
+    one addition a run, not one a pair.
+    """
+    pairs, tasks = soft.shape[1] * hard.shape[1], soft.shape[2]
+    found = np.zeros((len(soft), of_soft.shape[-1]))
+    for at, task in np.ndindex(len(soft), tasks):
+        theirs = hard[at, :, task]
+        order = np.argsort(theirs, kind="stable")
+        below = np.zeros((len(theirs) + 1, of_hard.shape[-1]))
+        np.cumsum(of_hard[task][order], axis=0, out=below[1:])
+        first, last = (np.searchsorted(theirs[order], soft[at, :, task], side=side) for side in ("left", "right"))
+        for run, counts in enumerate(of_soft[task]):
+            found[at] += counts * (below[first[run]] + below[last[run]])
+    return np.asarray(found / (2 * pairs * tasks))
 
 
 def _resampled_iqm(scores: Array, counts: Counts) -> Array:

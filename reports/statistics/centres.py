@@ -12,7 +12,7 @@ from typing import Protocol
 import numpy as np
 from scipy.special import stdtr, stdtrit
 
-from reports.statistics.intervals import NO_VARIANCE, Array, squared_error, stream
+from reports.statistics.intervals import NO_VARIANCE, Array, centre, squared_error, stream
 
 METHODS = ("welch", "paired", "sign-flip")
 """`welch` takes the seeds of the two arms as independent; the others take row i of both as one seed's, and use the differences."""
@@ -77,7 +77,7 @@ class StudentT:
     def of(cls, arm: Array, against: Array, method: str) -> StudentT:
         """Of `arm [..., n, T]` and `against [..., m, T]` by "welch" or "paired"."""
         variance, df = squared_error(samples(arm, against, method))
-        return cls(arm.mean(axis=(-2, -1)) - against.mean(axis=(-2, -1)), np.sqrt(variance), df)
+        return cls(centre(arm) - centre(against), np.sqrt(variance), df)
 
     def above(self, value: float) -> Array:
         return np.asarray(stdtr(self.df, (value - self.estimate) / self.error))

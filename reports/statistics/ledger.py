@@ -8,6 +8,7 @@ from harness.schema.claims import Claim, Ledger, tasks_of
 from harness.schema.suite import CLAIMS, SUITES, Suite
 from reports.statistics.centres import smallest_p
 from reports.statistics.metrics import METRICS
+from reports.statistics.multiplicity import holm
 from reports.statistics.numerals import numeral
 
 SEQUENCE = ("non-inferiority", "superiority")
@@ -34,26 +35,47 @@ def entries(claims: Sequence[tuple[Claim, Sequence[str]]]) -> list[list[int]]:
 def problems(ledger: Ledger, suite: Suite) -> list[str]:
     """Designs that no run should be started for, one line each that names file and field; [] for a sound ledger.
 
-    A level that cannot be reached whatever the data; an effect or margin that is larger than the room above the hard arm.
+    A level that cannot be reached whatever the data, after Holm's correction; an effect or margin that is larger than the room above
+    the hard arm.
     """
     path = SUITES / suite.folder / CLAIMS
+    never = _never(ledger, suite, [None] * len(ledger.claims))
     return [
         f"{path}: claims.{number} ({claim.id}): {line}"
         for number, claim in enumerate(ledger.claims)
-        for line in (*_unreachable(claim, suite, ledger.level, ""), *_beyond(claim, ledger, suite))
+        for line in (*never[number], *_beyond(claim, ledger, suite))
     ]
 
 
-def notes(ledger: Ledger, suite: Suite) -> list[tuple[str, ...]]:
-    """What is to be known of each claim's design, in the ledger's order: `problems`, and a level that others' claims can take away."""
+def notes(ledger: Ledger, suite: Suite, seeds: Sequence[int | None] | None = None) -> list[tuple[str, ...]]:
+    """What is to be known of each claim's design, in the ledger's order: `problems`, and a level that others' claims can take away.
+
+    `seeds`: how many each claim has; None: those that the suite registers.
+    """
+    given = seeds or [None] * len(ledger.claims)
     family = len(entries([(claim, tasks_of(claim, suite)) for claim in ledger.claims]))
+    found, never = [], _never(ledger, suite, given)
+    for number, claim in enumerate(ledger.claims):
+        why = f", left by Holm's correction for {family} entries at worst"
+        seldom = _unreachable(claim, suite, given[number], ledger.level / family, why)
+        found.append((*(never[number] or seldom), *_beyond(claim, ledger, suite)))
+    return found
+
+
+def _never(ledger: Ledger, suite: Suite, seeds: Sequence[int | None]) -> list[list[str]]:
+    """For each claim, why its level can never be reached, or []: not even if every claim had the smallest p value of its design."""
+    least = [
+        smallest_p(claim.method, _seeds(claim, suite, its), len(tasks_of(claim, suite)))
+        for claim, its in zip(ledger.claims, seeds, strict=True)
+    ]
+    at_best = holm(least, entries([(claim, tasks_of(claim, suite)) for claim in ledger.claims]))
     found = []
-    for claim in ledger.claims:
-        never = _unreachable(claim, suite, ledger.level, "")
-        seldom = _unreachable(
-            claim, suite, ledger.level / family, f", left by Holm's correction for {family} entries at worst"
-        )
-        found.append((*(never or seldom), *_beyond(claim, ledger, suite)))
+    for claim, its, corrected in zip(ledger.claims, seeds, at_best, strict=True):
+        never = _unreachable(claim, suite, its, ledger.level, "")
+        if not never and corrected > ledger.level:
+            why = f" after Holm's correction: at best its p value is {numeral(corrected, '.3g')}"
+            never = [_told(claim, suite, its, ledger.level, why)]
+        found.append(never)
     return found
 
 
@@ -73,17 +95,25 @@ def headroom(claim: Claim, ledger: Ledger, suite: Suite) -> float | None:
     return sum(room) / len(room)
 
 
-def _unreachable(claim: Claim, suite: Suite, level: float, why: str) -> list[str]:
-    tasks = tasks_of(claim, suite)
-    seeds = min(len(suite.registered(claim.pair, task).seeds) for task in tasks)
-    least = smallest_p(claim.method, seeds, len(tasks))
-    if least <= level:
-        return []
+def _seeds(claim: Claim, suite: Suite, given: int | None) -> int:
+    """Seeds an arm of a claim."""
+    registered = (len(suite.registered(claim.pair, task).seeds) for task in tasks_of(claim, suite))
+    return min(registered) if given is None else given
+
+
+def _unreachable(claim: Claim, suite: Suite, given: int | None, level: float, why: str) -> list[str]:
+    reached = smallest_p(claim.method, _seeds(claim, suite, given), len(tasks_of(claim, suite))) <= level
+    return [] if reached else [_told(claim, suite, given, level, why)]
+
+
+def _told(claim: Claim, suite: Suite, given: int | None, level: float, why: str) -> str:
+    tasks, seeds = tasks_of(claim, suite), _seeds(claim, suite, given)
     design = f"{claim.method} with {seeds} seeds on {len(tasks)} task{'s' * (len(tasks) > 1)}"
-    return [
-        f"method: {design} cannot reach level {level:.3g}{why}: its smallest p value is {numeral(least, '.3g')}; "
+    least = numeral(smallest_p(claim.method, seeds, len(tasks)), ".3g")
+    return (
+        f"method: {design} cannot reach level {level:.3g}{why}: its smallest p value is {least}; "
         "take more seeds or another method"
-    ]
+    )
 
 
 def _beyond(claim: Claim, ledger: Ledger, suite: Suite) -> list[str]:

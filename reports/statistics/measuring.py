@@ -12,19 +12,33 @@ from harness.schema.claims import Claim, Ledger, changes, tasks_of
 from harness.schema.suite import Suite
 from reports.statistics.forms import form
 from reports.statistics.forms.form import INVALID, NOT_MEASURED, Outcome
-from reports.statistics.intervals import NO_VARIANCE, Array, mean_interval
+from reports.statistics.intervals import NO_VARIANCE, Array, fewest, mean_interval, stack
 from reports.statistics.metrics import METRICS
 from reports.statistics.scores import Damaged, Study
 
 
 @dataclass(frozen=True)
 class Data:
-    """What a claim is judged on: `arm [n, T]` and `against [n, T]` in the claim's metric; rows are `seeds`, columns `tasks`."""
+    """What a claim is judged on: `arm [n, T]` and `against [m, T]` in the claim's metric; rows are seeds, columns `tasks`.
+
+    The rows of both are `seeds`, or those of `against` are `against_seeds`, where the arms have seeds of their own.
+    """
 
     tasks: list[str]
     seeds: list[int]
     arm: Array
     against: Array
+    against_seeds: list[int] | None = None
+
+    @property
+    def of_against(self) -> list[int]:
+        """The seeds of `against`."""
+        return self.seeds if self.against_seeds is None else self.against_seeds
+
+    @property
+    def counts(self) -> tuple[int, int]:
+        """Seeds of each arm, on the task where they are fewest."""
+        return fewest(self.arm), fewest(self.against)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,9 +51,9 @@ class Measured:
     tasks: tuple[str, ...]
     """The claim's tasks, with results or without, informative or not."""
     registered: int
-    """Seeds of each arm that the suite registers."""
+    """Seeds of each arm that the suite registers; of an import those used and those begun and lost."""
     seeds: int = 0
-    """Seeds of each arm in the complete block."""
+    """Seeds of each arm in the complete block; of arms with seeds of their own, those of the arm that has fewer."""
     data: Data | None = None
     outcome: Outcome | None = None
     by_task: dict[str, Outcome] | None = None
@@ -52,6 +66,15 @@ class Measured:
     """Tasks whose floor neither arm leaves; by the ledger's rule they are left out, or kept."""
     absent: str = ""
     because: str = ""
+
+    @property
+    def counted(self) -> str:
+        """`8 of 8 seeds`, `3 of 4 seeds`; of arms with unequal numbers of seeds `6 and 3 seeds`, and how many are missing."""
+        counts = self.data.counts if self.data is not None else (self.seeds, self.seeds)
+        if len({*counts}) == 1:
+            return f"{self.seeds} of {self.registered} seeds"
+        missing = self.registered - self.seeds
+        return f"{counts[0]} and {counts[1]} seeds" + (f", {missing} missing" if missing else "")
 
 
 def measure(
@@ -90,24 +113,78 @@ def measure(
     if not tasks:
         why = f"No task says anything: neither arm leaves the floor of {', '.join(idle)}."
         return replace(found, absent=INVALID, because=why)
-    columns = [[values(claim, study, task, arm, mode) for task in tasks] for arm in (claim.arm, claim.against)]
-    seeds = [seed for seed in wanted if all(seed in column for side in columns for column in side)]
-    found = replace(found, lost=tuple(_lost(claim, suite, study, tasks)))
-    if len(seeds) < 2:
-        why = f"{len(seeds)} complete seed{'s' * (len(seeds) != 1)} of {len(wanted)}: at least 2 are needed."
-        return replace(found, seeds=len(seeds), absent=INVALID if seeds else NOT_MEASURED, because=why)
-    arm, against = (np.array([[column[seed] for column in side] for seed in seeds]) for side in columns)
-    if not (np.isfinite(arm).all() and np.isfinite(against).all()):
+    data = _data(claim, study, tasks, mode, wanted)
+    seeds = min(data.counts)
+    missing = _missing(claim, study, tasks)
+    if study.imported:
+        gone = [{seed for its, _, seed in missing if its == arm} for arm in (claim.arm, claim.against)]
+        most = max(map(len, gone)) if own_seeds(claim, study) else len(gone[0] | gone[1])
+        found = replace(found, registered=seeds + most)
+    found = replace(found, lost=tuple(_lost(claim, study, tasks, missing)))
+    if seeds < 2:
+        why = _too_few(claim, study, data, seeds, len(wanted))
+        return replace(found, seeds=seeds, absent=INVALID if seeds else NOT_MEASURED, because=why)
+    if not (np.isfinite(data.arm).all() and np.isfinite(data.against).all()):
         why = f"The results do not record what the metric {claim.metric!r} needs."
         return replace(found, absent=NOT_MEASURED, because=why)
     test = form(claim.test, claim.method, claim.margin)
+    alone = [(_column(data.arm, at), _column(data.against, at)) for at in range(len(tasks))]
     return replace(
         found,
-        seeds=len(seeds),
-        data=Data(tasks, seeds, arm, against),
-        outcome=test.outcome(arm, against, ledger.level),
-        by_task={task: test.outcome(arm[:, [at]], against[:, [at]], ledger.level) for at, task in enumerate(tasks)},
+        seeds=seeds,
+        data=data,
+        outcome=test.outcome(data.arm, data.against, ledger.level),
+        by_task={task: test.outcome(*sides, ledger.level) for task, sides in zip(tasks, alone, strict=True)},
     )
+
+
+def own_seeds(claim: Claim, study: Study) -> bool:
+    """Whether each arm is taken with the seeds that it has: runs of others, by a test for which they are independent."""
+    return study.imported and claim.method == "welch"
+
+
+def _data(claim: Claim, study: Study, tasks: list[str], mode: str, wanted: Sequence[int]) -> Data:
+    """What was found: each arm's own seeds, or those that both have on every task."""
+    columns = [[values(claim, study, task, arm, mode) for task in tasks] for arm in (claim.arm, claim.against)]
+    if own_seeds(claim, study):
+        (seeds, arm), (against_seeds, against) = map(stack, columns)
+        return Data(tasks, seeds, arm, against, against_seeds)
+    seeds = [seed for seed in wanted if all(seed in column for side in columns for column in side)]
+    arm, against = (
+        np.array([[column[seed] for column in side] for seed in seeds]).reshape(len(seeds), len(tasks))
+        for side in columns
+    )
+    return Data(tasks, seeds, arm, against)
+
+
+def _column(scores: Array, at: int) -> Array:
+    """A score matrix on one of its tasks."""
+    column = scores[:, [at]]
+    return column.compressed()[:, None] if isinstance(column, np.ma.MaskedArray) else column
+
+
+def _too_few(claim: Claim, study: Study, data: Data, seeds: int, registered: int) -> str:
+    """Why there is no test, in a sentence."""
+    if not study.imported:
+        return f"{seeds} complete seed{'s' * (seeds != 1)} of {registered}: at least 2 are needed."
+    if own_seeds(claim, study):
+        counts = " and ".join(
+            f"{count} of {arm}" for arm, count in zip((claim.arm, claim.against), data.counts, strict=True)
+        )
+        return f"There are runs with {counts} on the task where they are fewest: at least 2 of each are needed."
+    return (
+        f"{claim.arm} and {claim.against} have {seeds or 'no'} seed{'s' * (seeds != 1)} in common on every task, and {claim.method!r} "
+        "compares runs of the same seed: at least 2 are needed; 'welch' needs none in common."
+    )
+
+
+def suspicions(measured: Measured, study: Study | None) -> list[str]:
+    """Why seeds of the claim's arms may be parts or copies of one run, as their import found."""
+    arms = (measured.claim.arm, measured.claim.against)
+    if study is None or not study.imported:
+        return []
+    imports = [study.cells[task].manifest.imported for task in measured.tasks if task in study.cells]
+    return [each.why for its in imports if its for each in its.suspected if each.arm in arms]
 
 
 def common_seeds(claim: Claim, suite: Suite) -> list[int]:
@@ -127,11 +204,11 @@ def leaves(returns: Array, floor: float, low: float) -> bool:
     """Whether an arm with `returns [n, S]` has done better than its task's `floor` at some evaluation.
 
     It has where the 95 % t interval of its mean over seeds lies above the floor. A floor that is the task's `low` is no mean of better and
-    worse episodes: nobody reaches it by chance from below, so there one seed above it is enough.
+    worse episodes: nobody reaches it by chance from below, so there one seed above it is enough, as long as nothing was seen below it.
     """
     if not len(returns):
         return False
-    if floor <= low:
+    if floor <= low and not (returns < low).any():
         return bool((returns > floor).any())
     means = [mean_interval(each) for each in returns.T]
     lows = [mean.value if mean.why == NO_VARIANCE else mean.low for mean in means]
@@ -147,41 +224,69 @@ def values(claim: Claim, study: Study, task: str, arm: str, mode: str) -> dict[i
     return dict(zip(curves.seeds, found.tolist(), strict=True))
 
 
-def _lost(claim: Claim, suite: Suite, study: Study, tasks: list[str]) -> list[str]:
+def _wanted(claim: Claim, study: Study, task: str, arm: str) -> list[int]:
+    """The seeds that an arm of the claim should have on a task.
+
+    Our own: those registered on every task. Of others: those that it was begun with, and, where runs of the same seed are compared,
+    those that the other arm was begun with.
+    """
+    if not study.imported:
+        return common_seeds(claim, study.suite)
+    if own_seeds(claim, study):
+        return study.begun(task, arm)
+    tasks = [each for each in tasks_of(claim, study.suite) if each in study.cells]
+    return sorted({seed for each in tasks for arm in (claim.arm, claim.against) for seed in study.begun(each, arm)})
+
+
+def _missing(claim: Claim, study: Study, tasks: Sequence[str]) -> list[tuple[str, str, int]]:
+    """(arm, task, seed) of the members of the claim's two arms that are not there."""
+    found = []
+    for task in tasks:
+        for arm in (claim.arm, claim.against):
+            there = {*study.curves[task, arm].seeds}
+            wanted = _wanted(claim, study, task, arm) if study.imported else study.registered(task)
+            found += [(arm, task, seed) for seed in wanted if seed not in there]
+    return found
+
+
+def _lost(claim: Claim, study: Study, tasks: Sequence[str], missing: Sequence[tuple[str, str, int]]) -> list[str]:
     """Missing and diverged members of the claim's two arms, one line each."""
     lines = []
     for task in tasks:
         for arm in (claim.arm, claim.against):
-            curves = study.curves[task, arm]
-            registered = suite.registered(claim.pair, task).seeds
-            lines += [f"{arm} on {task}, seed {seed}: missing" for seed in registered if seed not in curves.seeds]
-            lines += [
-                f"{arm} on {task}, seed {seed}: diverged"
-                for seed, flags in zip(curves.seeds, curves.diverged, strict=True)
-                if flags[-1]
-            ]
+            lines += [f"{arm} on {task}, seed {seed}: missing" for its, on, seed in missing if (its, on) == (arm, task)]
+            lines += [f"{arm} on {task}, seed {seed}: diverged" for seed in _diverged(study, task, arm)]
     return lines
 
 
-def as_if_lost_had_ended(measured: Measured, suite: Suite, study: Study, mode: str) -> dict[str, Measured]:
-    """`best`, `worst` -> the claim as if every lost seed had ended so for it; {} where none was lost or the metric has no bounds."""
+def _diverged(study: Study, task: str, arm: str) -> list[int]:
+    curves = study.curves[task, arm]
+    return [seed for seed, flags in zip(curves.seeds, curves.diverged, strict=True) if flags[-1]]
+
+
+def as_if_lost_had_ended(measured: Measured, study: Study, mode: str) -> dict[str, Measured]:
+    """`best`, `worst` -> the claim as if every lost seed had ended so for it; {} where none was lost or the metric has no bounds.
+
+    The best and the worst are the metric's bounds, or what was seen beyond them: a task's `low` is no bound where returns lie below it.
+    """
     claim, data, bounds = measured.claim, measured.data, METRICS[measured.claim.metric].bounds
     if not measured.lost or data is None or bounds is None:
         return {}
-    seeds = common_seeds(claim, suite)
-    low = min(bounds[0], data.arm.min(), data.against.min())
-    high = max(bounds[1], data.arm.max(), data.against.max())
+    low, high = min(bounds[0], data.arm.min(), data.against.min()), max(bounds[1], data.arm.max(), data.against.max())
+    if METRICS[claim.metric].on_scale:
+        ends = [study.score(task, np.array(study.extremes(task))) for task in data.tasks]
+        low, high = min(low, *(each[0] for each in ends)), max(high, *(each[1] for each in ends))
     found = {}
-    for case, ends in (("best", (high, low)), ("worst", (low, high))):
-        sides: list[Array] = []
-        for name, end in zip((claim.arm, claim.against), ends, strict=True):
+    for case, ends_of in (("best", (high, low)), ("worst", (low, high))):
+        sides = []
+        for name, end in zip((claim.arm, claim.against), ends_of, strict=True):
             columns = []
             for task in data.tasks:
-                known, curves = values(claim, study, task, name, mode), study.curves[task, name]
-                gone = {seed for seed, flags in zip(curves.seeds, curves.diverged, strict=True) if flags[-1]}
-                columns.append([end if seed in gone else known.get(seed, end) for seed in seeds])
-            sides.append(np.array(columns).T)
-        arm, against = sides
+                known, gone = values(claim, study, task, name, mode), {*_diverged(study, task, name)}
+                wanted = _wanted(claim, study, task, name)
+                columns.append({seed: float(end if seed in gone else known.get(seed, end)) for seed in wanted})
+            sides.append(stack(columns))
+        (seeds, arm), (against_seeds, against) = sides
         outcome = form(claim.test, claim.method, claim.margin).outcome(arm, against, measured.level)
-        found[case] = replace(measured, data=Data(data.tasks, seeds, arm, against), outcome=outcome)
+        found[case] = replace(measured, data=Data(data.tasks, seeds, arm, against, against_seeds), outcome=outcome)
     return found

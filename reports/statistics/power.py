@@ -62,18 +62,20 @@ def detectable(
 
 def seeds_needed(
     arm: Array, against: Array, method: str, region: Region, effect: float, level: float, most: int = MOST_SEEDS
-) -> int | None:
+) -> float | None:
     """Seeds an arm with which "the difference is in `region`" is shown with probability `POWER`, if it is `effect`.
 
-    At the observed spread. None where that is undefined, or where more than `most` would be needed.
+    At the observed spread. Infinity where more than `most` would be needed; None where the spread is undefined, so that nothing is known.
     """
 
     def enough(seeds: int) -> bool:
         found = power(arm, against, method, region, effect, level, seeds)
         return found is not None and found >= POWER
 
-    if not enough(most):
+    if power(arm, against, method, region, effect, level, most) is None:
         return None
+    if not enough(most):
+        return np.inf
     low, high = 1, most
     while high - low > 1:
         middle = (low + high) // 2

@@ -1,44 +1,26 @@
 """From finished cells to score matrices, with every hole and every divergence in sight.
 
-Two rules live here and nowhere else:
-
-- A diverged member keeps its place: from its divergence on, its return is the task's floor (`low`, a score of 0).
-- Arms are compared on one complete block: the tasks that have results for every arm of the pair, and the registered seeds
-  that every arm has on each of them. What is registered and not there is listed in `Study.holes`.
+One rule lives here and nowhere else. Our own arms are compared on one complete block: the tasks that have results for every arm of the
+pair, and the registered seeds that every arm has on each of them. Runs of others (`Study.imported`) were not made in pairs: two arms
+are compared on the tasks that both have, each by its own seeds. What was begun and is not there is listed in `Study.holes`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from harness.errors import ResultsError
 from harness.schema.manifest import Role
 from harness.schema.results import Cell, damages, folder_name, read_cell
 from harness.schema.suite import Suite
-from reports.statistics.intervals import Array
-
-
-@dataclass(frozen=True)
-class Curves:
-    """Evaluations of one arm on one task: seeds are rows, segments columns.
-
-    `steps [S]` in environment steps of a member; `returns[mode] [n, S]` undiscounted, with a diverged member's at the floor;
-    `diverged [n, S]`; `training [n]` the mean return of the training episodes that ended in the last segment (NaN: none ended);
-    `entropy [n, S]` of the behaviour policy in nats, 0 from a divergence on (NaN: not recorded).
-    """
-
-    seeds: list[int]
-    steps: npt.NDArray[np.int64]
-    returns: dict[str, Array]
-    diverged: npt.NDArray[np.bool_]
-    training: Array
-    entropy: Array
+from reports.statistics.curves import Curves, read_curves
+from reports.statistics.intervals import Array, stack
 
 
 @dataclass(frozen=True)
@@ -90,15 +72,33 @@ class Study:
         return [[groups[0][0], *alone, *groups[0][1:]], *groups[1:]] if groups else [alone]
 
     @property
+    def imported(self) -> bool:
+        """Whether the runs are not ours."""
+        return self.suite.imported is not None
+
+    @property
+    def unit(self) -> str:
+        """What a step of the curves counts: steps, or frames of a game, of which a step has several."""
+        manifest = next(iter(self.cells.values())).manifest
+        return (manifest.imported.unit if manifest.imported is not None else None) or "steps"
+
+    @property
     def tasks(self) -> list[str]:
-        """Tasks with results for every arm: the columns of score matrices."""
-        return [task for task in self.cells if all(self.curves[task, arm].seeds for arm in self.arms)]
+        """Tasks with results for every arm (of an import: that has any at all): the columns of score matrices."""
+        return self._tasks([arm for arm in self.arms if not self.imported or self._seen(arm)])
+
+    def _tasks(self, arms: Sequence[str]) -> list[str]:
+        return [task for task in self.cells if all(self.curves[task, arm].seeds for arm in arms)]
+
+    def _seen(self, arm: str) -> bool:
+        return any(self.curves[task, arm].seeds for task in self.cells)
 
     @property
     def seeds(self) -> list[int]:
-        """Registered seeds that every arm has on every task of `tasks`: the rows of score matrices."""
-        found = [self.curves[task, arm].seeds for task in self.tasks for arm in self.arms]
-        return [seed for seed in found[0] if all(seed in seeds for seeds in found)] if found else []
+        """Registered seeds that every arm has on every task of `tasks`: the rows of our own score matrices."""
+        found = [set(self.curves[task, arm].seeds) for task in self.tasks for arm in self.arms]
+        first = self.curves[self.tasks[0], self.arms[0]].seeds if found else []
+        return [seed for seed in first if all(seed in seeds for seeds in found)]
 
     @property
     def primary(self) -> str:
@@ -108,6 +108,22 @@ class Study:
     def registered(self, task: str) -> list[int]:
         """The seeds that the suite registers for the pair on a task."""
         return self.suite.registered(self.pair, task).seeds
+
+    def begun(self, task: str, arm: str) -> list[int]:
+        """The seeds that an arm was begun with: those registered; of an import those declared, or the ones of all logs found."""
+        its = self.cells[task].manifest.imported if self.imported else None
+        if its is None:
+            return self.registered(task)
+        if its.seeds is not None:
+            return its.seeds
+        return sorted({*self.curves[task, arm].seeds, *(out.seed for out in its.left_out if out.arm == arm)})
+
+    def extremes(self, task: str) -> tuple[float, float]:
+        """The floor at which a diverged member of a task counts, and the highest return that was seen or is on its scale."""
+        reference = self.suite.references[task]
+        seen = [returns for arm in self.arms for returns in self.curves[task, arm].returns.values() if returns.size]
+        lowest, highest = (min(map(np.min, seen), default=np.inf), max(map(np.max, seen), default=-np.inf))
+        return float(min(reference.low, lowest)), float(max(reference.high, highest))
 
     @property
     def most_seeds(self) -> int:
@@ -125,16 +141,19 @@ class Study:
                 lines.append(f"{self.pair} on {task}: no results yet")
                 continue
             for arm in self.arms:
-                registered = self.suite.registered(self.pair, task).seeds
-                missing = [seed for seed in registered if seed not in self.curves[task, arm].seeds]
+                registered, there = self.begun(task, arm), {*self.curves[task, arm].seeds}
+                missing = [seed for seed in registered if seed not in there]
                 if missing:
                     named = (
                         "all seeds"
-                        if len(missing) == len(registered)
+                        if len(missing) == len(registered) and not self.imported
                         else f"seed{'s' * (len(missing) > 1)} " + _ranges(missing)
                     )
                     lines.append(f"{self.pair} on {task}, arm {arm}: {named} missing")
-        return lines
+                elif not registered:
+                    lines.append(f"{self.pair} on {task}, arm {arm}: no run was found")
+        imports = [cell.manifest.imported for cell in self.cells.values() if self.imported]
+        return lines + list(dict.fromkeys(f"not read: {line}" for each in imports if each for line in each.unread))
 
     @cached_property
     def altered(self) -> dict[str, list[str]]:
@@ -156,12 +175,52 @@ class Study:
         reference = self.suite.references[task]
         return np.asarray((returns - reference.low) / (reference.high - reference.low))
 
+    def final(self, task: str, arm: str, mode: str) -> dict[int, float]:
+        """seed -> final score of an arm on a task."""
+        curves = self.curves[task, arm]
+        return dict(zip(curves.seeds, self.score(task, curves.returns[mode][:, -1]).tolist(), strict=True))
+
+    @property
+    def matrices(self) -> dict[str, Array]:
+        """arm -> its matrix, of those that have a row; {} where no task has results for every arm."""
+        if not self.imported:
+            return {arm: self.matrix(arm) for arm in self.arms} if self.seeds else {}
+        found = {arm: self.matrix(arm) for arm in self.arms if self._seen(arm)} if self.tasks else {}
+        return {arm: scores for arm, scores in found.items() if len(scores)}
+
+    def shared(self, arms: Sequence[str]) -> list[str]:
+        """The tasks on which arms are compared: our own on those of all arms, those of an import on what these have."""
+        return self._tasks(arms) if self.imported else self.tasks
+
+    def compared(self, arms: Sequence[str], mode: str | None = None) -> list[Array]:
+        """Final scores `[n, T]` of arms that are compared, in an evaluation mode (None: the primary one); [] where they cannot be.
+
+        Our own on the complete block of all arms; those of an import on the tasks that these have, each with its own seeds.
+        """
+        if not self.imported:
+            return [self.matrix(arm, mode) for arm in arms] if self.seeds else []
+        tasks = self.shared(arms)
+        return (
+            [stack([self.final(task, arm, mode or self.primary) for task in tasks])[1] for arm in arms] if tasks else []
+        )
+
     def matrix(self, arm: str, mode: str | None = None) -> Array:
-        """Final scores `[n, T]` of an arm in an evaluation mode (None: the primary one), over `seeds` and `tasks`."""
-        columns = []
+        """Final scores `[n, T]` of an arm in an evaluation mode (None: the primary one), over `seeds` and `tasks`.
+
+        Of an import the rows are the arm's own seeds: those that it has on every task, or as many as each task has, where these are
+        equally many, since tasks are independent of each other.
+        """
+        if self.imported:
+            finals = [self.final(task, arm, mode or self.primary) for task in self.tasks]
+            common = set.intersection(*map(set, finals)) if finals else set()
+            if len({len(each) for each in finals}) > 1:
+                finals = [{seed: each[seed] for seed in sorted(common)} for each in finals]
+            return np.array([[*each.values()] for each in finals]).T.reshape(-1, len(finals))
+        columns, seeds = [], self.seeds
         for task in self.tasks:
             curves = self.curves[task, arm]
-            rows = [curves.seeds.index(seed) for seed in self.seeds]
+            places = {seed: row for row, seed in enumerate(curves.seeds)}
+            rows = [places[seed] for seed in seeds]
             columns.append(self.score(task, curves.returns[mode or self.primary][rows, -1]))
         return np.stack(columns, axis=1)
 
@@ -184,7 +243,7 @@ def read_studies(suite: Suite, results: Path) -> tuple[list[Study], list[Damaged
             try:
                 cell = read_cell(folder)
                 _check(suite, pair, task, cell)
-                curves |= {(task, arm): _curves(suite, cell, arm) for arm in cell.manifest.arms}
+                curves |= {(task, arm): read_curves(suite, cell, arm) for arm in cell.manifest.arms}
             except ResultsError as error:
                 broken.append(Damaged(pair, task, str(error)))
             else:
@@ -201,7 +260,9 @@ def _check(suite: Suite, pair: str, task: str, cell: Cell) -> None:
     if (manifest.pair, manifest.task) != (pair, task):
         raise ResultsError(f"{cell.path}: holds results of {manifest.pair} on {manifest.task}")
     ours = suite.registered(pair, task)
-    registered = {"steps": ours.steps, "segments": suite.segments, "evaluation": ours.evaluation.model_dump()}
+    registered: dict[str, Any] = {"steps": ours.steps, "evaluation": ours.evaluation.model_dump()}
+    if suite.imported is None:  # the tasks of an import may have grids of their own
+        registered["segments"] = suite.segments
     found = {name: manifest.content()[name] for name in registered}
     if manifest.environment is not None:
         registered["time_limit"], found["time_limit"] = suite.tasks[task].time_limit, manifest.environment.time_limit
@@ -234,48 +295,12 @@ def _study(
         ordered[hard] = None
         ordered.update((arm, hard) for arm in sorted(hard_of) if hard_of[arm] == hard)
     every = {
-        (task, arm): curves[task, arm] if (task, arm) in curves else _curves(suite, cell, arm)
+        (task, arm): curves[task, arm] if (task, arm) in curves else read_curves(suite, cell, arm)
         for task, cell in cells.items()
         for arm in ordered
     }
     misfits = [f"{pair}: its tasks were not all run with the same code"] if several else []
     return Study(suite, pair, cells, ordered, {arm: roles[arm] for arm in ordered}, every, misfits, broken)
-
-
-def _curves(suite: Suite, cell: Cell, arm: str) -> Curves:
-    """The registered seeds of one arm, from the tidy table. Raises ResultsError where a member lacks a segment."""
-    members = cell.manifest.members.get(arm, {})
-    seeds = [seed for seed in suite.registered(cell.pair, cell.task).seeds if str(seed) in members]
-    shape = len(seeds), cell.manifest.segments
-    if not seeds:
-        empty = np.zeros(shape)
-        return Curves(
-            [], np.zeros(0, np.int64), dict.fromkeys(suite.modes, empty), empty.astype(bool), empty[:, -1], empty
-        )
-    chosen = (cell.curves["arm"] == arm).to_numpy() & np.isin(cell.curves["seed"], seeds)
-    places = {(seed, segment + 1): (row, segment) for row, seed in enumerate(seeds) for segment in range(shape[1])}
-    there = zip(*(cell.curves[name].to_numpy()[chosen].tolist() for name in ("seed", "segment")), strict=True)
-    found = [places.get(place) for place in there]
-    if len(found) != len(places) or {*found} != {*places.values()}:
-        raise ResultsError(
-            f"{cell.path / 'curves.parquet'}: arm {arm!r} does not have one row for every seed and segment"
-        )
-    at = tuple(np.array(found).T)
-
-    def grid(column: str) -> npt.NDArray[Any]:
-        values = cell.curves[column].to_numpy()[chosen]
-        table = np.empty(shape, values.dtype)
-        table[at] = values
-        return table
-
-    measured = {mode: grid(f"return_{mode}").astype(np.float64) for mode in suite.modes}
-    finite = np.all([np.isfinite(values) for values in measured.values()], axis=0)
-    diverged = np.maximum.accumulate(grid("diverged").astype(bool) | ~finite, axis=1)
-    floor = suite.references[cell.task].low
-    returns = {mode: np.where(diverged, floor, values) for mode, values in measured.items()}
-    training = np.where(diverged[:, -1], floor, grid("train_return").astype(np.float64)[:, -1])
-    entropy = np.where(diverged, 0.0, grid("entropy").astype(np.float64))
-    return Curves(seeds, grid("step").astype(np.int64)[0], returns, diverged, training, entropy)
 
 
 def _ranges(seeds: list[int]) -> str:

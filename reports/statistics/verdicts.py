@@ -9,6 +9,7 @@ missing for a task of the claim. docs/verdicts.md has which word can be said of 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -32,10 +33,11 @@ from reports.statistics.forms.form import (
     Outcome,
 )
 from reports.statistics.ledger import entries, notes
-from reports.statistics.measuring import Data, Measured, as_if_lost_had_ended, measure
+from reports.statistics.measuring import Data, Measured, as_if_lost_had_ended, measure, suspicions
 from reports.statistics.metrics import METRICS
 from reports.statistics.multiplicity import holm, sharing
 from reports.statistics.numerals import numeral
+from reports.statistics.power import MOST_SEEDS
 from reports.statistics.scores import Damaged, Study, read_studies
 
 VERDICTS = (*WORDS, INCONCLUSIVE, INVALID, NOT_MEASURED)
@@ -92,15 +94,14 @@ class Verdict(Measured):
     p_against_holm: float | None = None
     words: dict[str, float] | None = None
     """word -> its p value after correction, for those that can be said of this claim."""
-    seeds_needed: int | None = None
-    """Seeds an arm for 80 % power at the claim's `effect`, at the level that Holm's correction now leaves it; at least 4."""
+    seeds_needed: float | None = None
+    """An arm, for 80 % power at `effect` and the level that Holm's correction leaves; at least 4; inf: over `MOST_SEEDS`; None: unknown."""
     detectable: float | None = None
     """The smallest difference that this many seeds of this spread find with 80 % power, at the same level."""
     modes: dict[str, str] | None = None
     """evaluation mode -> verdict."""
     sensitivity: dict[str, str] | None = None
-    """`best`, `worst` -> verdict if lost (missing or diverged) seeds had ended best or worst for the claim; None: none lost."""
-
+    """`best`, `worst` -> verdict if lost (missing or diverged) seeds had ended so for the claim; None: none lost, or no bounds known."""
     notes: tuple[str, ...] = ()
     """What is to be known of the claim's design, or of its looks, one line each."""
     decision: Decision | None = None
@@ -119,10 +120,12 @@ class Verdict(Measured):
 
     @property
     def needed(self) -> str:
-        """`22 for 80 % power if the effect is 0.03`, `at least 4 ...`; "" where no number of seeds is known to be enough."""
+        """`22 for 80 % power if the effect is 0.03`, `at least 4 ...`, `more than 10,000 ...`; "" where it is not known."""
         if self.seeds_needed is None:
             return ""
-        number = f"at least {FEW}" if self.seeds_needed == FEW else f"{self.seeds_needed}"
+        number = f"at least {FEW}" if self.seeds_needed == FEW else f"{self.seeds_needed:g}"
+        if self.seeds_needed == math.inf:
+            number = f"more than {MOST_SEEDS:,}"
         return f"{number} for 80 % power if the effect is {self.claim.assumed:g}"
 
     def to_json(self) -> dict[str, Any]:
@@ -145,7 +148,9 @@ class Verdict(Measured):
             "bar": bar(self.claim),
             "after": self.after,
             "seeds": self.seeds,
-            "seeds_needed": self.seeds_needed,
+            "seeds_of_arms": list(self.data.counts) if self.data is not None else None,
+            "seeds_needed": None if self.seeds_needed == math.inf else self.seeds_needed,
+            "needed": self.needed,
             "detectable": self.detectable,
             "modes": self.modes,
             "sensitivity": self.sensitivity,
@@ -213,13 +218,16 @@ def verdicts(
     ]
     decided = [decide(measured, ledger.level) for measured in found]
     judged = []
-    for number, (measured, known) in enumerate(zip(found[0], notes(ledger, suite), strict=True)):
+    there = [each.seeds if suite.imported is not None and each.data is not None else None for each in found[0]]
+    designs = notes(ledger, suite, there)
+    for number, (measured, known) in enumerate(zip(found[0], designs, strict=True)):
+        known = (*known, *suspicions(measured, by_pair.get(measured.claim.pair)))
         verdict = explain(measured, decided[0][number])
         if measured.outcome is not None:
             its_modes = ranked[number]
             ruled = dict(zip(its_modes, (each[number].verdict for each in decided), strict=True))
             modes = {mode: ruled[mode] for mode in suite.modes}
-            cases = as_if_lost_had_ended(measured, suite, by_pair[measured.claim.pair], its_modes[0])
+            cases = as_if_lost_had_ended(measured, by_pair[measured.claim.pair], its_modes[0])
             sensitivity = {
                 case: decide([*found[0][:number], other, *found[0][number + 1 :]], ledger.level)[number]
                 for case, other in cases.items()
@@ -309,25 +317,34 @@ def bar(claim: Claim) -> str:
 
 def _why(verdict: Verdict) -> str:
     claim, estimate, needed = verdict.claim, verdict.outcome.estimate if verdict.outcome else 0.0, verdict.seeds_needed
+    seeds = " and ".join(map(str, dict.fromkeys(verdict.data.counts))) if verdict.data else ""
     if verdict.words and verdict.verdict in verdict.words:
         region = form(claim.test, claim.method, claim.margin).words[verdict.verdict]
-        p = f"Holm p {numeral(verdict.words[verdict.verdict], '.2g')}, {verdict.seeds} seeds"
+        p = f"Holm p {numeral(verdict.words[verdict.verdict], '.2g')}, {seeds} seeds"
         return f"The difference is {numeral(estimate, '+.3f')} and shown to be {region} ({p})."
     question = f"whether the difference is {bar(claim)}"
     if needed is None:
-        return f"{verdict.seeds} seeds do not show {question}, and at this spread no number up to 10,000 would."
+        return f"{seeds} seeds do not show {question}; how many would is not known, since they have no spread."
     if needed > verdict.seeds:
-        return f"Not enough seeds: {verdict.seeds} do not show {question}; you need {verdict.needed}."
-    return f"{verdict.seeds} seeds do not show {question}, though they would usually find {claim.assumed:g}."
+        return f"Not enough seeds: {seeds} do not show {question}; you need {verdict.needed}."
+    return f"{seeds} seeds do not show {question}, though they would usually find {claim.assumed:g}."
 
 
 def _withheld(verdict: Verdict) -> Verdict:
-    """A verdict on incomplete seeds stands only where the missing ones, best or worst, could not change it."""
-    if verdict.seeds == verdict.registered or verdict.verdict not in WORDS:
+    """A verdict on incomplete seeds stands only where the missing ones, best or worst, could not change it.
+
+    Of a metric that is no place on the scale of scores, the floor of a diverged seed is no penalty: it counts as missing.
+    """
+    metric, missing = METRICS[verdict.claim.metric], verdict.registered - verdict.seeds
+    diverged = 0 if metric.on_scale else sum(line.endswith(": diverged") for line in verdict.lost)
+    if not (missing or diverged) or verdict.verdict not in WORDS:
         return verdict
     if verdict.sensitivity is not None and set(verdict.sensitivity.values()) == {verdict.verdict}:
         return verdict
-    missing = verdict.registered - verdict.seeds
-    lost = f"{missing} registered seed{'s are' if missing > 1 else ' is'} missing and could change it"
+    lost = f"{missing} seed{'s are' if missing > 1 else ' is'} missing and could change it"
+    if not missing:
+        lost = (
+            f"{diverged} seed{'s' * (diverged > 1)} diverged and could change it: a diverged seed has no {metric.name}"
+        )
     why = f"{verdict.seeds} seeds say {verdict.verdict}, but {lost}."
     return replace(verdict, verdict=INCONCLUSIVE, why=why)

@@ -10,8 +10,9 @@ import pytest
 import yaml
 
 from harness.errors import InputError
-from harness.imports import importer
+from harness.imports.runs import Reading, Run, read_runs
 from harness.imports.schema import load_import
+from harness.imports.writing import write
 
 ARMS, SEEDS, STEP = ("ppo", "a2c"), (1, 2, 3), 100
 TAG = "charts/episodic_return"
@@ -35,8 +36,17 @@ def write_import(folder: Path, **changes) -> Path:
     return path
 
 
-def runs_of(path: Path):
-    return importer.read_runs(load_import(path), path.parent)
+def reading(path: Path) -> Reading:
+    return read_runs(load_import(path), path.parent)
+
+
+def runs_of(path: Path) -> list[Run]:
+    return reading(path).runs
+
+
+def imported(path: Path) -> None:
+    """Write the suite and the results of an import file."""
+    write(load_import(path), reading(path), path, Path("results"))
 
 
 def table(rows, names=("arm", "task", "seed", "step", "return"), path="table.csv") -> Path:

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import re
+import shlex
+import subprocess
+import sys
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pandas as pd
@@ -14,6 +18,7 @@ from imported_logs import (
     SEEDS,
     TAG,
     episodes,
+    imported,
     rows,
     runs_of,
     table,
@@ -26,8 +31,8 @@ from small_suite import write_suite
 
 from harness import pipeline
 from harness.errors import InputError
-from harness.imports import importer, readers
-from harness.imports.schema import load_import
+from harness.imports.patterns import matching
+from harness.imports.schema import Entry, load_import
 from harness.schema.results import damages, read_cell
 from harness.schema.suite import load_suite
 from reports.site.site import build
@@ -46,9 +51,39 @@ def _own_folder(tmp_path, monkeypatch):
 # --- the formats -------------------------------------------------------------------------------------------------------------------
 
 
+DOCUMENT = (Path(__file__).parents[2] / "docs" / "import.md").read_text()
+
+
 def blocks() -> list[str]:
-    text = (Path(__file__).parents[2] / "docs" / "import.md").read_text()
-    return re.findall(r"```yaml\n(.*?)```", text, re.S)
+    return re.findall(r"```yaml\n(.*?)```", DOCUMENT, re.S)
+
+
+def examples() -> list[str]:
+    """The parts of the document that can be copied, each with its files and its commands."""
+    return re.split(r"\n\*\*[0-9]\. ", DOCUMENT.partition("## The import file")[0])[1:]
+
+
+@pytest.mark.parametrize(
+    "number",
+    [pytest.param(at, marks=[pytest.mark.slow] if "train.py" in text else []) for at, text in enumerate(examples())],
+)
+def test_the_examples_can_be_copied(softbench, number):
+    for kind, name, content in re.findall(r"```(csv|yaml|python) (\S+)\n(.*?)```", examples()[number], re.S):
+        assert kind in ("csv", "yaml", "python")
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
+        Path(name).write_text(content)
+    (commands,) = re.findall(r"```sh\n(.*?)```", examples()[number], re.S)
+    for line in commands.splitlines():
+        program, *words = shlex.split(line, comments=True)
+        if program == "python":
+            pytest.importorskip("stable_baselines3", reason="Stable-Baselines3 is not installed (extra `sb3`)")
+            subprocess.run([sys.executable, *words], check=True)
+        else:
+            code, told, errors = softbench(*words)
+            assert (code, errors) == (0, "") and "left out" not in told.replace("left out ", ""), line
+    name = words[-1]
+    (row,) = pd.read_csv(f"site/{name}/evidence.csv").to_dict("records")
+    assert str(row["seeds"]) in ("3", "2") and row["diverged"] == 0, "all runs of the example are used"
 
 
 @pytest.mark.parametrize("number", range(len(blocks())))
@@ -63,10 +98,10 @@ def test_every_block_of_the_document_reads_the_runs_that_were_logged(number):
     ]
     for run in runs:
         steps, returns = episodes(run.arm, run.seed)
-        np.testing.assert_array_equal(run.steps, steps)
-        np.testing.assert_allclose(run.returns, returns, rtol=1e-6)
+        np.testing.assert_array_equal(run.curve.steps, steps)
+        np.testing.assert_allclose(run.curve.returns, returns, rtol=1e-6)
         assert run.why == "" and len(run.files) == 1
-        found, diverged = importer.curve(run, config.grid)
+        found, diverged = run.curve.at(config.grid)
         np.testing.assert_allclose(found, (1 + (run.arm == "a2c")) * np.arange(10, 191, 10) + run.seed, rtol=1e-6)
         assert not diverged.any()
 
@@ -74,6 +109,8 @@ def test_every_block_of_the_document_reads_the_runs_that_were_logged(number):
 def test_the_document_shows_every_format():
     shown = {entry["format"] for block in blocks() for entry in yaml.safe_load(block)["runs"]}
     assert shown == {"tensorboard", "sb3-monitor", "sb3-evaluations", "wandb-long", "wandb-wide", "tidy"}
+    told = {format for entry in get_args(Entry) for format in get_args(entry.model_fields["format"].annotation)}
+    assert not {format for format in told if f"`{format}`" not in DOCUMENT and format not in shown}
 
 
 def test_a_restarted_tensorboard_run_with_several_environments():
@@ -89,8 +126,8 @@ def test_a_restarted_tensorboard_run_with_several_environments():
             Path(), runs=[{"format": "tensorboard", "files": "runs/{task}__{arm}__{seed}__*/*tfevents*"}], smooth=2
         )
     )
-    np.testing.assert_array_equal(run.steps, [10, 20, 30, 40])
-    np.testing.assert_array_equal(run.returns, [2.0, 4.0, 5.5, 7.0])
+    np.testing.assert_array_equal(run.curve.steps, [10, 20, 30, 40])
+    np.testing.assert_array_equal(run.curve.returns, [2.0, 4.0, 5.5, 7.0])
     assert len(run.files) == 2
 
 
@@ -109,7 +146,7 @@ def test_scalars_of_newer_tensorboard_writers():
             smooth=1,
         )
     )
-    assert (run.arm, run.task, run.seed, run.steps.tolist(), run.returns.tolist()) == (
+    assert (run.arm, run.task, run.seed, run.curve.steps.tolist(), run.curve.returns.tolist()) == (
         "ppo",
         "CartPole-v1",
         1,
@@ -131,9 +168,9 @@ def test_monitor_files_of_several_environments_are_merged_as_their_library_does(
         write_import(Path(), runs=[{"format": "sb3-monitor", "files": "logs/{arm}/seed{seed}/*.monitor.csv"}])
     )
     steps, returns = results_plotter.ts2xy(load_results(str(folder)), "timesteps")
-    np.testing.assert_array_equal(run.steps, steps)
-    np.testing.assert_array_equal(run.returns, returns)
-    assert run.steps.tolist() == [10, 30, 45, 75, 100]
+    np.testing.assert_array_equal(run.curve.steps, steps)
+    np.testing.assert_array_equal(run.curve.returns, returns)
+    assert run.curve.steps.tolist() == [10, 30, 45, 75, 100]
 
 
 def test_evaluations_and_monitors_of_real_training():
@@ -146,11 +183,11 @@ def test_evaluations_and_monitors_of_real_training():
             Path(), runs=evaluations, actions="greedy", smooth=None, grid={"first": 100, "last": 300, "points": 3}
         )
     )
-    assert run.steps.tolist() == [100, 200, 300] and run.why == ""
-    assert run.returns.tolist() == np.load("logs/a2c_0/evaluations.npz")["results"].mean(axis=1).tolist()
+    assert run.curve.steps.tolist() == [100, 200, 300] and run.why == ""
+    assert run.curve.returns.tolist() == np.load("logs/a2c_0/evaluations.npz")["results"].mean(axis=1).tolist()
     (run,) = runs_of(write_import(Path(), runs=[{"format": "sb3-monitor", "files": "logs/{arm}_{seed}/monitor.csv"}]))
     logged = pd.read_csv("logs/a2c_0/monitor.csv", skiprows=1)
-    assert run.returns.tolist() == logged["r"].tolist() and run.last == logged["l"].sum() <= 300
+    assert run.curve.returns.tolist() == logged["r"].tolist() and run.curve.last == logged["l"].sum() <= 300
 
 
 def train_sb3(kind, arm, seed, steps, eval_freq, **settings) -> None:
@@ -185,8 +222,8 @@ def test_wandb_exports_with_gaps_companions_and_columns():
     )
     wide = [{"format": "wandb-wide", "files": "wide.csv", "step": "global_step"}]
     ppo, a2c = runs_of(write_import(Path(), runs=wide))
-    assert ppo.steps.tolist() == [0, 20] and ppo.returns[0] == 1 and np.isnan(ppo.returns[1])
-    assert a2c.steps.tolist() == [10, 20] and a2c.returns.tolist() == [7.5, 8]
+    assert ppo.curve.steps.tolist() == [0] and ppo.curve.returns[0] == 1 and ppo.curve.diverged == 20
+    assert a2c.curve.steps.tolist() == [10, 20] and a2c.curve.returns.tolist() == [7.5, 8]
     Path("long.csv").write_text(
         f"run,exp_name,env_id,seed,global_step,{TAG},losses/value_loss\n"
         "x,PPO,CartPole,1,5,2.0,\nx,PPO,CartPole,1,6,,0.1\nx,PPO,CartPole,1,6,4.0,\ny,a2c,CartPole,1,6,9.0,\n"
@@ -199,15 +236,19 @@ def test_wandb_exports_with_gaps_companions_and_columns():
         "rename": {"PPO": "ppo", "CartPole": "CartPole-v1"},
     }
     ppo, a2c = runs_of(write_import(Path(), runs=[long]))
-    assert ppo.steps.tolist() == [5, 6] and ppo.returns.tolist() == [2, 4] and a2c.returns.tolist() == [9]
+    assert (
+        ppo.curve.steps.tolist() == [5, 6]
+        and ppo.curve.returns.tolist() == [2, 4]
+        and a2c.curve.returns.tolist() == [9]
+    )
 
 
 def test_what_a_path_or_a_name_says():
-    assert readers.matching("{arm}_{seed}/*.csv", "a_b_3/x.csv") == {"arm": "a_b", "seed": "3"}
-    assert readers.matching("{arm}_{seed}/*.csv", "a_b/x.csv") == {"arm": "a", "seed": "b"}
-    assert readers.matching("{arm}_{seed}/*.csv", "a_3/b/x.csv") is None
-    assert readers.matching("{task}.x/{seed}", "ax.x/1") == {"task": "ax", "seed": "1"}
-    assert readers.matching("{task}.x/{seed}", "aax/1") is None
+    assert matching("{arm}_{seed}/*.csv", "a_b_3/x.csv") == {"arm": "a_b", "seed": "3"}
+    assert matching("{arm}_{seed}/*.csv", "a_b/x.csv") == {"arm": "a", "seed": "b"}
+    assert matching("{arm}_{seed}/*.csv", "a_3/b/x.csv") is None
+    assert matching("{task}.x/{seed}", "ax.x/1") == {"task": "ax", "seed": "1"}
+    assert matching("{task}.x/{seed}", "aax/1") is None
 
 
 def test_a_table_may_leave_out_what_is_declared_once():
@@ -218,7 +259,7 @@ def test_a_table_may_leave_out_what_is_declared_once():
         )
         tidy = [{"format": "tidy", "files": "table." + write.__name__[3:]}]
         (run,) = runs_of(write_import(Path(), arms={"ppo": {"soft": False}}, runs=tidy))
-        assert (run.arm, run.task, run.seed, run.returns.tolist()) == ("ppo", "CartPole-v1", 7, [1, 3])
+        assert (run.arm, run.task, run.seed, run.curve.returns.tolist()) == ("ppo", "CartPole-v1", 7, [1, 3])
     with pytest.raises(InputError, match="column 'arm' is missing"):
         runs_of(write_import(Path(), runs=tidy))
 
@@ -229,8 +270,8 @@ def test_csv_and_parquet_tables_are_read_alike():
     pd.read_csv("table.csv").to_parquet("table.parquet")
     as_parquet = runs_of(write_import(Path(), runs=[{"format": "tidy", "files": "*.parquet"}], smooth=None))
     assert (
-        [run.returns.tolist() for run in as_csv]
-        == [run.returns.tolist() for run in as_parquet]
+        [run.curve.returns.tolist() for run in as_csv]
+        == [run.curve.returns.tolist() for run in as_parquet]
         == [[1, 2, 3], [4, 5, 6]]
     )
 
@@ -248,40 +289,36 @@ def test_curves_are_interpolated_within_a_runs_range_and_never_beyond():
     path = table(logs)
     whole, early, late, long = runs_of(path)
     config = load_import(path)
-    assert importer.curve(whole, config.grid)[0].tolist() == [0, 20, 10]
-    assert importer.curve(long, config.grid)[0].tolist() == [0, 10, 20]
+    assert whole.curve.at(config.grid)[0].tolist() == [0, 20, 10]
+    assert long.curve.at(config.grid)[0].tolist() == [0, 10, 20]
     assert early.why == "ends at step 19, before the grid's last, 20"
     assert late.why == "begins at step 1, after the grid's first, 0"
-    importer.write(config, runs_of(path), path, Path("results"))
+    imported(path)
     assert sorted(read_cell(CELL).manifest.members["ppo"]) == ["0"]
     (study,), _ = read_studies(load_suite("cartpole"), Path("results"))
-    assert study.holes == [
-        "cartpole on CartPole-v1, arm ppo: seeds 1-2 missing",
-        "cartpole on CartPole-v1, arm a2c: seeds 1-2 missing",
-    ]
+    assert study.holes == ["cartpole on CartPole-v1, arm ppo: seeds 1-2 missing"], "nobody began these seeds of a2c"
 
 
-@pytest.mark.parametrize("lost", ["nan", "inf", "-inf", ""])
-def test_a_run_is_diverged_from_its_first_value_that_is_no_finite_number(lost):
-    logs = rows(seed=0, steps=(0, 9, 12, 15), returns=(5, 5, lost, 5)) + rows("a2c", 0)
-    path = table(logs)
+@pytest.mark.parametrize("lost", ["nan", "inf", "-inf"])
+def test_a_run_has_diverged_where_its_log_is_not_finite_to_its_end(lost):
+    path = table(rows(seed=0, steps=(0, 9, 12, 15), returns=(5, 5, lost, lost)) + rows("a2c", 0))
     config = load_import(path)
     run, _ = runs_of(path)
     assert run.why == "", "a diverged run may end early"
-    returns, diverged = importer.curve(run, config.grid)
+    returns, diverged = run.curve.at(config.grid)
     assert diverged.tolist() == [False, True, True] and returns[0] == 5 and np.isnan(returns[1:]).all()
-    importer.write(config, runs_of(path), path, Path("results"))
+    imported(path)
     assert read_cell(CELL).manifest.members["ppo"]["0"].diverged_at == 10
     (study,), _ = read_studies(load_suite("cartpole"), Path("results"))
     assert study.diverged == ["cartpole on CartPole-v1, arm ppo, seed 0"] and study.matrix("ppo").tolist() == [[0.0]]
 
 
-def test_smoothing_is_the_mean_of_the_last_values_and_stops_at_a_divergence():
+def test_smoothing_is_the_mean_of_the_last_finite_values():
     path = table(rows(steps=(0, 5, 10, 15, 20), returns=(2, 4, 6, np.inf, 8)))
     (run,) = runs_of(path)
-    assert run.returns[:3].tolist() == [2, 4, 6]
+    assert run.curve.steps.tolist() == [0, 5, 10, 20] and run.curve.returns.tolist() == [2, 4, 6, 8]
     (run,) = runs_of(write_import(Path(), smooth=3))
-    assert run.returns[:3].tolist() == [2, 3, 4] and np.isnan(run.returns[3:]).all()
+    assert run.curve.returns.tolist() == [2, 3, 4, 6] and run.curve.diverged is None
 
 
 # --- the command -------------------------------------------------------------------------------------------------------------------
@@ -299,7 +336,7 @@ def files_below(*folders: str) -> dict[str, bytes]:
 
 
 def test_check_shows_what_was_understood_and_writes_nothing(softbench):
-    table(rows("ppo", 0) + rows("ppo", 1, steps=(0, 5, 10)) + rows("a2c", 0, returns=(1, np.nan, 1)))
+    table(rows("ppo", 0) + rows("ppo", 1, steps=(0, 5, 10)) + rows("a2c", 0, returns=(1, "nan", "inf")))
     write_import(Path(), grid={"first": 0, "last": 20, "points": 3}, title="[/]CartPole[red]")
     before = files_below(".")
     code, out, errors = softbench("import", "import.yaml", "--check")
@@ -411,7 +448,7 @@ def test_the_pipeline_leaves_imported_suites_alone():
     write_suite(Path())
     before = pipeline.pipelines()
     path = table(rows())
-    importer.write(load_import(path), runs_of(path), path, Path("results"))
+    imported(path)
     assert pipeline.pipelines() == before and before
 
 
@@ -431,7 +468,7 @@ def test_real_training_imported_and_reported():
         ("episodes", {"format": "sb3-monitor", "files": "logs/{arm}_{seed}/monitor.csv"}, {"smooth": 5}),
     ]:
         path = write_import(Path(), name=name, runs=[entry], grid={"first": 128, "last": 384, "points": 3}, **fields)
-        importer.write(load_import(path), runs_of(path), path, Path("results"))
+        imported(path)
         (study,), _ = read_studies(load_suite(name), Path("results"))
         assert study.holes == [] and study.seeds == [0, 1, 2] and study.matrix("a2c").shape == (3, 1)
         assert 0 < study.matrix("ppo").mean() < 1

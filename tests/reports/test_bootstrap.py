@@ -117,6 +117,31 @@ def test_undefined_intervals_are_named() -> None:
     assert bootstrap.improvement(same, same).why == NO_VARIANCE
 
 
+@pytest.mark.parametrize("n", [99, 100, 101, 300])
+def test_many_seeds_are_counted_as_few_are(n: int) -> None:
+    rows = np.random.default_rng(0).integers(n, size=(n, 2, 30), dtype=np.min_scalar_type(n - 1).type)
+    counts = bootstrap._counts(rows)
+    assert counts.shape == (2, n, 30) and counts.dtype == np.min_scalar_type(-n * 2 - 1)
+    for seed in range(n):
+        assert counts[:, seed].tolist() == (rows == seed).sum(axis=0).tolist()
+
+
+@pytest.mark.slow
+def test_it_grows_in_proportion_to_seeds() -> None:
+    def taken(n: int) -> float:
+        soft, hard = np.random.default_rng(0).normal(0.7, 0.3, (2, n, 1))
+        start = time.process_time()
+        for each in (soft, hard):
+            bootstrap.aggregates(each)
+            bootstrap.profile(each, np.linspace(0, 1, 101))
+        bootstrap.improvement(soft, hard)
+        return time.process_time() - start
+
+    taken(200)
+    few, many = taken(200), taken(1000)
+    assert many < 10 * few and many < 30, "of a thousand seeds, in seconds"
+
+
 def seconds(work: Callable[[], object]) -> float:
     start = time.perf_counter()
     work()

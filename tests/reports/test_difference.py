@@ -260,9 +260,11 @@ def test_detectable_and_seeds_needed_invert_power() -> None:
 
 def test_no_number_of_seeds_shows_what_is_not_there() -> None:
     claimed, against = scores(1), scores(2)
-    assert seeds_needed(claimed, against, "superiority", "welch", 0.1, 0.1, LEVEL) is None
+    assert seeds_needed(claimed, against, "superiority", "welch", 0.1, 0.1, LEVEL) == np.inf
     region = Region(low=0.0)
-    assert planning.seeds_needed(claimed, against, "welch", region, 1e-4, LEVEL, most=1000) is None
+    assert planning.seeds_needed(claimed, against, "welch", region, 1e-4, LEVEL, most=1000) == np.inf
+    same = np.full((5, 1), 0.5)
+    assert planning.seeds_needed(same, same, "welch", region, 0.1, LEVEL) is None, "without spread nothing is known"
 
 
 def test_sign_flips_need_the_seeds_that_reach_the_level() -> None:

@@ -10,9 +10,10 @@ import pytest
 
 from harness.schema.claims import Ledger
 from harness.schema.suite import MODES, Suite
+from reports.statistics.curves import Curves
 from reports.statistics.forms.form import WORDS
 from reports.statistics.intervals import Array
-from reports.statistics.scores import Curves, Study
+from reports.statistics.scores import Study
 from reports.statistics.verdicts import verdicts
 
 SEEDS, TASKS, LEDGERS = 10, 26, 150

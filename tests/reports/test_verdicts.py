@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -169,7 +170,9 @@ def test_fewer_than_four_seeds_are_never_said_to_be_enough(prepared: Callable[..
 
 def test_no_number_of_seeds_is_said_where_none_would_do(prepared: Callable[..., Verdict]) -> None:
     found = prepared(around(0.51, 0.1), around(0.5, 0.1, seed=1), effect=1e-4)
-    assert found.seeds_needed is None and found.needed == "" and "no number up to 10,000 would" in found.why
+    assert found.seeds_needed == math.inf and found.needed.startswith("more than 10,000 for 80 % power")
+    assert found.why.startswith("Not enough seeds: 10 do not show") and found.needed in found.why
+    assert found.to_json()["seeds_needed"] is None and found.to_json()["needed"] == found.needed
 
 
 def test_the_statement_shown_holds_the_margin(prepared: Callable[..., Verdict]) -> None:

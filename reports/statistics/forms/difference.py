@@ -22,7 +22,7 @@ from harness.errors import InputError
 from reports.statistics import power
 from reports.statistics.centres import METHODS, Centre, Region, SignFlips, StudentT
 from reports.statistics.forms.form import BELOW_MARGIN, CONTRADICTED, NO_DIFFERENCE, SUPPORTED, Outcome
-from reports.statistics.intervals import NO_VARIANCE, TOO_FEW, Array
+from reports.statistics.intervals import NO_VARIANCE, TOO_FEW, Array, centre, fewest
 
 TESTS = ("superiority", "non-inferiority", "equivalence")
 
@@ -79,8 +79,8 @@ class Difference:
         Raises InputError where level or shapes are not allowed, or a score is not finite.
         """
         self._check(arm, against, level)
-        estimate = float(arm.mean() - against.mean())
-        if len(arm) < 2 or len(against) < 2:
+        estimate = float(centre(arm) - centre(against))
+        if min(fewest(arm), fewest(against)) < 2:
             return Outcome(estimate, None, None, None, None, {}, None, TOO_FEW)
         if self.method == "sign-flip":
             flips = SignFlips.of(arm, against)
@@ -117,8 +117,9 @@ class Difference:
         found = power.detectable(arm, against, self.method, level, case)
         return found if found is None or self.test != "superiority" else self.margin + found
 
-    def seeds_needed(self, arm: Array, against: Array, effect: float, level: float) -> int | None:
-        """Seeds an arm for 80 % power if the true difference is `effect`; None where no number up to 10,000 is enough."""
+    def seeds_needed(self, arm: Array, against: Array, effect: float, level: float) -> float | None:
+        """Seeds an arm for 80 % power if the true difference is `effect`; infinity where no number up to 10,000 is enough, None where
+        the spread is undefined."""
         self._check(arm, against, level)
         return power.seeds_needed(arm, against, self.method, self.words[SUPPORTED], effect, level)
 

@@ -85,5 +85,5 @@ class Form(Protocol):
     def detectable(self, arm: Array, against: Array, level: float) -> float | None:
         """What these seeds find with 80 % power: the smallest true difference, or the smallest margin."""
 
-    def seeds_needed(self, arm: Array, against: Array, effect: float, level: float) -> int | None:
-        """Seeds an arm for 80 % power if the true difference is `effect`."""
+    def seeds_needed(self, arm: Array, against: Array, effect: float, level: float) -> float | None:
+        """Seeds an arm for 80 % power if the true difference is `effect`; infinity: more than any that is tried, None: unknown."""

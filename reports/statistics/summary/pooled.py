@@ -32,13 +32,14 @@ class Effect:
 
 
 def effect(study: Study, task: str) -> Effect | None:
-    """The cell's effect; None where it says nothing: no soft arm, fewer than 2 seeds, no variance, or no arm leaves the task's floor.
+    """The cell's effect; None where it says nothing: no comparison, fewer than 2 seeds, no variance, or no arm leaves the task's floor.
 
     Variances of the arms' means add up as in `reports.statistics.intervals.difference`; a hard arm counts with the weight of all the soft
     arms that are compared with it.
     """
     mode, reference = study.primary, study.suite.references[task]
-    arms = {arm for comparison in study.comparisons for arm in comparison}
+    comparisons = [each for each in study.comparisons if not study.imported or task in study.shared(each)]
+    arms = {arm for comparison in comparisons for arm in comparison}
     returns = {arm: study.curves[task, arm].returns[mode] for arm in arms}
     if not arms or min(map(len, returns.values())) < 2:
         return None
@@ -46,9 +47,9 @@ def effect(study: Study, task: str) -> Effect | None:
         leaves(each, reference.floor, reference.low) for each in returns.values()
     ):
         return None
-    share = 1 / len(study.comparisons)
+    share = 1 / len(comparisons)
     weights: defaultdict[str, float] = defaultdict(float)
-    for soft, hard in study.comparisons:
+    for soft, hard in comparisons:
         weights[soft] += share
         weights[hard] -= share
     finals = {arm: study.score(task, each[:, -1]) for arm, each in returns.items()}

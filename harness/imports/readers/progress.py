@@ -1,0 +1,149 @@
+"""One file a run, one row an epoch or iteration: spinningup's progress.txt, Stable-Baselines3's and RLlib's progress.csv and result.json,
+openrlbenchmark's run_df.csv.
+
+A row without a return (another part of the program wrote it) is passed over.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from harness.imports.readers.content import Unusable, content, listed, short, text
+from harness.imports.readers.log import Log, log
+from harness.imports.readers.rows import run_name
+from harness.imports.readers.tables import ABSENT, Numbers, header, number, read_table, require
+from harness.imports.schema import OpenRlBenchmark, Progress
+
+
+def progress(entry: Progress, data: bytes) -> Log:
+    """A table of one run, with a step and a return column; of RLlib's, those of its old or its new API, whichever is there."""
+    columns = header(data)
+    names = next((pair for pair in entry.pairs if {*pair} <= {*columns}), entry.pairs[0])
+    for name in names:
+        if name not in columns:
+            raise Unusable(f"column {name!r} is missing; it has: {listed(columns)}")
+    require(names, columns)
+    table = read_table(data, names, {*names})
+    return log({}, table.numbers(names[0]), table.numbers(names[1]), np.arange(len(table)), names)
+
+
+def rllib_result(entry: Progress, data: bytes) -> Log:
+    """RLlib's result.json: one JSON object a line. A last line that a killed process did not end is passed over."""
+    rows = text(data).split(b"\n")
+    complete, last = rows[:-1], rows[-1]
+    found = [_row(line, place + 1) for place, line in enumerate(complete) if line.strip()]
+    if last.strip():
+        try:
+            found.append(_row(last, len(rows)))
+        except Unusable:
+            if not found:
+                raise
+    if not found:
+        raise Unusable("holds no result")
+    names = next(
+        (pair for pair in entry.pairs if all(_deep(found[-1], name) is not None for name in pair)), entry.pairs[0]
+    )
+    for name in names:
+        if all(_deep(row, name) is None for row in found):
+            raise Unusable(f"{name!r} is missing; it has: {listed(found[-1])}")
+    steps, returns = (json_numbers([_deep(row, name) for row in found]) for name in names)
+    config = found[0].get("config")
+    said = {}
+    if isinstance(config, dict):
+        said = {
+            ours: str(config[theirs])
+            for ours, theirs in (("task", "env"), ("seed", "seed"))
+            if _plain(config.get(theirs))
+        }
+    return log(said, steps, returns, np.arange(len(found)), names)
+
+
+def _row(line: bytes, number: int) -> dict[str, Any]:
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise Unusable(f"line {number:,} is no JSON: {short(error)}") from error
+    if not isinstance(row, dict):
+        raise Unusable(f"line {number:,} is no JSON object")
+    return row
+
+
+def _plain(value: Any) -> bool:
+    return isinstance(value, str) or (isinstance(value, int) and not isinstance(value, bool))
+
+
+def _deep(row: dict[str, Any], name: str) -> Any:
+    """The value of `env_runners/episode_return_mean`, in tables of tables or under that very name; None where there is none."""
+    if name in row:
+        return row[name]
+    at: Any = row
+    for part in name.split("/"):
+        at = at.get(part) if isinstance(at, dict) else None
+    return at
+
+
+def json_numbers(cells: list[Any]) -> Numbers:
+    """Values of JSON as numbers: null and words for nothing are absent; a list (the episodes of an evaluation) is its mean."""
+    values, absent, wrong = np.full(len(cells), np.nan), np.zeros(len(cells), bool), {}
+    for at, cell in enumerate(cells):
+        value = json_number(cell)
+        absent[at] = value is None and (
+            cell is None or cell == [] or (isinstance(cell, str) and cell.strip() in ABSENT)
+        )
+        if value is not None:
+            values[at] = value
+        elif not absent[at]:
+            wrong[at] = str(cell)
+    return Numbers(values, absent, wrong)
+
+
+def json_number(cell: Any) -> float | None:
+    """A JSON value as a number, None where it is none; of a list the mean of what is not NaN, NaN where nothing is."""
+    if isinstance(cell, list):
+        inner = [json_number(each) for each in cell]
+        if not cell or None in inner:
+            return None
+        known = [each for each in inner if each is not None and not np.isnan(each)]
+        return float(np.mean(known)) if known else np.nan
+    if isinstance(cell, str):
+        return number(cell)
+    if isinstance(cell, bool) or not isinstance(cell, int | float):
+        return None
+    try:
+        return float(cell)
+    except OverflowError:
+        return None
+
+
+def open_rl_benchmark(entry: OpenRlBenchmark, path: Path) -> Log:
+    """A run that openrlbenchmark downloaded: run_df.csv, and run.json beside it, which names it."""
+    said = _downloaded(path.with_name("run.json"), entry)
+    data = content(path)
+    columns = header(data)
+    names = (entry.step, entry.tag)
+    require(names, columns)
+    table = read_table(data, names, {*names})
+    return log(said, table.numbers(names[0]), table.numbers(names[1]), np.arange(len(table)), names)
+
+
+def _downloaded(path: Path, entry: OpenRlBenchmark) -> dict[str, str]:
+    """Arm, task and seed of the configuration in run.json, or of the run's name."""
+    if not path.is_file():
+        return {}
+    try:
+        facts = json.loads(text(content(path)))
+    except (Unusable, ValueError, RecursionError) as error:
+        raise Unusable(f"{path.name} beside it cannot be read: {short(error)}") from error
+    facts = facts.get("_attrs", facts) if isinstance(facts, dict) else {}
+    name, config = facts.get("name"), facts.get("config")
+    said = (run_name(entry.run, name) or {}) if isinstance(name, str) else {}
+    if isinstance(config, dict):
+        plain = {key: each.get("value") if isinstance(each, dict) else each for key, each in config.items()}
+        for ours, theirs in (("arm", "exp_name"), ("task", "env_id"), ("seed", "seed")):
+            if _plain(plain.get(theirs)):
+                said[ours] = str(plain[theirs])
+    return said
