@@ -15,9 +15,9 @@ from harness.exits import Exit, legend
 from harness.files import replacing
 from harness.schema.baseline import baseline_path, read_baseline
 from harness.schema.suite import load_suite
-from reports.statistics import baseline
-from reports.statistics.baseline import GAIN, LOSS, MISSING, Change
 from reports.statistics.scores import read_studies
+from reports.statistics.summary import baseline
+from reports.statistics.summary.baseline import GAIN, LOSS, MISSING, Change
 from reports.statistics.verdicts import judge
 
 app = new_app()

@@ -23,10 +23,10 @@ from reports.site.answer import Answer, Comparison, answer, comparisons
 from reports.site.coverage import IMPROVEMENT, measured
 from reports.site.evidence import Evidence
 from reports.site.evidence import gather as numbers
-from reports.statistics import baseline
 from reports.statistics.bootstrap import AGGREGATES
 from reports.statistics.intervals import fewest
 from reports.statistics.scores import Study, read_studies
+from reports.statistics.summary import baseline
 from reports.statistics.verdicts import Verdict, read_looks, verdicts
 from reports.table import NONE, Table, Value, number
 

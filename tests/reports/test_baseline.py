@@ -14,7 +14,7 @@ from test_verdicts import around, chain, ledger, scored
 
 from harness.commands import gate
 from harness.errors import InputError
-from reports.statistics.baseline import GAIN, LOSS, MISSING, NEW, SAME, UNCLEAR, same_verdict
+from reports.statistics.summary.baseline import GAIN, LOSS, MISSING, NEW, SAME, UNCLEAR, same_verdict
 
 TASK = "CartPole-v1"
 
