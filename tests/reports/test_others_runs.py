@@ -8,6 +8,7 @@ from itertools import product
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import yaml
 from imported_logs import imported, write_import
@@ -20,6 +21,7 @@ from reports.site.site import build
 from reports.statistics import curves
 from reports.statistics.intervals import difference, stack
 from reports.statistics.scores import read_studies
+from reports.statistics.summary.pooled import effect
 from reports.statistics.verdicts import Verdict, judge
 
 TWO = {"h": {"soft": False}, "s": {"soft": True}}
@@ -161,6 +163,29 @@ def test_two_arms_are_compared_where_both_have_results():
 
 
 # --- divergences -------------------------------------------------------------------------------------------------------------------
+
+
+def test_the_answer_counts_each_comparison_by_its_own_runs():
+    found = flat("h", [10, 20, 33, 41], task="A") | flat("h", [30, 42, 50], task="B")
+    found |= flat("s", [50, 63, 71], [7, 8, 9], task="A") | flat("s", [61, 72], [7, 8], task="B")
+    found |= flat("z", [20, 35], [4, 5], task="A")
+    runs(found, arms={**TWO, "z": {"soft": True}}, tasks=("A", "B"))
+    build(["x"], Path("site"))
+    page, index = Path("site/x.html").read_text(), Path("site/index.html").read_text()
+    assert "Of 2 comparisons of a soft arm with its hard arm (x; 2 tasks)" in page and "pooled over 2 cells" in page
+    assert "1 to 2 tasks × 2 to 4 seeds" in page and "no arm leaves the floor" not in page + index
+    (study,), _ = read_studies(load_suite("x"), Path("results"))
+    on_b = np.array([61, 72.0]), np.array([30, 42, 50.0])
+    cell = effect(study, "B")
+    assert cell.value == pytest.approx((on_b[0].mean() - on_b[1].mean()) / 100)
+    assert cell.variance == pytest.approx(sum(each.var(ddof=1) / len(each) for each in on_b) / 100**2)
+    rows = {row["soft arm"]: row for row in pd.read_csv("site/index/answer.csv").to_dict("records")}
+    assert (rows["s"]["seeds"], rows["s"]["tasks"], rows["z"]["seeds"], rows["z"]["tasks"]) == (
+        "2 and 3",
+        2,
+        "2 and 4",
+        1,
+    )
 
 
 def test_a_divergence_is_never_rewarded():
