@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 import subprocess
@@ -358,6 +359,8 @@ def test_an_imported_suite_is_reported_like_our_own_and_not_trained(softbench):
     cell = read_cell(CELL)
     assert damages(cell) == [] and cell.manifest.members["a2c"]["1"].imported.files.keys() == {"table.csv"}
     assert cell.curves["return_greedy"].isna().all() and cell.curves["return_sampled"].notna().all()
+    arms = json.loads((CELL / "manifest.json").read_text())["arms"]
+    assert (arms["a2c"]["role"], arms["a2c"]["against"], arms["ppo"]["role"]) == ("soft", "ppo", "hard")
     assert "cartpole (imported)" in softbench("list")[1]
     code, _, errors = softbench("train", "cartpole")
     assert code == 2 and errors == (
