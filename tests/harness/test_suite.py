@@ -92,7 +92,7 @@ def nested(*path, value):
 BOMB = "a: &a [1,1,1,1,1,1,1,1,1]\n" + "".join(
     f"{n}: &{n} [{','.join([f'*{p}'] * 9)}]\n" for p, n in zip("abcdefgh", "bcdefghi", strict=True)
 )
-FIELDS = "cells, evaluation, imported, name, published, references, seeds, segments, tasks, title"
+FIELDS = "cells, evaluation, evidence, imported, name, published, references, seeds, segments, tasks, title"
 NO_STEPS = "is no number of steps; write for example 20000, 20k, 1.5M or 1e5"
 WRONG = {
     "no mapping": ("- 1\n- 2\n", ": the file: must be a table (name: value) (got [1, 2])"),
