@@ -107,7 +107,6 @@ def ppo(vector: Any, s: Any, learner: Any) -> Any:
         gamma=s.discount,
         gae_lambda=s.gae_lambda,
         clip_range=s.clip,
-        clip_range_vf=s.clip if s.clip_value else None,
         ent_coef=s.temperature if learner.bonus else 0.0,
         vf_coef=s.value_coefficient / 2,
         max_grad_norm=s.max_gradient_norm,

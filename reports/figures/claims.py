@@ -48,7 +48,7 @@ def claim(verdict: Verdict, looks: Mapping[str, Look], unit: str, command: str) 
         _interval(below, verdict, estimate)
         for axes in (above, below):
             axes.xaxis.set_label_coords(
-                0.5, -0.32 if axes is below else -0.23
+                0.5, -0.42 if axes is below else -0.28
             )  # a place that is given need not be looked for
             axes.grid(visible=False, axis="y")
             axes.grid(visible=True, axis="x")

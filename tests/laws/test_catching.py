@@ -46,7 +46,7 @@ BROKEN = {
     ],
     "documents": [
         ("HARD = {", "__doc__ = None\nHARD = {", "the module has no docstring"),
-        ('Liu 2020, section 3.1"', 'Liu"', "name no year"),
+        ("Liu 2020", "Liu", "name no year"),
         ("  # Eq. 32", "", "no line cites its equation"),
         ('Arm("climb, no entropy"', 'Arm(""', "arms: climb: has no title"),
         ('Metric("of a squared step, positive")', 'Metric("")', "metrics: price: has no meaning"),

@@ -23,10 +23,11 @@ import pytest
 from invented_results import ARMS, CLAIMS, TASKS, Workspace
 
 from harness.errors import InputError
+from harness.schema.suite import load_suite
 from reports.site.site import build
 from reports.site.tables import said
 from reports.statistics.intervals import Estimate
-from reports.statistics.numerals import MINUS, numeral
+from reports.statistics.numerals import MINUS, numeral, typeset
 from reports.table import NONE, Table, number
 
 HOSTILE = '<script>alert(1)</script>"&<img src=x onerror=a>$x$'
@@ -136,11 +137,10 @@ def test_a_figure_draws_the_numbers_of_its_table(site: Path) -> None:
 
     ends = ("soft arm", "hard arm", "difference", "difference low", "difference high", "the soft arm is")
     svg = (site / "classic/evidence.svg").read_text()
-    found = re.findall(
-        r'data-arm="(\S+)" data-hard="(\S+)".*?<text class="wide"[^>]*>([^<]*)<.*?<text class="wide word"[^>]*>([^<]*)<',
-        svg,
-    )
-    drawn = {f"{soft} minus {hard}": ", ".join(words) for (soft, hard), words in zip(found, said, strict=True)}
+    rows_of = re.findall(r'<a class="row .*?</a>', svg)
+    named = [re.findall(r'data-arm="(\S+)" data-hard="(\S+)"', row)[0] for row in rows_of]
+    words = [re.findall(r'<text class="wide[^>]*>([^<]*)<', row) for row in rows_of]
+    drawn = {f"{soft} minus {hard}": ", ".join(its) for (soft, hard), its in zip(named, words, strict=True)}
     rows = column("evidence.csv", *ends)
     assert len(rows) == len(drawn) == 3
     for soft, hard, *numbers, word in rows:
@@ -415,6 +415,29 @@ def test_estimates_in_tables() -> None:
     exact = Table("t", "t", "t", ["a", "b", "c"], [[value, number(value, ".1g"), np.float64(value)], [1, NONE, "x"]])
     assert exact.csv() == f"a,b,c\n{value!r},{value!r},{value!r}\n1,{NONE},x\n"
     assert [exact.text(cell) for cell in exact.rows[0]] == ["0.300", "0.3", "0.300"]
+
+
+def test_pages_have_one_minus_sign_and_csv_files_the_one_of_programs(judged: Path, site: Path) -> None:
+    ascii_minus = re.compile(r"(?<![\w.)\]-])-\.?\d|\de-\d")
+    signs = 0
+    for path in [*judged.glob("*.html"), *site.glob("*.html")]:
+        page = re.sub(r"<(code|pre|style|script)\b.*?</\1>", "", path.read_text(), flags=re.DOTALL)
+        texts = re.findall(r">([^<]+)<|aria-label=\"([^\"]*)\"", page)
+        assert [text for pair in texts for text in pair if ascii_minus.search(text)] == [], path.name
+        signs += page.count(MINUS)
+    assert signs > 100
+    for path in [*judged.rglob("*.csv"), *site.rglob("*.csv")]:
+        assert not re.search(rf"(?:^|,){MINUS}[\d.]", path.read_text(), re.M), path.name
+    assert (
+        numeral(-0.0004, ".3f") == "0.000" and numeral(0.0004, "+.3f") == "0.000" and numeral(-1e-5, ".0e") == "−1e−05"
+    )
+    assert typeset("-1 a step, 0-9, Eq. 79-83, 2e-5, v-1") == "−1 a step, 0-9, Eq. 79-83, 2e−5, v-1"
+
+
+def test_another_budget_is_no_evidence(workspace: Workspace) -> None:
+    workspace.suite("classic", {"a2c": ["CartPole-v1"]})
+    suite = load_suite("classic")
+    assert suite.evidence and not suite.at_budget(1000).evidence
 
 
 @pytest.mark.slow
