@@ -66,7 +66,12 @@ RENAMED = {
 DROPPED = {"exp", "log", "sqrt", "square", "abs", "clamp", "clamp_", "tanh", "cumsum", "relu_"}
 """Methods whose object stands for their result."""
 
-EQUIVALENT: dict[str, str] = {}
+EQUIVALENT = {
+    "algorithms/pairs/dqn.py DQN.target: 0 -> 1": "a penalty behind the window's last step is not read",
+    "algorithms/experience.py following: (rollout.truncated.cumsum(1) - 1).clamp(min=0) -> rollout.truncated.cumsum(1) - 1": (
+        "what is found at place -1 is not read; but no device need take such an index"
+    ),
+}
 """`file function: old -> new` -> why no test could tell."""
 
 
