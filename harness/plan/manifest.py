@@ -39,7 +39,8 @@ def describe(plan: Plan, members: dict[str, Any]) -> Manifest:
             "pair": plan.pair,
             "task": plan.task,
             "source": kind.source,
-            "hard": next(name for name in plan.specs if not kind.arms[name].soft),
+            # in the pair's order, as `cell_specs` asks for it, whatever the order of the cell's arms
+            "hard": next(name for name, arm in kind.arms.items() if name in plan.specs and not arm.soft),
             "arms": arms,
             "difference": differing_lines(plan.pair),
             "environment": {
