@@ -30,9 +30,8 @@ def code(pair: str, backend: str, task: str = "", by: str = "syntax") -> dict[st
 def code_files(pair: str, backend: str, task: str = "") -> list[str]:
     """The files of ours that determine a cell's numbers, relative to the root: all that the fold, the pair and the environments import."""
     starts = ["harness.run.cohort", BACKENDS[backend], *([] if ":" in pair else [pair_module(pair)])]
-    named = [
-        name.rpartition(":")[0] for name in (pair, task) if ":" in name
-    ]  # a user may keep a pair or task among ours
+    # a user may keep a pair or task among ours
+    named = [name.rpartition(":")[0] for name in (pair, task) if ":" in name]
     imported = [name for path in own_files(pair, task).values() for name in _imported(path)]
     own = [name for name in (*named, *imported) if name.split(".")[0] in OURS]
     return reached([*(ROOT / f"{name.replace('.', '/')}.py" for name in starts), *_paths(own)])

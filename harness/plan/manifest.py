@@ -41,7 +41,14 @@ def describe(plan: Plan, members: dict[str, Any]) -> Manifest:
             "pair": plan.pair,
             "task": plan.task,
             "source": kind.source,
-            "hard": next(name for name, spec in plan.specs.items() if kind.arms[spec.arm].role == "hard"),
+            # in the pair's order, as `cell_specs` asks for it, whatever the order of the cell's arms
+            "hard": next(
+                name
+                for arm, kind_of in kind.arms.items()
+                if kind_of.role == "hard"
+                for name, spec in plan.specs.items()
+                if spec.arm == arm
+            ),
             "arms": arms,
             "difference": differing_lines(plan.pair),
             "environment": {

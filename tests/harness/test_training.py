@@ -11,7 +11,7 @@ from small_suite import CELL, SUITE, make_plans, messages, stable_files, train_h
 
 from harness.errors import InputError
 from harness.plan import work
-from harness.plan.manifest import differing_lines
+from harness.plan.manifest import describe, differing_lines
 from harness.pool.messages import Failed, Job, Note, Row, Segment
 
 pytestmark = pytest.mark.usefixtures("no_sync")
@@ -286,6 +286,14 @@ def test_a_cell_chooses_its_arms_seeds_steps_and_evaluation():
     assert (
         after["members"]["a2c-naive"] == manifest["members"]["a2c-naive"] and len(after["members"]["a2c-proper"]) == 2
     )
+
+
+def test_the_hard_arm_of_a_cell_is_the_first_of_its_pair_in_any_order_of_its_arms():
+    arms = ["dqn-5step", "soft-dqn-kl", "dqn"]
+    settings = {"learning_starts": 20, "replay_size": 50}
+    write_suite(Path.cwd(), cells={"dqn": {"CartPole-v1": {"settings": settings, "arms": arms}}})
+    (plan,) = make_plans()
+    assert list(plan.specs) == arms and describe(plan, {}).hard == "dqn"
 
 
 @pytest.mark.parametrize(
