@@ -48,7 +48,7 @@ class Cohort:
         values = {name: [getattr(settings, name)] * len(seeds) for name in settings.rows()} | dict(rows or {})
         self.rows = {name: torch.tensor(value, dtype=torch.float32).to(self.device) for name, value in values.items()}
         self.training = environments.make(spec.task, spec.backend, len(seeds) * settings.environments)
-        self.evaluation = environments.make(spec.task, spec.backend, len(seeds) * 2 * spec.episodes)
+        self.evaluation = environments.make(spec.task, spec.backend, len(seeds) * len(spec.modes) * spec.episodes)
         self.replay = None
         if self.learner.replay is not None:
             segment = max(1, spec.steps // self.quantum // spec.segments * settings.horizon)
