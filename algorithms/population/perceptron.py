@@ -6,6 +6,7 @@ own axis, so that a member's bits do not depend on its company (numpy's matmul h
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import pairwise
 from typing import Literal
 
@@ -45,6 +46,30 @@ class Perceptrons:
                     kept.append(following)
             hidden = following
         return hidden, kept
+
+    def function(self, matrices: list[Array]) -> Callable[[Array], Array]:
+        """`forward` for many inputs under the same matrices, in fewer calls of numpy's and torch's; its outputs are new arrays."""
+        first, layers = matrices[0], [(matrix[:, :, :-1], matrix[:, :, -1:]) for matrix in matrices[1:]]
+        activate = np.tanh if self.activation == "tanh" else _relu
+        rooms: dict[int, tuple[Array, list[Array | None]]] = {}
+
+        def run(inputs: Array) -> Array:
+            members, batch, size = inputs.shape
+            if batch not in rooms:
+                hidden = [
+                    np.empty((members, each.shape[1], batch, each.shape[3]), each.dtype) for each in matrices[:-1]
+                ]
+                rooms[batch] = np.ones((members, 1, batch, size + 1), first.dtype), [*hidden, None]
+            with_ones, rest = rooms[batch]
+            with_ones[:, 0, :, :-1] = inputs
+            values = np.matmul(with_ones, first, out=rest[0])
+            for room, (weight, bias) in zip(rest[1:], layers, strict=True):
+                activate(values, out=values)
+                values = np.matmul(values, weight, out=room)
+                values += bias
+            return values
+
+        return run
 
     def backward(
         self, matrices: list[Array], saved: list[Array], gradient: Array, into: list[Array], by_inputs: bool
@@ -86,3 +111,7 @@ class Perceptrons:
             torch.ops.aten.tanh_backward.grad_input(by, of, grad_input=by)
         else:
             torch.ops.aten.threshold_backward.grad_input(by, of, 0, grad_input=by)
+
+
+def _relu(values: Array, out: Array) -> None:
+    np.maximum(values, 0, out=out)

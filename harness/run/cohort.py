@@ -116,12 +116,6 @@ class Cohort:
         fraction = torch.tensor(step / self.spec.steps, dtype=torch.float32)
         return Now(torch.tensor(step).to(self.device), fraction.to(self.device), self.rows, noise or {})
 
-    def nows(self, step: int, each: int, count: int) -> list[Now]:
-        """`now` at `count` times from `step` on, `each` steps apart; made at once, since a tensor takes as long as a layer."""
-        steps = torch.arange(step, step + each * count, each)
-        fractions = (steps.double() / self.spec.steps).float().to(self.device)
-        return [Now(*at, self.rows, {}) for at in zip(steps.to(self.device).unbind(), fractions.unbind(), strict=True)]
-
     def _noise(self, draws: Streams) -> dict[str, Tensor]:
         return {role: draws.take(role, draw) for role, draw in self.learner.randomness.items()}
 

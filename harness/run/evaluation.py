@@ -28,7 +28,7 @@ class Evaluator:
         """Mean return and length by mode, and the members [P] whose environments or returns broke; diverged ones are not run."""
         cohort, environments = self.cohort, self.cohort.evaluation
         members, episodes, modes = len(cohort.seeds), cohort.spec.episodes, cohort.spec.modes
-        acts, each = [cohort.learner.behaviour(state, self.USES[mode]) for mode in modes], len(modes) * episodes
+        acts, each = [cohort.learner.behaviour(state, self.USES[mode], now) for mode in modes], len(modes) * episodes
         exploration = Draw(cohort.learner.exploration.kind, (episodes, *cohort.learner.exploration.shape))
         observation = environments.reset(draws.environment_seeds("evaluation environment", each))
         score, length = np.zeros((2, members * each))
@@ -37,7 +37,7 @@ class Evaluator:
             noise = draws.take("evaluation action", exploration)
             seen = torch.from_numpy(observation).view(members, each, *observation.shape[1:]).to(cohort.device)
             by_mode = zip(acts, seen.split(episodes, 1), strict=True)
-            action = torch.cat([act(its, noise, now) for act, its in by_mode], 1)
+            action = torch.cat([act(its, noise) for act, its in by_mode], 1)
             observation, reward, terminated, truncated, _ = environments.step(
                 to_environment(cohort, action.cpu().numpy())
             )
