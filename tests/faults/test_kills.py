@@ -41,7 +41,7 @@ def train(folder, workers=2, *words):
     return start(folder, "train", "small", "--out", "out", "--workers", workers, "--device", "cpu", *words)
 
 
-def finish(folder, workers=2):
+def finish(folder, workers=1):
     process = train(folder, workers)
     process.communicate(timeout=300)
     return process.returncode

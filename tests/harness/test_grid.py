@@ -156,7 +156,7 @@ def test_an_arm_chooses_all_its_points_and_a_point_itself():
         make_plans(arms=["a2c-naive@temperature=0"])
 
 
-@pytest.mark.parametrize("pair", ["a2c", "dqn"])
+@pytest.mark.parametrize("pair", ["a2c", pytest.param("dqn", marks=pytest.mark.slow)])
 def test_a_member_of_a_grid_is_audited_alone(pair):
     write_grid(pair)
     assert train_here(Path("out"))[0]

@@ -37,7 +37,7 @@ TINY = {
 }
 """The backend `tiny` is tiny_tasks.py."""
 REAL = {"choices": "CartPole-v1", "numbers": "Pendulum-v1"}
-SEGMENTS = 3
+SEGMENTS = 2
 ALONE, SEVEN, TWENTY = (3,), (11, 3, 9, 17, 101, 8, 5), (9, 3, 17, 5, 8, 11, *range(100, 114))
 """Seeds of three companies: SEVEN are among TWENTY, in another order, and ALONE is among both."""
 
