@@ -16,7 +16,18 @@ from pathlib import Path
 
 import pytest
 import yaml
-from small_suite import STABLE, SUITE, alive, children, command, stable_files, start, train_here, wait_until, write_suite
+from small_suite import (
+    STABLE,
+    SUITE,
+    alive,
+    children,
+    command,
+    stable_files,
+    start,
+    train_here,
+    wait_until,
+    write_suite,
+)
 
 from harness.pool import process
 from harness.schema.results import folder_name

@@ -15,7 +15,7 @@ import torch
 import yaml
 
 from harness import cli, training
-from harness.commands import train as _  # noqa: F401  (what is forked off need not import it)
+from harness.commands import train as _train  # noqa: F401  (what is forked off need not import it)
 from harness.plan import cells
 from harness.plan.cells import Plan
 from harness.pool import worker
@@ -66,7 +66,7 @@ def _become_softbench(words: list[str], environment: dict[str, str]) -> None:
     try:
         faulthandler.disable()
         os.closerange(3, os.sysconf("SC_OPEN_MAX"))  # also what Popen waits for
-        sys.stdin, sys.stdout, sys.stderr = (open(number, "r" if number == 0 else "w") for number in range(3))
+        sys.stdin, sys.stdout, sys.stderr = os.fdopen(0), os.fdopen(1, "w"), os.fdopen(2, "w")
         os.environ.clear()
         os.environ.update(environment)
         sys.argv = ["softbench", *words]
