@@ -65,8 +65,8 @@ class Claim(Strict):
 
     @property
     def sides(self) -> tuple[str, str]:
-        """Both as pages print them: `sppo-38`, `gain of sppo-38`, `− range of sppo-38`, `0.1`."""
-        word = {"arm": "", "gain": "gain of ", "grid": "− range of "}[self.of]
+        """Both as pages print them: `sppo-38`, `gain of sppo-38`, `steadiness of sppo-38`, `0.1`."""
+        word = {"arm": "", "gain": "gain of ", "grid": "steadiness of "}[self.of]
         first, second = (word + side if isinstance(side, str) else f"{side:g}" for side in (self.arm, self.against))
         return first, second
 

@@ -98,7 +98,7 @@ def test_sensitivity_is_the_range_over_the_points_of_a_grid(workspace: Workspace
     )
     assert found.data is not None and found.data.arm.max() < 0
     page = build(["classic"], workspace.root / "site").pages[1].read_text()
-    assert "− range of sppo-38 against − range of ppo" in page
+    assert "steadiness of sppo-38 against steadiness of ppo" in page
 
 
 COLLAPSED = {**GAIN, "arm": 0.1, "against": "ppo", "of": "arm", "metric": "late-entropy", "effect": 0.03}
