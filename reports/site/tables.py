@@ -159,7 +159,7 @@ def published(found: Evidence) -> Table:
         if final is None:
             rows.append([figure.task, figure.arm, NONE, NONE, theirs, their_seeds, NONE, NONE, figure.source])
             continue
-        episodes = study.curves[figure.task, figure.arm].training
+        episodes = study.curves[figure.task, figure.arm].training[:, -1]
         episodes = episodes[np.isfinite(episodes)]
         training: Value = mean_interval(episodes) if len(episodes) else NONE
         relative = (final.value - figure.mean) / abs(figure.mean) if figure.mean else None

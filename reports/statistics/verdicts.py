@@ -21,6 +21,7 @@ from harness.schema.claims import Claim, Ledger, load_ledger
 from harness.schema.decision import Decision, decision_path, read_decision
 from harness.schema.suite import Suite
 from reports.statistics.forms import form
+from reports.statistics.forms.difference import TESTS
 from reports.statistics.forms.form import (
     BELOW_MARGIN,
     CONTRADICTED,
@@ -116,7 +117,8 @@ class Verdict(Measured):
     def statement(self) -> str:
         """The claim's statement with its margin."""
         unit = " nats" if METRICS[self.claim.metric].unit == "nats" else ""
-        return f"{self.claim.statement.removesuffix('.')} (difference {bar(self.claim)}{unit})."
+        what = "difference" if self.claim.test in TESTS else "log ratio of deviations"
+        return f"{self.claim.statement.removesuffix('.')} ({what} {bar(self.claim)}{unit})."
 
     @property
     def needed(self) -> str:
@@ -165,7 +167,7 @@ class Verdict(Measured):
                 "seeds": self.decision.looks[-1].seeds if self.decision.looks else 0,
             },
             **self.claim.model_dump(
-                include={"statement", "source", "pair", "arm", "against", "metric", "test", "method"}
+                include={"statement", "source", "pair", "arm", "against", "of", "metric", "test", "method"}
             ),
         }
 
