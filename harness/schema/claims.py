@@ -110,11 +110,11 @@ def load_ledger(suite: Suite) -> Ledger | None:
         where = f"{path}: claims.{number} ({claim.id})"
         if names.count(claim.id) > 1:
             raise InputError(f"{where}: the id appears twice; every claim needs its own")
-        _check(suite, claim, where)
+        check(suite, claim, where)
     return ledger
 
 
-def _check(suite: Suite, claim: Claim, where: str) -> None:
+def check(suite: Suite, claim: Claim, where: str) -> None:
     """Raises InputError where a claim does not fit its suite, or its test makes no sense."""
     if claim.pair not in suite.cells:
         raise InputError(
