@@ -18,8 +18,8 @@ from harness.plan.rates import recorded
 from harness.schema.claims import Claim, Ledger, check, tasks_of
 from harness.schema.documents import first_problem
 from harness.schema.suite import Suite, load_suite, suite_names
+from reports.statistics.design.planning import Planned, assumed, level, plan
 from reports.statistics.intervals import Array
-from reports.statistics.planning import Planned, assumed, level, plan
 from reports.statistics.power import MOST_SEEDS
 from reports.statistics.scores import read_studies
 from reports.statistics.verdicts import measure

@@ -16,12 +16,14 @@ from harness.commands.shared import CORES, INCOMPLETE, Workers, new_app
 from harness.errors import Incomplete, InputError
 from harness.exits import Exit, legend
 from harness.plan.cells import Plan, choose_device, make_plans
+from harness.plan.pairs import told
+from harness.policy.recording import record
 from harness.pool.local import TIMEOUT, Pool
 from harness.progress import Display
 from harness.schema.claims import load_ledger
 from harness.schema.fields import parse_seeds, parse_steps
 from harness.schema.suite import Suite, load_suite
-from reports.statistics.ledger import problems
+from reports.statistics.design.ledger import problems
 
 app = new_app()
 
@@ -88,10 +90,22 @@ def train(
     _check_ledger(loaded, plans)
     with Display(Console()) as display:
         complete = training.run(plans, workers, display, engine)
+        for plan in plans:
+            _record(plan, display)
     if chosen_steps is not None:
         print(f"another budget is another suite; its report: softbench report {loaded.name}")
     if not complete:
         raise Incomplete(INCOMPLETE)
+
+
+def _record(plan: Plan, display: Display) -> None:
+    """Moments of episodes for the cell's page; that none could be recorded is told, and is no failure of the training."""
+    if not (plan.folder / "manifest.json").exists():
+        return
+    try:
+        record(plan)
+    except Exception as error:  # a user's own code, results that cannot be read
+        display.say(f"note   {plan.name}: no episodes were recorded for the page: {told(error)}")
 
 
 def _check_ledger(suite: Suite, plans: list[Plan]) -> None:

@@ -82,7 +82,7 @@ def trained(plan: Plan, tell: Callable[[Event], None]) -> Trained:
         raise InputError(f"--seed: {seed} of {arm} diverged at step {step:,}: it has no policy")
     spec, chain = found.spec, found.chain
     offered = tasks.offered(spec.task, spec.backend)
-    policy = Policy(spec, offered, arm, seed, plan.suite.name, _rows(found.state), chain[-1])
+    policy = Policy(spec, offered, arm, seed, plan.suite.name, acting_rows(found.state), chain[-1])
     if cell is None:
         return Trained(policy, [found.how, f"{plan.folder} has no record of this member to compare it with"], None)
     if chain == cell.manifest.members[arm][str(seed)].chain:
@@ -108,7 +108,7 @@ class Found:
     how: str
 
 
-def _rows(state: State) -> State:
+def acting_rows(state: State) -> State:
     """A member's row as the state of a cohort of one, without what acting never reads."""
     return {name: each.unsqueeze(0) for name, each in state.items() if not is_replay(name) and name != "diverged_at"}
 
@@ -132,7 +132,7 @@ def _acts(spec: Spec, state: State) -> bool:
     """Whether the learner of this version has such a state."""
     fix_arithmetic()
     learner = make_learner(spec, tasks.offered(spec.task, spec.backend))
-    return layout(learner.initial(Streams([0], 0, torch.device("cpu")))) == layout(_rows(state))
+    return layout(learner.initial(Streams([0], 0, torch.device("cpu")))) == layout(acting_rows(state))
 
 
 def _again(plan: Plan, tell: Callable[[Event], None]) -> Found:

@@ -89,7 +89,7 @@ class UntestableList(Strict):
 def load_ledger(suite: Suite) -> Ledger | None:
     """The suite's ledger, None where it has none. Raises InputError naming file and field.
 
-    What only statistics know of a design, `reports.statistics.ledger` checks: whether it can reach its level at all, for example.
+    What only statistics know of a design, `reports.statistics.design.ledger` checks: whether it can reach its level at all, for example.
     """
     path = SUITES / suite.name / CLAIMS
     if not path.exists():

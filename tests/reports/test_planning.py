@@ -11,7 +11,7 @@ import yaml
 from harness.commands.planning import observed
 from harness.schema.claims import Claim, Ledger, load_ledger
 from harness.schema.suite import Suite, load_suite
-from reports.statistics import planning
+from reports.statistics.design import planning
 from reports.statistics.forms import form
 
 ROOT = Path(__file__).parents[2]

@@ -13,9 +13,9 @@ import numpy as np
 from harness.schema.claims import Claim, Ledger, tasks_of
 from harness.schema.suite import Suite
 from reports.statistics.centres import samples
+from reports.statistics.design.ledger import entries
 from reports.statistics.forms import form
 from reports.statistics.intervals import Array
-from reports.statistics.ledger import entries
 from reports.statistics.verdicts import FEW
 
 COUNTS = (2, 3, 4, 5, 6, 8, 10, 15, 20, 30, 40, 50, 75, 100, 150, 200, 300, 500, 1000, 2000, 5000, 10_000)
