@@ -15,7 +15,7 @@ from harness.commands.shared import CellName, Results, new_app
 from harness.errors import InputError
 from harness.exits import Exit, legend
 from harness.policy.episodes import episode, scene
-from harness.policy.graph import disagreement, needs_noise, require_packages, write_onnx
+from harness.policy.graph import disagreement, require_packages, write_onnx
 from harness.policy.policy import Policy
 from harness.policy.trained import plan_of, trained
 from harness.progress import Display
@@ -73,8 +73,6 @@ def check_file(out: Path) -> None:
 
 def agreement(policy: Policy, path: Path) -> str:
     """How well a file agrees with our own policy on the observations of its own episodes, in one line."""
-    if needs_noise(policy):
-        return "its greedy action depends on noise, which is an input of the file"
     on, seen = scene(policy, pictures=False), list[np.ndarray]()
     for number in range(1, TRIED):
         seen += [moment.observation for moment in islice(episode(policy, on, "greedy", number), TRIED - len(seen))]

@@ -165,7 +165,7 @@ def write_onnx(policy: Policy, path: Path) -> None:
     program.model.metadata_props.update(policy.facts)
     for value in (*program.model.graph.inputs, *program.model.graph.outputs):
         if value.shape is not None:
-            value.shape[0] = "batch"  # type: ignore[index]
+            value.shape[0] = "batch"
     with replacing(path) as temporary:
         program.save(str(temporary), include_initializers=True)
 
@@ -190,19 +190,20 @@ def disagreement(policy: Policy, path: Path, observations: np.ndarray) -> float:
     """
     import onnxruntime
 
-    acting = Acting(policy)
-    given = {"observation": observations}
+    acting, silence = Acting(policy), policy.silence(len(observations))
+    given = {"observation": observations} | ({"noise": silence.numpy()} if needs_noise(policy) else {})
     with torch.no_grad():
-        ours = [each.numpy() for each in acting(torch.from_numpy(observations))]
+        ours = [each.numpy() for each in acting(torch.from_numpy(observations), silence)]
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     theirs = session.run(acting.outputs, given)
     worst = 0.0
     for name, one, other in zip(acting.outputs, ours, theirs, strict=True):
+        assert one.shape == other.shape, name
         if one.dtype.kind == "f":
-            worst = max(worst, float(np.abs(one - other).max() / max(np.abs(one).max(), 1e-30)))
+            far = float(np.abs(one - other).max() / max(np.abs(one).max(), 1e-30))
+            worst = worst if far <= worst else far  # NaN is kept
         elif (one != other).any():
             best = np.sort(ours[1], 1) if len(ours) > 1 else np.array([[0.0, np.inf]])
             gap = (best[:, -1] - best[:, -2]) / np.abs(best).max()
             worst = np.inf if (gap[one != other] > 1e-5).any() else worst
-        assert one.shape == other.shape, name
     return worst
