@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from harness.errors import ResultsError
 from harness.schema.episodes import Episode, Episodes, read_episodes
 from harness.schema.manifest import Manifest
+from harness.schema.results import Cell
 from reports.figures.strips import drawable, frames
 from reports.statistics.numerals import numeral
 from reports.statistics.scores import Study
@@ -45,7 +46,9 @@ def strips(study: Study) -> tuple[dict[str, list[Strip]], list[str]]:
 
 def _strip(study: Study, task: str, record: Episodes, episode: Episode) -> Strip:
     role = study.roles.get(episode.arm, "control")
-    return Strip(episode.arm, role, _words(episode, record.mode), frames(task, record, episode, COLORS[role]))
+    return Strip(
+        episode.arm, role, _words(study.cells[task], episode, record.mode), frames(task, record, episode, COLORS[role])
+    )
 
 
 def _of(manifest: Manifest, episode: Episode) -> bool:
@@ -54,8 +57,9 @@ def _of(manifest: Manifest, episode: Episode) -> bool:
     return member is not None and member.chain[-1:] == [episode.link]
 
 
-def _words(episode: Episode, mode: str) -> str:
+def _words(cell: Cell, episode: Episode, mode: str) -> str:
+    curves = cell.curves[(cell.curves["arm"] == episode.arm) & (cell.curves["seed"] == episode.seed)]
+    mean = float(curves.sort_values("segment")[f"return_{mode}"].iloc[-1])
     steps = f"{episode.length:,} step{'s' * (episode.length != 1)}"
-    return (
-        f"the {episode.rank} seed, {episode.seed}: return {numeral(episode.total, ',.6g')} in {steps}, {mode} actions"
-    )
+    means = f"{episode.rank} seed {episode.seed} (mean return {numeral(mean, ',.4g')})"
+    return f"{means}: {numeral(episode.total, ',.4g')} in {steps}"

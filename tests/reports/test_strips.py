@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from invented_results import SEEN, Workspace
 
@@ -34,6 +35,12 @@ def study() -> Study:
     return found
 
 
+def mean(place: str, arm: str, seed: int) -> str:
+    curves = pd.read_parquet(Path("results") / place / "curves.parquet")
+    final = curves[(curves["arm"] == arm) & (curves["seed"] == seed)]["return_sampled"].iloc[-1]
+    return f"{final:.4g}".replace("-", "−")
+
+
 def page(out: str = "site") -> str:
     build(["classic"], Path(out))
     return (Path(out) / "classic.html").read_text()
@@ -46,10 +53,11 @@ def test_episodes_of_the_results_members_are_drawn_and_folded(cells: Workspace) 
     (folded,) = re.findall(r'<details class="more episodes">.*?</details>', text, re.S)
     assert re.findall(r"<h3>(.*?)</h3>", folded) == ["Acrobot-v1", "CartPole-v1"], "in the suite's order"
     words = re.findall(r'<figcaption><b class="(\w+)">(.*?)</b>, (.*?)</figcaption>', folded)
+    rest = "−87.5 in 88 steps"
     assert words == [
-        ("hard", "a2c-naive", "the median seed, 0: return −87.5 in 88 steps, sampled actions"),
-        ("hard", "a2c-naive", "the median seed, 1: return −87.5 in 88 steps, sampled actions"),
-        ("soft", "a2c-proper", "the worst seed, 2: return −87.5 in 88 steps, sampled actions"),
+        ("hard", "a2c-naive", f"median seed 0 (mean return {mean(LINKS, 'a2c-naive', 0)}): {rest}"),
+        ("hard", "a2c-naive", f"median seed 1 (mean return {mean(CART, 'a2c-naive', 1)}): {rest}"),
+        ("soft", "a2c-proper", f"worst seed 2 (mean return {mean(CART, 'a2c-proper', 2)}): {rest}"),
     ]
     assert folded.count("<svg ") == 9 and re.findall(r">([\d,]+)</text>", folded)[:3] == ["1", "51", "88"]
     _, hard, soft = re.findall(r'<div class="strip".*?</div>', folded, re.S)
