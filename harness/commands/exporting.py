@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -21,7 +22,7 @@ app = new_app()
 @app.command(
     "export",
     epilog="\b\nExamples:\n  softbench export tidy smoke -o exported\n  softbench export tensorboard classic -o runs"
-    + legend(Exit.INPUT),
+    + legend(Exit.INCOMPLETE, Exit.INPUT),
 )
 def export_command(
     kind: Annotated[Kind, typer.Argument(help="what reads the logs")],
@@ -32,5 +33,10 @@ def export_command(
     results: Results = Path("results"),
 ) -> None:
     """Write a suite's curves as logs of TensorBoard, Weights & Biases or a tidy table, and an import file that reads them back."""
-    for path in export(kind.value, load_suite(suite), results, out):
+    written, damaged = export(kind.value, load_suite(suite), results, out)
+    for path in written:
         print(path)
+    for line in damaged:
+        print(f"softbench: left out: {line}", file=sys.stderr)
+    if damaged:
+        raise typer.Exit(Exit.INCOMPLETE)

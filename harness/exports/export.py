@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 import yaml
 
-from harness.errors import InputError
+from harness.errors import InputError, ResultsError
 from harness.exports.tensorboard import write_events
 from harness.files import make_folder, replacing
 from harness.schema.results import Cell, folder_name, read_cell
@@ -40,19 +40,28 @@ class Exported:
         return f"return_{self.suite.primary(self.pair)}"
 
 
-def export(kind: str, suite: Suite, results: Path, out: Path) -> list[Path]:
-    """Write all pairs of a suite that have results; the import files. Raises InputError where there are none, or the folder is not free."""
-    written = []
+def export(kind: str, suite: Suite, results: Path, out: Path) -> tuple[list[Path], list[str]]:
+    """Write all pairs of a suite that have results: the import files, and a line for each cell that is damaged and left out.
+
+    Raises InputError where there are none, or the folder is not free.
+    """
+    written, damaged = [], []
     for pair, tasks in suite.cells.items():
-        folders = {task: results / suite.name / folder_name(pair) / folder_name(task) for task in tasks}
-        cells = {task: read_cell(folder) for task, folder in folders.items() if (folder / "manifest.json").exists()}
+        cells = {}
+        for task in tasks:
+            folder = results / suite.name / folder_name(pair) / folder_name(task)
+            try:
+                cells |= {task: read_cell(folder)} if (folder / "manifest.json").exists() else {}
+            except ResultsError as error:
+                damaged.append(str(error))
         if cells:
             written.append(_write(kind, Exported(suite, pair, cells), out / folder_name(pair)))
     if not written:
+        train = f"train it first: softbench train {suite.name}"
         raise InputError(
-            f"SUITE: {suite.name!r} has no results in {results / suite.name}; train it first: softbench train {suite.name}"
+            damaged[0] if damaged else f"SUITE: {suite.name!r} has no results in {results / suite.name}; {train}"
         )
-    return written
+    return written, damaged
 
 
 def _write(kind: str, exported: Exported, folder: Path) -> Path:

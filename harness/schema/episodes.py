@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
@@ -58,7 +58,7 @@ class Episodes(Strict):
 
     format: Literal[1]
     mode: Literal["sampled", "greedy"]
-    shape: list[int] = Field(min_length=1, max_length=3)
+    shape: list[Annotated[int, Field(ge=1, le=CELLS)]] = Field(min_length=1, max_length=3)
     """Of an observation."""
     episodes: list[Episode]
 

@@ -153,6 +153,18 @@ def test_what_cannot_be_exported_is_said_in_a_line(here, softbench, words, messa
     assert not Path("x").exists()
 
 
+def test_a_damaged_cell_is_left_out_and_told(here, softbench):
+    path = Path("results/small/a2c/MountainCar-v0/manifest.json")
+    whole = path.read_text()
+    path.write_text("{")
+    try:
+        code, out, err = softbench("export", "tidy", "small", "-o", "damaged")
+    finally:
+        path.write_text(whole)
+    assert code == 1 and "left out: results/small/a2c/MountainCar-v0: cannot be read" in err and err.count("\n") == 1
+    assert set(pd.read_csv("damaged/a2c/table.csv")["task"]) == {"CartPole-v1"} and len(out.split()) == 2
+
+
 def test_one_evaluation_a_run_is_no_curve(here, tmp_path, monkeypatch, softbench):
     monkeypatch.chdir(tmp_path)
     write_suite(tmp_path, segments=1)

@@ -81,6 +81,19 @@ def test_another_policy_than_the_published_one_is_written_and_said(here, softben
     assert "cpu: vendor: was another, is" in out
 
 
+def test_a_point_of_a_grid_is_a_member_too(tmp_path, monkeypatch, softbench):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(trained, "Pool", Here)
+    cell = {"settings": {"environments": 4, "hidden": [8]}, "grid": {"temperature": [0.01, 0.5]}}
+    write_suite(tmp_path, cells={"a2c": {"CartPole-v1": cell}})
+    assert train_here(Path("results"))[0]
+    shutil.rmtree("results/.runs")
+    code, out, _ = softbench("policy", NAME, "--arm", "a2c-proper@temperature=0.5", "--seed", 1, "-o", "p.safetensors")
+    assert code == 0 and "it is the published member, bit for bit" in out
+    code, _, err = softbench("policy", NAME, *MEMBER, "-o", "p.safetensors")
+    assert code == 2 and "--arm: 'a2c-proper' is no arm" in err and "a2c-proper@temperature=0.01" in err
+
+
 def test_a_diverged_member_has_no_policy(tmp_path, monkeypatch, softbench):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(trained, "Pool", Here)

@@ -82,6 +82,8 @@ def test_episodes_of_other_results_are_not_shown_and_told(cells: Workspace) -> N
         ({"seen": [[1.0]]}, "must have one observation a step"),
         ({"arm": "<b>"}, "some recorded episodes are of other results"),
         ({"seen": ["ff"] * 3}, "recorded episodes cannot be shown"),
+        ({"seen": [[1e400, 0.0, 0.0, 0.0]] * 3}, "must be a finite number"),
+        ({"steps": [0] * 11}, "must be no longer than 10"),
     ],
 )
 def test_a_record_that_cannot_be_drawn_stops_nothing(cells: Workspace, content: Any, message: str) -> None:
