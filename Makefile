@@ -45,7 +45,7 @@ $(VENV)/installed: pyproject.toml constraints.txt
 
 # Other engines, environments and libraries that the tests compare with; where one cannot be had its tests are skipped and say so.
 $(VENV)/extras: $(VENV)/installed
-	$(BIN)/pip install --quiet --quiet --constraint constraints.txt --editable '.[envpool,imports,minatar,ray,sb3]' || echo "without all extras: some tests will be skipped"
+	$(BIN)/pip install --quiet --quiet --constraint constraints.txt --editable '.[envpool,imports,minatar,onnx,ray,sb3,video]' || echo "without all extras: some tests will be skipped"
 	touch $@
 
 clean:

@@ -20,6 +20,7 @@ from harness.errors import InputError
 from harness.schema.claims import Claim, Ledger, load_ledger
 from harness.schema.decision import Decision, decision_path, read_decision
 from harness.schema.suite import Suite
+from reports.statistics.design.ledger import entries, notes
 from reports.statistics.forms import form
 from reports.statistics.forms.difference import TESTS
 from reports.statistics.forms.form import (
@@ -33,7 +34,6 @@ from reports.statistics.forms.form import (
     WORDS,
     Outcome,
 )
-from reports.statistics.ledger import entries, notes
 from reports.statistics.measuring import Data, Measured, as_if_lost_had_ended, measure, suspicions
 from reports.statistics.metrics import METRICS
 from reports.statistics.multiplicity import holm, sharing

@@ -44,6 +44,9 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 made.cell(
                     name, pair, task, edit=diverging("sppo-40", 3, 8) if (pair, task) == ("ppo", "Acrobot-v1") else None
                 )
+    for task in tasks:
+        place = f"classic/a2c/{task}"
+        made.record(place, *(made.episode(place, arm) for arm in ("a2c-naive", "a2c-proper")))
     path = made.root / "suites" / "smoke" / "suite.yaml"
     path.write_text(path.read_text() + "evidence: false\n")
     made.suite("bare", {"a2c": ["CartPole-v1"]})
