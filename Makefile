@@ -11,7 +11,7 @@ repro: $(VENV)/installed
 	@echo "report: $(abspath site/index.html)"
 
 test: $(VENV)/extras
-	OMP_NUM_THREADS=1 pytest -n 2
+	OMP_NUM_THREADS=1 pytest -n 3 --dist worksteal
 
 # Every fault: minutes of kills, full disks, broken environments, other engines. Writes docs/faults.md.
 faults: $(VENV)/extras

@@ -1,5 +1,6 @@
 """What the documents say is true: commands parse, links lead somewhere, Makefile targets exist."""
 
+import contextlib
 import re
 import shlex
 import tomllib
@@ -55,10 +56,22 @@ def test_documented_arms_exist():
     """That every pair and every arm is documented is a law of pairs."""
     from harness.run.spec import learner_class, pair_names
 
-    rows = re.findall(r"^\| `(\w+)` \|((?:[^|]*\|){3}).*\|$", (ROOT / "README.md").read_text(), re.M)
+    table = (ROOT / "README.md").read_text().split("## What is compared")[1].split("\n## ")[0]
+    rows = re.findall(r"^\| `(\w+)` \|((?:[^|]*\|){3}).*\|$", table, re.M)
     assert [pair for pair, _ in rows if pair in pair_names()]
     for pair, cells in rows:
         assert set(re.findall(r"`([a-z0-9-]+)`", cells)) <= set(learner_class(pair).arms)
+
+
+def test_documented_suites_are_those_that_there_are():
+    from harness.schema.suite import load_suite, suite_names
+
+    table = (ROOT / "README.md").read_text().split("## What is run")[1].split("\n## ")[0]
+    rows = dict(re.findall(r"^\| `(\w+)` \|.*\| (\d+) \|", table, re.M))
+    with contextlib.chdir(ROOT):
+        assert {name: int(seeds) for name, seeds in rows.items()} == {
+            name: len(load_suite(name).seeds) for name in suite_names()
+        }
 
 
 def test_every_exit_code_is_documented_with_its_meaning():

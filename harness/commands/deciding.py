@@ -69,6 +69,8 @@ def decide(
     Raises InputError for an unknown claim, looks that are no plan, or results that cannot be used.
     """
     suite, claim, ledger = find_claim(name)
+    if claim.of != "arm" or len(claim.arms) < 2:
+        raise InputError(f"CLAIM: {name!r} is not about two arms alone, so seeds cannot be added by looks")
     plan = sequential.plan(looks, ledger.level)
     out, path = results / "sequential", decision_path(results, suite.name, claim.id)
     content = Decision(
@@ -124,7 +126,7 @@ def plans(suite: Suite, claim: Claim, seeds: list[int], results: Path) -> list[P
     """The cells of the claim's two arms. Raises InputError where the results there cannot be added to."""
     found = []
     for task in tasks_of(claim, suite):
-        found += make_plans(suite, results / "sequential", "cpu", claim.pair, task, [claim.arm, claim.against], seeds)
+        found += make_plans(suite, results / "sequential", "cpu", claim.pair, task, claim.arms, seeds)
     for plan in found:
         plan.runs = results / ".runs" / plan.runs.relative_to(results / "sequential" / ".runs")
     return found

@@ -23,7 +23,6 @@ from harness.progress import Display
 from harness.schema.claims import load_ledger
 from harness.schema.fields import parse_seeds, parse_steps
 from harness.schema.suite import Suite, load_suite
-from reports.statistics.design.ledger import problems
 
 app = new_app()
 
@@ -112,9 +111,11 @@ def _check_ledger(suite: Suite, plans: list[Plan]) -> None:
     """Raises InputError where a run would register claims whose design cannot say anything. What has begun goes on."""
     ledger = load_ledger(suite)
     begun = all((plan.folder / "manifest.json").exists() or any(plan.runs.glob("claims-*.json")) for plan in plans)
-    found = problems(ledger, suite) if ledger and not begun else []
-    if found:
-        raise InputError(found[0])
+    if ledger and not begun:
+        from reports.statistics.design.ledger import problems  # here: scipy takes as long as all else but torch
+
+        if found := problems(ledger, suite):
+            raise InputError(found[0])
 
 
 def _parsed(flag: str, parse: Callable[[str], Value], text: str | None) -> Value | None:

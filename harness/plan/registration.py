@@ -15,7 +15,7 @@ from harness.files import make_folder, replacing
 from harness.run.spec import learner_class
 from harness.schema.claims import RULES, load_ledger
 from harness.schema.documents import read_yaml
-from harness.schema.grid import point_name
+from harness.schema.grid import base, point_name
 from harness.schema.suite import CLAIMS, SUITES, Suite
 
 
@@ -28,9 +28,11 @@ def registered(suite: Suite, pair: str) -> dict[str, Any]:
         return {}
     path = SUITES / suite.name / CLAIMS
     content = read_yaml(path)
-    ours, arms = [claim for claim in content["claims"] if claim["pair"] == pair], _arms(suite, pair)
+    ours, points = [claim for claim in content["claims"] if claim["pair"] == pair], _arms(suite, pair)
+    grids = list(dict.fromkeys(base(name) for name in points if name != base(name)))
     for claim, field in itertools.product(ours, ("arm", "against")):
-        if claim[field] not in arms:
+        arms = grids if claim.get("of") == "grid" else points
+        if isinstance(claim[field], str) and claim[field] not in arms:
             unknown = f"{claim[field]!r} is no arm of {pair}{suggestion(str(claim[field]), arms)}"
             raise InputError(f"{path}: {claim['id']}: {field}: {unknown}")
     rules = {rule: content[rule] for rule in RULES if rule in content}

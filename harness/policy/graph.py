@@ -60,8 +60,8 @@ class Acting(torch.nn.Module):
         state = {name: getattr(self, place) for place, name in self.names.items()}
         given = self.policy.silence(observation.shape[0]) if noise is None else noise
         with policies_made() as made, Argmax() as argmax:
-            act = self.policy.learner.behaviour(state, "greedy")
-            action = act(observation.unsqueeze(0), given.unsqueeze(0), self.policy.now)[0]
+            act = self.policy.learner.behaviour(state, "greedy", self.policy.now)
+            action = act(observation.unsqueeze(0), given.unsqueeze(0))[0]
         found = {"action": action}
         if self.policy.spaces.bounds is not None:
             found["action"] = torch.minimum(torch.maximum(action, self.low), self.high)

@@ -61,7 +61,7 @@ class Policy:
         use: Use = "greedy" if noise is None else "sample"
         given = self.silence(len(observation)) if noise is None else torch.from_numpy(noise)
         seen = torch.from_numpy(np.ascontiguousarray(observation)).unsqueeze(0)
-        action = self.learner.behaviour(self.state, use)(seen, given.unsqueeze(0), self.now)[0].numpy()
+        action = self.learner.behaviour(self.state, use, self.now)(seen, given.unsqueeze(0))[0].numpy()
         return action if self.spaces.bounds is None else np.clip(action, *np.array(self.spaces.bounds, np.float32))
 
     def silence(self, count: int) -> Tensor:
@@ -75,9 +75,8 @@ class Policy:
         noted = Noted(self.state)
         kind = torch.uint8 if self.spaces.dtype == "uint8" else torch.float32
         seen = torch.zeros(1, 1, *self.spaces.observation, dtype=kind)
-        self.learner.behaviour(noted, "greedy")(  # type: ignore[arg-type]  # it has all that a dict has
-            seen, self.silence(1).unsqueeze(0), self.now
-        )
+        act = self.learner.behaviour(noted, "greedy", self.now)  # type: ignore[arg-type]  # it has all that a dict has
+        act(seen, self.silence(1).unsqueeze(0))
         return {name: each for name, each in self.state.items() if name in noted.names}
 
     @property

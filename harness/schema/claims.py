@@ -14,7 +14,7 @@ from harness.schema.documents import first_problem, read_yaml
 from harness.schema.fields import MOST_NUMBER, Strict, matching
 from harness.schema.suite import CLAIMS, SUITES, UNTESTABLE, Suite
 
-Metric = Literal["final", "area", "last-tenth", "spread", "entropy"]
+Metric = Literal["final", "area", "last-tenth", "training", "spread", "entropy", "late-entropy"]
 
 
 def _one_line(text: Any) -> Any:
@@ -31,6 +31,10 @@ Id = Annotated[
 """A claim's name, which is also part of a file's."""
 
 
+Side = str | Annotated[float, Field(strict=True, ge=-MOST_NUMBER, le=MOST_NUMBER)]
+"""An arm, or a number in units of the metric that stands for one."""
+
+
 class Claim(Strict):
     """One claim: `arm` against `against`, tested once. The estimand is the mean over tasks of the difference of mean metrics."""
 
@@ -39,18 +43,32 @@ class Claim(Strict):
     source: Text
     """Paper and figure."""
     pair: str
-    arm: str
-    against: str
+    arm: Side
+    against: Side
+    of: Literal["arm", "gain", "grid"] = "arm"
+    """What of an arm is compared: its own value; its gain over its hard arm; minus the range over the points of its grid."""
     tasks: list[str] = []
     """All tasks of the pair's cells where none is given."""
     metric: Metric = "final"
-    test: Literal["superiority", "non-inferiority", "equivalence"]
-    method: Literal["welch", "paired", "sign-flip"] = "welch"
+    test: Literal["superiority", "non-inferiority", "equivalence", "smaller-spread"]
+    method: Literal["welch", "paired", "sign-flip", "pitman-morgan"] = "welch"
     margin: float = Field(ge=0, le=MOST_NUMBER)
     effect: float | None = Field(default=None, ge=-MOST_NUMBER, le=MOST_NUMBER)
     """The smallest true difference that must not be missed: what `seeds needed` is computed for. 0 where the test is about a margin."""
     reason: Text
     """Why this margin."""
+
+    @property
+    def arms(self) -> list[str]:
+        """The arms among its sides."""
+        return [side for side in (self.arm, self.against) if isinstance(side, str)]
+
+    @property
+    def sides(self) -> tuple[str, str]:
+        """Both as pages print them: `sppo-38`, `gain of sppo-38`, `steadiness of sppo-38`, `0.1`."""
+        word = {"arm": "", "gain": "gain of ", "grid": "steadiness of "}[self.of]
+        first, second = (word + side if isinstance(side, str) else f"{side:g}" for side in (self.arm, self.against))
+        return first, second
 
     @property
     def assumed(self) -> float:
@@ -129,12 +147,21 @@ def check(suite: Suite, claim: Claim, where: str) -> None:
             )
         if claim.tasks.count(task) > 1:
             raise InputError(f"{where}: tasks: {task!r} appears twice")
-    if claim.test != "superiority" and claim.margin == 0:
+    one_sided = claim.test in ("superiority", "smaller-spread")
+    if not one_sided and claim.margin == 0:
         raise InputError(f"{where}: margin: must be above 0 for {claim.test}")
-    if claim.test == "superiority" and (claim.effect is None or claim.effect <= claim.margin):
+    if one_sided and (claim.effect is None or claim.effect <= claim.margin):
         raise InputError(f"{where}: effect: must be given and above the margin: the smallest difference worth finding")
-    if claim.test != "superiority" and abs(claim.assumed) >= claim.margin:
+    if not one_sided and abs(claim.assumed) >= claim.margin:
         raise InputError(f"{where}: effect: must lie within the margin")
+    if (claim.test == "smaller-spread") != (claim.method == "pitman-morgan"):
+        raise InputError(f"{where}: method: pitman-morgan goes with smaller-spread, and with no other test")
+    if claim.test == "smaller-spread" and len(tasks_of(claim, suite)) > 1:
+        raise InputError(f"{where}: tasks: smaller-spread compares seeds on one task; make one claim of each")
+    if claim.method == "welch" and claim.of != "arm":
+        raise InputError(f"{where}: method: must be paired or sign-flip: a {claim.of} is taken within a seed")
+    if len(claim.arms) < 2 and (not claim.arms or claim.of != "arm" or claim.method != "paired"):
+        raise InputError(f"{where}: against: an arm is compared with a number by its own values and the method paired")
 
 
 def tasks_of(claim: Claim, suite: Suite) -> list[str]:

@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.markers import MarkerStyle
 
+from harness.schema.grid import base
 from reports.figures.intervals import points, reference
 from reports.figures.picture import Picture, Words, picture
 from reports.figures.style import GLYPHS, PLAIN, WIDTH, Look, say, short
@@ -24,6 +25,7 @@ METHODS = {
     "welch": "Welch’s t interval, stratified by task",
     "paired": "t interval of the differences by seed, stratified by task",
     "sign-flip": "interval of the exact sign-flip test of the differences by seed",
+    "pitman-morgan": "interval of Pitman’s and Morgan’s test of paired deviations (the difference: of their logarithms)",
 }
 CROWD = 150
 """Seeds of an arm from which on marks may hide each other."""
@@ -59,10 +61,10 @@ def claim(verdict: Verdict, looks: Mapping[str, Look], unit: str, command: str) 
     words = Words(
         f"claim-{its.id}",
         f"Claim {its.id}: every seed, and the interval against the bar",
-        f"Above: one mark a seed, its mean over tasks ({_named(its.arm, looks)}, {_named(its.against, looks)}), and a line at the mean. "
+        f"Above: one mark a seed, its mean over tasks ({_named(verdict, 0, looks)}, {_named(verdict, 1, looks)}), and a line at the mean. "
         f"Below: the difference with its {1 - 2 * verdict.level:.0%} {METHODS[its.method]}.",
-        f"Difference {say(estimate)}; the claim holds where it is {bar(its)}. Mean of {its.arm}: "
-        f"{numeral(float(centre(data.arm)), '.3f')}, of {its.against}: {numeral(float(centre(data.against)), '.3f')}; {verdict.counted}.",
+        f"Difference {say(estimate)}; the claim holds where it is {bar(its)}. Mean of {its.sides[0]}: "
+        f"{numeral(float(centre(data.arm)), '.3f')}, of {its.sides[1]}: {numeral(float(centre(data.against)), '.3f')}; {verdict.counted}.",
         command,
     )
     ours = dict(zip(data.seeds, data.arm.mean(axis=1).tolist(), strict=True))
@@ -70,26 +72,32 @@ def claim(verdict: Verdict, looks: Mapping[str, Look], unit: str, command: str) 
     rows: list[list[Value]] = [
         [seed, ours.get(seed, NONE), theirs.get(seed, NONE)] for seed in sorted({*ours, *theirs})
     ]
-    columns = ["seed", its.arm, its.against]
+    columns = ["seed", *its.sides]
     table = Table(f"claim-{its.id}-drawn", "Seeds drawn", "Mean over tasks of every seed.", columns, rows)
     return picture(words, draw, table)
 
 
-def _named(arm: str, looks: Mapping[str, Look]) -> str:
-    return f"{short(arm)} {GLYPHS[looks[arm].marker]}"
+def _named(verdict: Verdict, side: int, looks: Mapping[str, Look]) -> str:
+    return f"{short(verdict.claim.sides[side])} {GLYPHS[_looks(verdict, looks)[side].marker]}"
+
+
+def _looks(verdict: Verdict, looks: Mapping[str, Look]) -> list[Look]:
+    """Of both sides: of an arm its own, of a grid that of its first point, of a number a plain one."""
+    sides = [str(side) for side in (verdict.claim.arm, verdict.claim.against)]
+    return [next((look for arm, look in looks.items() if side in (arm, base(arm))), DIFFERENCE) for side in sides]
 
 
 def _swarms(axes: Axes, verdict: Verdict, data: Data, looks: Mapping[str, Look]) -> None:
     """Every seed of each arm, and a line at its mean."""
-    its = verdict.claim
-    sides = [(its.arm, data.arm.mean(axis=1), data.seeds), (its.against, data.against.mean(axis=1), data.of_against)]
+    names, its_looks = verdict.claim.sides, _looks(verdict, looks)
+    sides = [(names[0], data.arm.mean(axis=1), data.seeds), (names[1], data.against.mean(axis=1), data.of_against)]
     crowded = max(len(seeds) for _, _, seeds in sides) > CROWD
-    (_strip if crowded else _swarm)(axes, [values for _, values, _ in sides], [looks[arm] for arm, _, _ in sides])
-    for row, ((arm, values, seeds), dots) in enumerate(zip(sides, axes.collections, strict=True)):
+    (_strip if crowded else _swarm)(axes, [values for _, values, _ in sides], its_looks)
+    for row, ((arm, values, seeds), dots, look) in enumerate(zip(sides, axes.collections, its_looks, strict=True)):
         mark(dots, arm, seeds)
-        (line,) = axes.plot([values.mean()] * 2, [row - 0.38, row + 0.38], color=looks[arm].color, linewidth=2)
+        (line,) = axes.plot([values.mean()] * 2, [row - 0.38, row + 0.38], color=look.color, linewidth=2)
         mark(line, arm)
-    axes.set_yticks([0, 1], [short(its.arm, 18), short(its.against, 18)])
+    axes.set_yticks([0, 1], [short(name, 18) for name in names])
     axes.set_ylim(1.55, -0.55)
 
 
@@ -128,7 +136,7 @@ def _interval(axes: Axes, verdict: Verdict, estimate: Estimate) -> None:
     room = 0.12 * (high - low) or 0.1
     places = ends(low - room, high + room)
     low, high = places[0], places[-1]
-    first = {"superiority": margin, "non-inferiority": -margin, "equivalence": -margin}[test]
+    first = -margin if test in ("non-inferiority", "equivalence") else margin
     last = margin if test == "equivalence" else high
     axes.axvspan(first, last, color=PLAIN["holds"], alpha=0.16, linewidth=0)
     for end in {first, last} - {high}:

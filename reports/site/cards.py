@@ -13,6 +13,7 @@ from reports.figures.forest import interval
 from reports.figures.picture import Picture, Studio
 from reports.site import claim_tables as tables
 from reports.site.evidence import Evidence
+from reports.statistics.forms.difference import TESTS
 from reports.statistics.metrics import METRICS
 from reports.statistics.numerals import numeral
 from reports.statistics.verdicts import INCONCLUSIVE, INVALID, NOT_MEASURED, SUPPORTED, VERDICTS, WORDS, Verdict, bar
@@ -22,6 +23,7 @@ COMPARISON = {
     "superiority": "is better than",
     "non-inferiority": "is no worse than",
     "equivalence": "is as good as",
+    "smaller-spread": "has seeds that are closer together than those of",
 }
 
 
@@ -185,14 +187,17 @@ def _card(suite: Suite, verdict: Verdict, family: int, evidence: Evidence | None
 def _other(verdict: Verdict, evidence: Evidence | None) -> str:
     """One line for a reader who has seen another number of the same two arms."""
     claim, found = verdict.claim, verdict.outcome
+    if claim.of != "arm" or len(claim.arms) < 2 or claim.test not in TESTS:
+        return ""
+    arm, against = claim.arms
     primary = evidence.primary if evidence else {}
-    shown = primary.get((claim.arm, claim.against)) or primary.get((claim.against, claim.arm))
+    shown = primary.get((arm, against)) or primary.get((against, arm))
     if shown is None or found is None or verdict.data is None or evidence is None:
         return ""
     differs = [
         *([f"the claim is about the {METRICS[claim.metric].meaning}"] if claim.metric != "final" else []),
         *([f"on {', '.join(verdict.data.tasks)} alone"] if verdict.data.tasks != evidence.study.tasks else []),
-        *([f"{claim.arm} minus {claim.against}"] if shown.soft != claim.arm else []),
+        *([f"{arm} minus {against}"] if shown.soft != arm else []),
     ]
     if not differs:
         return ""
@@ -231,7 +236,11 @@ def _advice(suite: Suite, verdict: Verdict) -> tuple[str, str]:
 def _reading(verdict: Verdict, family: int) -> str:
     """How to read the card, in one paragraph."""
     claim, found = verdict.claim, verdict.outcome
-    start = f"The claim: {claim.arm} {COMPARISON[claim.test]} {claim.against}, that is, the difference of their means is {bar(claim)}"
+    arm, against = claim.sides
+    means = "means" if claim.test in TESTS else "standard deviations’ logarithms, taken the other way round,"
+    start = (
+        f"The claim: {arm} {COMPARISON[claim.test]} {against}, that is, the difference of their {means} is {bar(claim)}"
+    )
     start += f" (metric: {METRICS[claim.metric].meaning}). "
     if found is None or verdict.data is None:
         return f"{start}{verdict.why} So nothing is said about it."
@@ -264,7 +273,8 @@ def _trained(verdict: Verdict) -> str:
     counts = verdict.data.counts if verdict.data is not None else (verdict.seeds,)
     if len({*counts}) == 1:
         return f"Each arm was trained with {counts[0]} seeds"
-    return f"{verdict.claim.arm} was trained with {counts[0]} seeds and {verdict.claim.against} with {counts[-1]}"
+    arm, against = verdict.claim.sides
+    return f"{arm} was trained with {counts[0]} seeds and {against} with {counts[-1]}"
 
 
 def _an_arm(verdict: Verdict) -> str:

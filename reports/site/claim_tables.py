@@ -58,7 +58,7 @@ def tasks(verdict: Verdict) -> Table | None:
         f"claim-{claim.id}-tasks",
         f"Claim {claim.id} on each task",
         "The same test on each task alone: descriptive, not corrected, and no verdict by itself.",
-        ["task", claim.arm, claim.against, "difference", "p, raw"],
+        ["task", *claim.sides, "difference", "p, raw"],
         rows,
     )
 
@@ -87,7 +87,7 @@ def values(verdict: Verdict) -> Table | None:
         f"claim-{claim.id}-seeds",
         f"Seeds of claim {claim.id}",
         f"The {METRICS[claim.metric].meaning}, by task and seed: what the test was given.",
-        ["task", "seed", claim.arm, claim.against, "difference"],
+        ["task", "seed", *claim.sides, "difference"],
         rows,
     )
 

@@ -242,7 +242,7 @@ def _section(found: Evidence, ledger: Ledger | None, simulated: Record | None, s
             main += [studio.order(plots.improvements, pair, found.looks, found.improvements, won, command)]
         if found.on_tasks and found.differences:
             main += [studio.order(plots.by_task, pair, found.on_tasks, command)]
-        if found.improvements and len(suite.modes) > 1:
+        if found.improvements and len(study.modes) > 1:
             main += [studio.order(plots.modes, pair, study.primary, found.differences, command)]
     if found.aggregates:
         shown += [tables.aggregates(found, covered), tables.improvements(found, won)]

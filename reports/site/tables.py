@@ -129,7 +129,7 @@ def returns(found: Evidence) -> Table:
         for arm in study.arms:
             curves = study.curves[task, arm]
             seeds = share(len(curves.seeds), len(study.begun(task, arm)))
-            means: list[Value] = [found.returns.get((task, arm, mode), NONE) for mode in study.suite.modes]
+            means: list[Value] = [found.returns.get((task, arm, mode), NONE) for mode in study.modes]
             rows.append([task, arm, seeds, int(curves.diverged[:, -1].sum()), *means])
     if study.suite.imported is None:
         episodes = {study.suite.registered(study.pair, task).evaluation.episodes for task in study.cells}
@@ -140,7 +140,7 @@ def returns(found: Evidence) -> Table:
         f"{study.pair}-returns",
         "Final returns on each task",
         f"Mean undiscounted return {measured} with its 95 % t interval over seeds; a diverged seed counts at the floor.",
-        ["task", "arm", "seeds", "diverged", *(f"{mode} actions" for mode in study.suite.modes)],
+        ["task", "arm", "seeds", "diverged", *(f"{mode} actions" for mode in study.modes)],
         rows,
     )
 
@@ -159,7 +159,7 @@ def published(found: Evidence) -> Table:
         if final is None:
             rows.append([figure.task, figure.arm, NONE, NONE, theirs, their_seeds, NONE, NONE, figure.source])
             continue
-        episodes = study.curves[figure.task, figure.arm].training
+        episodes = study.curves[figure.task, figure.arm].training[:, -1]
         episodes = episodes[np.isfinite(episodes)]
         training: Value = mean_interval(episodes) if len(episodes) else NONE
         relative = (final.value - figure.mean) / abs(figure.mean) if figure.mean else None

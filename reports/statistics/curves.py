@@ -24,7 +24,7 @@ class Curves:
     """Evaluations of one arm on one task: seeds are rows, segments columns.
 
     `steps [S]` in environment steps of a member; `returns[mode] [n, S]` undiscounted, with a diverged member's at the floor;
-    `diverged [n, S]`; `training [n]` the mean return of the training episodes that ended in the last segment (NaN: none ended);
+    `diverged [n, S]`; `training [n, S]` the mean return of the training episodes that ended in each segment (NaN: none);
     `entropy [n, S]` of the behaviour policy in nats, 0 from a divergence on (NaN everywhere: not recorded).
     """
 
@@ -43,9 +43,8 @@ def read_curves(suite: Suite, cell: Cell, arm: str) -> Curves:
     shape = len(seeds), cell.manifest.segments
     if not seeds:
         empty = np.zeros(shape)
-        return Curves(
-            [], np.zeros(0, np.int64), dict.fromkeys(suite.modes, empty), empty.astype(bool), empty[:, -1], empty
-        )
+        modes = dict.fromkeys(suite.modes(cell.pair), empty)
+        return Curves([], np.zeros(0, np.int64), modes, empty.astype(bool), empty, empty)
     chosen = (cell.curves["arm"] == arm).to_numpy() & np.isin(cell.curves["seed"], seeds)
     places = {(seed, segment + 1): (row, segment) for row, seed in enumerate(seeds) for segment in range(shape[1])}
     there = zip(*(cell.curves[name].to_numpy()[chosen].tolist() for name in ("seed", "segment")), strict=True)
@@ -62,17 +61,17 @@ def read_curves(suite: Suite, cell: Cell, arm: str) -> Curves:
         table[at] = values
         return table
 
-    measured = {mode: grid(f"return_{mode}").astype(np.float64) for mode in suite.modes}
+    measured = {mode: grid(f"return_{mode}").astype(np.float64) for mode in suite.modes(cell.pair)}
     finite = np.all([np.isfinite(values) for values in measured.values()], axis=0)
     diverged = np.maximum.accumulate(grid("diverged").astype(bool) | ~finite, axis=1)
     floor = _floor(suite.references[cell.task].low, cell)
     returns = {mode: np.where(diverged, floor, values) for mode, values in measured.items()}
-    training = grid("train_return").astype(np.float64)[:, -1]
+    training = grid("train_return").astype(np.float64)
     entropy = grid("entropy").astype(np.float64)
     if cell.manifest.imported is None and np.isfinite(entropy).any():  # what was never recorded is not filled in
         entropy = np.where(diverged, 0.0, entropy)
     if cell.manifest.imported is None:
-        training = np.where(diverged[:, -1], floor, training)
+        training = np.where(diverged, floor, training)
     return Curves(seeds, grid("step").astype(np.int64)[0], returns, diverged, training, entropy)
 
 

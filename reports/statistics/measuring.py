@@ -8,12 +8,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from harness.errors import InputError, suggestion
-from harness.schema.claims import Claim, Ledger, changes, tasks_of
+from harness.schema.claims import Claim, Ledger, Side, changes, tasks_of
+from harness.schema.grid import base
 from harness.schema.suite import Suite
 from reports.statistics.forms import form
 from reports.statistics.forms.form import INVALID, NOT_MEASURED, Outcome
 from reports.statistics.intervals import NO_VARIANCE, Array, fewest, mean_interval, stack
-from reports.statistics.metrics import METRICS
+from reports.statistics.metrics import METRICS, Recorded
 from reports.statistics.scores import Damaged, Study
 
 
@@ -102,10 +103,10 @@ def measure(
     if altered:
         why = f"The results were altered after they were written: {altered[0]}."
         return replace(found, absent=INVALID, because=why)
-    unknown = [arm for arm in (claim.arm, claim.against) if arm not in study.arms]
-    if unknown:
-        where = f"suites/{suite.name}/claims.yaml: {claim.id}"
-        raise InputError(f"{where}: {unknown[0]!r} is no arm of these results{suggestion(unknown[0], study.arms)}")
+    for side in claim.arms:
+        if not _behind(claim, study, side):
+            where, what = f"suites/{suite.name}/claims.yaml: {claim.id}", WANTED[claim.of]
+            raise InputError(f"{where}: {side!r} is no {what} of these results{suggestion(side, study.arms)}")
     idle = [task for task in tasks if not _informative(claim, study, task, mode)]
     found = replace(found, uninformative=tuple(idle))
     if idle and ledger.uninformative == "leave-out":
@@ -136,6 +137,26 @@ def measure(
         outcome=test.outcome(data.arm, data.against, ledger.level),
         by_task={task: test.outcome(*sides, ledger.level) for task, sides in zip(tasks, alone, strict=True)},
     )
+
+
+WANTED = {"arm": "arm", "gain": "soft arm", "grid": "arm with a grid"}
+"""What a side of a claim must be, by what of it is compared."""
+
+
+def _behind(claim: Claim, study: Study, side: Side) -> list[str]:
+    """The arms of the results that a side of a claim is made of; [] for a number, or where the results have not what it needs."""
+    if claim.of == "grid":
+        return [arm for arm in study.arms if arm != side and base(arm) == side]
+    if side not in study.arms or not isinstance(side, str):
+        return []
+    hard = study.hard_of[side]
+    if claim.of == "gain":
+        return [] if hard is None else [side, hard]
+    return [side]
+
+
+def _all_behind(claim: Claim, study: Study) -> list[str]:
+    return list(dict.fromkeys(arm for side in (claim.arm, claim.against) for arm in _behind(claim, study, side)))
 
 
 def own_seeds(claim: Claim, study: Study) -> bool:
@@ -196,7 +217,7 @@ def common_seeds(claim: Claim, suite: Suite) -> list[int]:
 def _informative(claim: Claim, study: Study, task: str, mode: str) -> bool:
     """Whether one of the claim's arms leaves the task's floor, as far as the suite records one."""
     reference = study.suite.references[task]
-    arms = [study.curves[task, arm].returns[mode] for arm in (claim.arm, claim.against)]
+    arms = [study.curves[task, arm].returns[mode] for arm in _all_behind(claim, study)]
     return reference.floor is None or any(leaves(each, reference.floor, reference.low) for each in arms)
 
 
@@ -215,34 +236,49 @@ def leaves(returns: Array, floor: float, low: float) -> bool:
     return any(low is not None and low > floor for low in lows)
 
 
-def values(claim: Claim, study: Study, task: str, arm: str, mode: str) -> dict[int, float]:
-    """seed -> value of the claim's metric, for the seeds found; NaN where it was not recorded."""
+def values(claim: Claim, study: Study, task: str, side: Side, mode: str) -> dict[int, float]:
+    """seed -> value of a side of the claim, for the seeds found; NaN where its metric was not recorded."""
+    if not isinstance(side, str):
+        return {seed: side for arm in _all_behind(claim, study) for seed in study.curves[task, arm].seeds}
+    columns = [_of_arm(claim, study, task, arm, mode) for arm in _behind(claim, study, side)]
+    seeds = [seed for seed in columns[0] if all(seed in column for column in columns)]
+    if claim.of == "gain":
+        own, hard = columns
+        return {seed: own[seed] - hard[seed] for seed in seeds}
+    if claim.of == "grid":
+        return {seed: -float(np.ptp([column[seed] for column in columns])) for seed in seeds}
+    return columns[0]
+
+
+def _of_arm(claim: Claim, study: Study, task: str, arm: str, mode: str) -> dict[int, float]:
+    """seed -> value of the claim's metric."""
     curves = study.curves[task, arm]
     if not curves.seeds:
         return {}
-    found = METRICS[claim.metric].of(study.score(task, curves.returns[mode]), curves.entropy, curves.steps)
+    scores, training = study.score(task, curves.returns[mode]), study.score(task, curves.training)
+    found = METRICS[claim.metric].of(Recorded(scores, training, curves.entropy, curves.steps))
     return dict(zip(curves.seeds, found.tolist(), strict=True))
 
 
-def _wanted(claim: Claim, study: Study, task: str, arm: str) -> list[int]:
-    """The seeds that an arm of the claim should have on a task.
+def _wanted(claim: Claim, study: Study, task: str, arm: Side) -> list[int]:
+    """The seeds that a side of the claim should have on a task.
 
     Our own: those registered on every task. Of others: those that it was begun with, and, where runs of the same seed are compared,
     those that the other arm was begun with.
     """
     if not study.imported:
         return common_seeds(claim, study.suite)
-    if own_seeds(claim, study):
+    if own_seeds(claim, study) and isinstance(arm, str):
         return study.begun(task, arm)
     tasks = [each for each in tasks_of(claim, study.suite) if each in study.cells]
-    return sorted({seed for each in tasks for arm in (claim.arm, claim.against) for seed in study.begun(each, arm)})
+    return sorted({seed for each in tasks for arm in _all_behind(claim, study) for seed in study.begun(each, arm)})
 
 
 def _missing(claim: Claim, study: Study, tasks: Sequence[str]) -> list[tuple[str, str, int]]:
-    """(arm, task, seed) of the members of the claim's two arms that are not there."""
+    """(arm, task, seed) of the members of the claim's arms that are not there."""
     found = []
     for task in tasks:
-        for arm in (claim.arm, claim.against):
+        for arm in _all_behind(claim, study):
             there = {*study.curves[task, arm].seeds}
             wanted = _wanted(claim, study, task, arm) if study.imported else study.registered(task)
             found += [(arm, task, seed) for seed in wanted if seed not in there]
@@ -250,10 +286,10 @@ def _missing(claim: Claim, study: Study, tasks: Sequence[str]) -> list[tuple[str
 
 
 def _lost(claim: Claim, study: Study, tasks: Sequence[str], missing: Sequence[tuple[str, str, int]]) -> list[str]:
-    """Missing and diverged members of the claim's two arms, one line each."""
+    """Missing and diverged members of the claim's arms, one line each."""
     lines = []
     for task in tasks:
-        for arm in (claim.arm, claim.against):
+        for arm in _all_behind(claim, study):
             lines += [f"{arm} on {task}, seed {seed}: missing" for its, on, seed in missing if (its, on) == (arm, task)]
             lines += [f"{arm} on {task}, seed {seed}: diverged" for seed in _diverged(study, task, arm)]
     return lines
@@ -276,15 +312,18 @@ def as_if_lost_had_ended(measured: Measured, study: Study, mode: str) -> dict[st
     if METRICS[claim.metric].on_scale:
         ends = [study.score(task, np.array(study.extremes(task))) for task in data.tasks]
         low, high = min(low, *(each[0] for each in ends)), max(high, *(each[1] for each in ends))
+    if claim.of != "arm":  # the differences that such values can have
+        low, high = low - high, 0.0 if claim.of == "grid" else high - low
     found = {}
     for case, ends_of in (("best", (high, low)), ("worst", (low, high))):
         sides = []
         for name, end in zip((claim.arm, claim.against), ends_of, strict=True):
             columns = []
             for task in data.tasks:
-                known, gone = values(claim, study, task, name, mode), {*_diverged(study, task, name)}
-                wanted = _wanted(claim, study, task, name)
-                columns.append({seed: float(end if seed in gone else known.get(seed, end)) for seed in wanted})
+                known = values(claim, study, task, name, mode)
+                gone = {seed for arm in _behind(claim, study, name) for seed in _diverged(study, task, arm)}
+                wanted, lost = _wanted(claim, study, task, name), end if isinstance(name, str) else name
+                columns.append({seed: float(lost if seed in gone else known.get(seed, lost)) for seed in wanted})
             sides.append(stack(columns))
         (seeds, arm), (against_seeds, against) = sides
         outcome = form(claim.test, claim.method, claim.margin).outcome(arm, against, measured.level)

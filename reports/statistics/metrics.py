@@ -14,8 +14,21 @@ Steps = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
+class Recorded:
+    """What an arm left on a task: `[n, S]` each, at `steps [S]`; NaN where nothing was recorded.
+
+    `scores` of the evaluations, `training` the scores of the training episodes that ended in each segment, `entropy` in nats.
+    """
+
+    scores: Array
+    training: Array
+    entropy: Array
+    steps: Steps
+
+
+@dataclass(frozen=True)
 class Metric:
-    """`of(scores [n, S], entropy [n, S], steps [S])` gives one value a seed, `[n]`, n > 0; NaN where nothing was recorded."""
+    """`of(recorded)` gives one value a seed, `[n]`, n > 0; NaN where nothing was recorded."""
 
     name: str
     meaning: str
@@ -23,35 +36,53 @@ class Metric:
     """As an axis says it."""
     bounds: tuple[float, float] | None
     """Between which a seed's value lies on the declared scale; None where there are no bounds."""
-    of: Callable[[Array, Array, Steps], Array]
+    of: Callable[[Recorded], Array]
     on_scale: bool = True
     """Whether a value is a place on the scores' scale, from 0 at the reference's low to 1 at its high."""
 
 
-def _final(scores: Array, entropy: Array, steps: Steps) -> Array:
-    return scores[:, -1]
+def _final(its: Recorded) -> Array:
+    return its.scores[:, -1]
 
 
-def _area(scores: Array, entropy: Array, steps: Steps) -> Array:
-    if scores.shape[1] == 1:
-        return scores[:, -1]
-    at = steps.astype(np.float64)
-    return np.asarray(np.trapezoid(scores, at, axis=1) / (at[-1] - at[0]))
+def _area(its: Recorded) -> Array:
+    if its.scores.shape[1] == 1:
+        return its.scores[:, -1]
+    at = its.steps.astype(np.float64)
+    return np.asarray(np.trapezoid(its.scores, at, axis=1) / (at[-1] - at[0]))
 
 
-def _last_tenth(scores: Array, entropy: Array, steps: Steps) -> Array:
-    return np.asarray(scores[:, steps > 0.9 * steps[-1]].mean(axis=1))
+def _last_tenth(its: Recorded) -> Array:
+    return np.asarray(its.scores[:, _late(its.steps, 0.9)].mean(axis=1))
 
 
-def _spread(scores: Array, entropy: Array, steps: Steps) -> Array:
-    final = scores[:, -1]
+def _training(its: Recorded) -> Array:
+    return _mean(its.training[:, _late(its.steps, 0.5)])
+
+
+def _spread(its: Recorded) -> Array:
+    final = its.scores[:, -1]
     return -np.abs(final - np.median(final))
 
 
-def _entropy(scores: Array, entropy: Array, steps: Steps) -> Array:
-    recorded = ~np.isnan(entropy)  # the warm-up of a replay has none
+def _entropy(its: Recorded) -> Array:
+    return _mean(its.entropy)
+
+
+def _late_entropy(its: Recorded) -> Array:
+    return _mean(its.entropy[:, _late(its.steps, 0.9)])
+
+
+def _late(steps: Steps, share: float) -> npt.NDArray[np.bool_]:
+    """The segments `[S]` that end after this share of the steps."""
+    return np.asarray(steps > share * steps[-1])
+
+
+def _mean(values: Array) -> Array:
+    """By row of what was recorded: the warm-up of a replay has no entropy, and in a short segment no episode may end."""
+    recorded = ~np.isnan(values)
     count = recorded.sum(axis=1)
-    total = np.where(recorded, entropy, 0.0).sum(axis=1)
+    total = np.where(recorded, values, 0.0).sum(axis=1)
     return np.asarray(np.divide(total, count, out=np.full(len(count), np.nan), where=count > 0))
 
 
@@ -74,6 +105,13 @@ METRICS: dict[str, Metric] = {
             _last_tenth,
         ),
         Metric(
+            "training",
+            "mean normalized score of the training episodes in the second half of the steps",
+            "normalized score",
+            (0.0, 1.0),
+            _training,
+        ),
+        Metric(
             "spread",
             "minus the distance of a seed's final score to the median seed of its arm and task: more is more stable",
             "minus distance to the median",
@@ -87,6 +125,14 @@ METRICS: dict[str, Metric] = {
             "nats",
             None,
             _entropy,
+            on_scale=False,
+        ),
+        Metric(
+            "late-entropy",
+            "mean entropy of the behaviour policy over the last tenth of training, in nats",
+            "nats",
+            None,
+            _late_entropy,
             on_scale=False,
         ),
     )

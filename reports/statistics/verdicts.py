@@ -22,6 +22,7 @@ from harness.schema.decision import Decision, decision_path, read_decision
 from harness.schema.suite import Suite
 from reports.statistics.design.ledger import entries, notes
 from reports.statistics.forms import form
+from reports.statistics.forms.difference import TESTS
 from reports.statistics.forms.form import (
     BELOW_MARGIN,
     CONTRADICTED,
@@ -116,7 +117,8 @@ class Verdict(Measured):
     def statement(self) -> str:
         """The claim's statement with its margin."""
         unit = " nats" if METRICS[self.claim.metric].unit == "nats" else ""
-        return f"{self.claim.statement.removesuffix('.')} (difference {bar(self.claim)}{unit})."
+        what = "difference" if self.claim.test in TESTS else "log ratio of deviations"
+        return f"{self.claim.statement.removesuffix('.')} ({what} {bar(self.claim)}{unit})."
 
     @property
     def needed(self) -> str:
@@ -165,7 +167,7 @@ class Verdict(Measured):
                 "seeds": self.decision.looks[-1].seeds if self.decision.looks else 0,
             },
             **self.claim.model_dump(
-                include={"statement", "source", "pair", "arm", "against", "metric", "test", "method"}
+                include={"statement", "source", "pair", "arm", "against", "of", "metric", "test", "method"}
             ),
         }
 
@@ -208,13 +210,15 @@ def verdicts(
     """The verdicts of a ledger on what was read: cells, those that are damaged, and the outcomes of `softbench decide`."""
     by_pair = {study.pair: study for study in studies}
     # Each claim in the mode that its pair is judged by, and all of them in the other mode.
-    ranked = [suite.ranked_modes(claim.pair) for claim in ledger.claims]
+    ranked = [suite.modes(claim.pair) for claim in ledger.claims]
+    most = max((len(modes) for modes in ranked), default=0)
+    padded = [[*modes, *[modes[0]] * (most - len(modes))] for modes in ranked]
     found = [
         [
             measure(claim, ledger, suite, by_pair.get(claim.pair), mode, damaged)
             for claim, mode in zip(ledger.claims, modes, strict=True)
         ]
-        for modes in zip(*ranked, strict=True)
+        for modes in zip(*padded, strict=True)
     ]
     decided = [decide(measured, ledger.level) for measured in found]
     judged = []
@@ -225,8 +229,7 @@ def verdicts(
         verdict = explain(measured, decided[0][number])
         if measured.outcome is not None:
             its_modes = ranked[number]
-            ruled = dict(zip(its_modes, (each[number].verdict for each in decided), strict=True))
-            modes = {mode: ruled[mode] for mode in suite.modes}
+            modes = dict(zip(its_modes, (each[number].verdict for each in decided[: len(its_modes)]), strict=True))
             cases = as_if_lost_had_ended(measured, by_pair[measured.claim.pair], its_modes[0])
             sensitivity = {
                 case: decide([*found[0][:number], other, *found[0][number + 1 :]], ledger.level)[number]

@@ -14,7 +14,7 @@ from harness.schema.suite import load_suite
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.mark.parametrize("name", ["classic", "pendulum", "smoke"])
+@pytest.mark.parametrize("name", ["classic", "minatar", "pendulum", "sensitivity", "smoke"])
 def test_recorded_floors_are_those_that_are_computed(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
     suite = load_suite(name)

@@ -171,4 +171,4 @@ def test_dvc_reads_the_pipelines():
         [sys.executable, "-m", "dvc", "stage", "list", "--all"], cwd=ROOT, capture_output=True, text=True
     )
     assert listed.returncode == 0, listed.stderr
-    assert "smoke" in listed.stdout and "suites/classic/dvc.yaml:dqn@MountainCar-v0" in listed.stdout
+    assert "smoke" in listed.stdout and "suites/classic/dvc.yaml:dqn@LunarLander-v3" in listed.stdout

@@ -43,7 +43,7 @@ TINY = {
 }
 """The backend `tiny` is tiny_tasks.py."""
 REAL = {"choices": "CartPole-v1", "numbers": "Pendulum-v1"}
-SEGMENTS = 3
+SEGMENTS = 2
 ALONE, SEVEN, TWENTY = (3,), (11, 3, 9, 17, 101, 8, 5), (9, 3, 17, 5, 8, 11, *range(100, 114))
 """Seeds of three companies: SEVEN are among TWENTY, in another order, and ALONE is among both."""
 
@@ -175,14 +175,15 @@ def page(pair: str) -> list[str]:
             return [f"training: {told.message}" for told in small_suite.messages(events, Failed)]
         built = build(["small"], Path("site"))
         shown = Path("site/small.html").read_text()
-    arms = [name for name, arm in kind.arms.items() if arm.actions in (None, of)]
+    arms = {name: arm.role for name, arm in kind.arms.items() if arm.actions in (None, of)}
     said = [f"damaged: {each}" for each in built.damaged]
     code = re.search(r'<pre class="scroll code"[^>]*><code>(.*?)</code>', shown, re.S)
     if kind.__base__ is Learner and not (
         code and code[1].strip()
     ):  # one made of another pair may have no such line itself
         said.append("the page shows no lines in which the arms differ: no line reads a switch as self.<switch>")
-    return said + [f"the page does not show {name}" for name in arms if f"<b>{name}</b>" not in shown]
+    listed = {name: f'<b class="{role}">{name}</b> ({role})' for name, role in arms.items()}
+    return said + [f"the page does not show {name}" for name, line in listed.items() if line not in shown]
 
 
 def policy(pair: str) -> list[str]:

@@ -9,7 +9,7 @@ import pytest
 
 from harness.schema.claims import Claim, Metric
 from reports.statistics.forms import FORMS
-from reports.statistics.metrics import METRICS
+from reports.statistics.metrics import METRICS, Recorded
 
 
 def test_ledgers_may_name_what_is_registered_and_nothing_else() -> None:
@@ -20,7 +20,7 @@ def test_ledgers_may_name_what_is_registered_and_nothing_else() -> None:
 @pytest.mark.parametrize("name", METRICS)
 def test_values_of_curves_within_the_references_lie_between_the_bounds(name: str) -> None:
     draw, metric = np.random.default_rng(1), METRICS[name]
-    found = metric.of(draw.uniform(0, 1, (9, 20)), draw.uniform(0, 1, (9, 20)), np.arange(1, 21) * 100)
+    found = metric.of(Recorded(*draw.uniform(0, 1, (3, 9, 20)), np.arange(1, 21) * 100))
     assert found.shape == (9,) and np.isfinite(found).all() and metric.name == name
     if metric.bounds is not None:
         assert metric.bounds[0] <= found.min() <= found.max() <= metric.bounds[1]
@@ -29,21 +29,25 @@ def test_values_of_curves_within_the_references_lie_between_the_bounds(name: str
 
 
 def test_metrics_by_hand() -> None:
-    scores, entropy, steps = (
-        np.array([[0.0, 0.4, 1.0], [0.2, 0.2, 0.4]]),
-        np.array([[1.0, 2.0, 3.0]] * 2),
-        np.array([10, 30, 40]),
+    its = Recorded(
+        scores=np.array([[0.0, 0.4, 1.0], [0.2, 0.2, 0.4]]),
+        training=np.array([[0.9, 0.2, 0.4], [0.1, np.nan, 0.3]]),
+        entropy=np.array([[1.0, 2.0, 3.0]] * 2),
+        steps=np.array([10, 30, 40]),
     )
-    of = {name: metric.of(scores, entropy, steps).tolist() for name, metric in METRICS.items()}
+    of = {name: metric.of(its).tolist() for name, metric in METRICS.items()}
     assert of["final"] == [1.0, 0.4] and of["last-tenth"] == [1.0, 0.4] and of["entropy"] == [2.0, 2.0]
     assert of["area"] == pytest.approx([(0.2 * 20 + 0.7 * 10) / 30, (0.2 * 20 + 0.3 * 10) / 30])
     assert of["spread"] == pytest.approx([-0.3, -0.3]), "the median of 1 and 0.4 is 0.7"
-    assert METRICS["area"].of(scores[:, :1], entropy, steps[:1]).tolist() == [0.0, 0.2]
+    assert of["training"] == pytest.approx([0.3, 0.3]), "of the episodes after step 20; in one segment none ended"
+    assert of["late-entropy"] == [3.0, 3.0]
+    first = Recorded(*(values[:, :1] for values in (its.scores, its.training, its.entropy)), its.steps[:1])
+    assert METRICS["area"].of(first).tolist() == [0.0, 0.2]
 
 
 def test_entropy_is_a_mean_over_what_was_recorded() -> None:
     """A replay's warm-up has no update, and so no entropy; that is no divergence."""
     nan = float("nan")
     entropy = np.array([[nan, 2.0, 3.0], [nan, nan, nan], [1.0, 2.0, 6.0]])
-    found = METRICS["entropy"].of(np.zeros((3, 3)), entropy, np.array([10, 20, 30])).tolist()
+    found = METRICS["entropy"].of(Recorded(*[np.zeros((3, 3))] * 2, entropy, np.array([10, 20, 30]))).tolist()
     assert (found[0], found[2]) == (2.5, 3.0) and np.isnan(found[1])

@@ -5,8 +5,9 @@ from __future__ import annotations
 from harness.errors import InputError, suggestion
 from reports.statistics.forms.difference import TESTS, Difference
 from reports.statistics.forms.form import Form
+from reports.statistics.forms.spread import TEST, Spread
 
-FORMS: dict[str, type[Form]] = {**dict.fromkeys(TESTS, Difference)}
+FORMS: dict[str, type[Form]] = {**dict.fromkeys(TESTS, Difference), TEST: Spread}
 """test, as a ledger names it -> its form. Another form is a file here and its line."""
 
 
