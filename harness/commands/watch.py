@@ -80,4 +80,4 @@ def _recorded(plan: Plan, arm: str, seed: int, mode: str) -> str:
         return ""
     curves, episodes = plan.existing.curves, plan.existing.manifest.evaluation.episodes
     its = curves[(curves["arm"] == arm) & (curves["seed"] == seed)].sort_values("segment")
-    return f"; recorded at its end: {its[f'return_{mode}'].iloc[-1]:,.2f} of {episodes}" if len(its) else ""
+    return f"; recorded at its end: {its[f'return_{mode}'].iloc[-1]:,.2f}, mean of {episodes}" if len(its) else ""

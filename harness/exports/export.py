@@ -47,7 +47,7 @@ def export(kind: str, suite: Suite, results: Path, out: Path) -> tuple[list[Path
     """
     written, damaged = [], []
     for pair, tasks in suite.cells.items():
-        cells = {}
+        cells: dict[str, Cell] = {}
         for task in tasks:
             folder = results / suite.name / folder_name(pair) / folder_name(task)
             try:

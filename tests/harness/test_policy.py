@@ -160,7 +160,7 @@ def test_watching_prints_every_return_and_what_is_recorded(here, softbench):
     returns = [float(each) for each in re.findall(r"^episode \d: return ([\d.]+) in \d+ steps$", out, re.M)]
     assert code == 0 and len(returns) == 3
     assert re.search(
-        rf"^mean {np.mean(returns):.2f} of 3, sampled actions; recorded at its end: [\d.]+ of 1$", out, re.M
+        rf"^mean {np.mean(returns):.2f} of 3, sampled actions; recorded at its end: [\d.]+, mean of 1$", out, re.M
     )
     assert softbench("watch", NAME, *MEMBER, "--episodes", 2)[1].splitlines()[2:4] == out.splitlines()[2:4]
 
