@@ -11,7 +11,7 @@ repro: $(VENV)/installed
 	@echo "report: $(abspath site/index.html)"
 
 test: $(VENV)/extras
-	OMP_NUM_THREADS=1 pytest -n 2
+	OMP_NUM_THREADS=1 pytest -n 3 --dist worksteal
 
 # Every fault: minutes of kills, full disks, broken environments, other engines. Writes docs/faults.md.
 faults: $(VENV)/extras
@@ -45,7 +45,7 @@ $(VENV)/installed: pyproject.toml constraints.txt
 
 # Other engines, environments and libraries that the tests compare with; where one cannot be had its tests are skipped and say so.
 $(VENV)/extras: $(VENV)/installed
-	$(BIN)/pip install --quiet --quiet --constraint constraints.txt --editable '.[envpool,imports,minatar,ray,sb3]' || echo "without all extras: some tests will be skipped"
+	$(BIN)/pip install --quiet --quiet --constraint constraints.txt --editable '.[envpool,imports,minatar,onnx,ray,sb3,video]' || echo "without all extras: some tests will be skipped"
 	touch $@
 
 clean:

@@ -21,8 +21,8 @@ Metrics = dict[str, Tensor]
 """Name -> [P], one number a member."""
 Use = Literal["collect", "sample", "greedy"]
 """Of a behaviour: to collect experience (with epsilon, exploration noise, stale copies); the policy itself; its best action."""
-Act = Callable[[Tensor, Tensor, "Now"], Tensor]
-"""(observation [P, E, *shape], noise [P, E, *exploration], now) -> action [P, E], or [P, E, A] in the task's own units."""
+Act = Callable[[Tensor, Tensor], Tensor]
+"""(observation [P, E, *shape], noise [P, E, *exploration]) -> action [P, E], or [P, E, A] in the task's own units."""
 Kind = Literal["choices", "numbers"]
 """Of actions: one of so many, or so many numbers."""
 Switches = Mapping[str, Any]
@@ -112,7 +112,7 @@ class Now:
     """Tensors of fixed shape on the device: no Python number that a captured graph would freeze."""
 
     step: Tensor
-    """0-d, int64: environment steps that a member had taken before this rollout, or before this action."""
+    """0-d, int64: environment steps that a member had taken before this rollout."""
     fraction: Tensor
     """0-d, float32: step / budget, for schedules."""
     rows: Mapping[str, Tensor]
@@ -204,8 +204,8 @@ class Learner(ABC):
         """The state before the first step."""
 
     @abstractmethod
-    def behaviour(self, state: State, use: Use) -> Act:
-        """The policy of the present state."""
+    def behaviour(self, state: State, use: Use, now: Now) -> Act:
+        """The policy of the present state; one stands for a whole rollout, and `now` is when that begins."""
 
     @abstractmethod
     def update(self, state: State, batch: Any, now: Now) -> Metrics:

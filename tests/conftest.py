@@ -1,11 +1,20 @@
 from __future__ import annotations
 
+import compileall
 import signal
 import sys
 
 import pytest
 
 from harness import cli
+from harness.files import ROOT
+
+
+def pytest_configure(config):
+    """Compiled once: hundreds of processes that start here would else each compile our modules where no bytecode may be written."""
+    if not hasattr(config, "workerinput"):  # of xdist
+        for name in ("algorithms", "harness", "reports", "suites"):
+            compileall.compile_dir(ROOT / name, quiet=2)
 
 
 @pytest.fixture

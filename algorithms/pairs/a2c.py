@@ -57,9 +57,9 @@ class A2C(learner.Learner):
     def initial(self, draws: Draws) -> State:
         return rmsprop_state("nets", self.nets.initial(draws))
 
-    def behaviour(self, state: State, use: Use) -> Act:
+    def behaviour(self, state: State, use: Use, now: Now) -> Act:
         logits = self.nets.head(0, state["nets"])
-        return lambda observation, noise, now: act(Categorical(logits(observation)), noise, use)
+        return lambda observation, noise: act(Categorical(logits(observation)), noise, use)
 
     def update(self, state: State, batch: Rollout, now: Now) -> Metrics:
         s, tau, shape = self.settings, now.rows["temperature"].unsqueeze(1), batch.reward.shape

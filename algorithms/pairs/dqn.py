@@ -109,17 +109,14 @@ class DQN(learner.Learner):
         parameters = self.net.initial(draws)
         return adam_state("q", parameters) | {"q.target": parameters.clone()}
 
-    def behaviour(self, state: State, use: Use) -> Act:
-        q = self.net.head(0, state["q"])
+    def behaviour(self, state: State, use: Use, now: Now) -> Act:
+        q, epsilon = self.net.head(0, state["q"]), self.epsilon(now)
 
-        def act(observation: Tensor, noise: Tensor, now: Now) -> Tensor:
-            greedy = q(observation).argmax(-1)
-            if use != "collect":  # the policy itself is the greedy one
-                return greedy
+        def explore(observation: Tensor, noise: Tensor) -> Tensor:
             draw, choice = noise.unbind(-1)
-            return torch.where(draw < self.epsilon(now), (choice * self.choices).long(), greedy)
+            return torch.where(draw < epsilon, (choice * self.choices).long(), q(observation).argmax(-1))
 
-        return act
+        return explore if use == "collect" else lambda observation, noise: q(observation).argmax(-1)
 
     def update(self, state: State, batch: Window, now: Now) -> Metrics:
         tau, s = now.rows["temperature"].unsqueeze(1), self.settings

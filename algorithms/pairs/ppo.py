@@ -101,10 +101,10 @@ class PPO(learner.Learner):
         rest = self.temperature.initial(draws) | self.normalization.initial(draws)
         return rest | adam_state("nets", self.nets.initial(draws))
 
-    def behaviour(self, state: State, use: Use) -> Act:
+    def behaviour(self, state: State, use: Use, now: Now) -> Act:
         head, free = self.nets.head(0, state["nets"]), self.nets.globals(state["nets"])
 
-        def act(observation: Tensor, noise: Tensor, now: Now) -> Tensor:
+        def act(observation: Tensor, noise: Tensor) -> Tensor:
             outputs = head(self.normalization.normalize(state, observation))
             return policies.act(self.head.policy(outputs, free), noise, use)
 

@@ -75,13 +75,10 @@ class Network:
         flat, heads, width = flat.detach(), len(self.heads), self.heads[index]
         if self.shared or not by_hand(flat):
             return lambda observation: self(flat, observation)[index]
-        matrices = [matrix[:, index::heads] for matrix in self.matrices(flat)]
-
-        def run(observation: Tensor) -> Tensor:
-            outputs = from_numpy(self.engine.forward(matrices, _array(observation), False)[0])[..., :width]
-            return outputs if self.copies else outputs[:, 0]
-
-        return run
+        assert isinstance(self.engine, Perceptrons)
+        found = self.engine.function([matrix[:, index::heads] for matrix in self.matrices(flat)])
+        chosen = (..., slice(width)) if self.copies else (slice(None), 0, slice(None), slice(width))
+        return lambda observation: from_numpy(found(_array(observation))[chosen])
 
     def follow(self, flat: Tensor, observation: Tensor) -> Pass:
         """A forward pass whose gradient is taken by slopes of the outputs, without a graph."""

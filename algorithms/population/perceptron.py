@@ -6,6 +6,7 @@ own axis, so that a member's bits do not depend on its company (numpy's matmul h
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import pairwise
 from typing import Literal
 
@@ -46,18 +47,43 @@ class Perceptrons:
             hidden = following
         return hidden, kept
 
+    def function(self, matrices: list[Array]) -> Callable[[Array], Array]:
+        """`forward` for many inputs under the same matrices, in fewer calls of numpy's and torch's; its outputs are new arrays."""
+        first, layers = matrices[0], [(matrix[:, :, :-1], matrix[:, :, -1:]) for matrix in matrices[1:]]
+        rooms: dict[int, tuple[Array, list[Array | None]]] = {}
+
+        def run(inputs: Array) -> Array:
+            members, batch, size = inputs.shape
+            if batch not in rooms:
+                hidden = [
+                    np.empty((members, each.shape[1], batch, each.shape[3]), each.dtype) for each in matrices[:-1]
+                ]
+                rooms[batch] = np.ones((members, 1, batch, size + 1), first.dtype), [*hidden, None]
+            with_ones, rest = rooms[batch]
+            with_ones[:, 0, :, :-1] = inputs
+            values = np.matmul(with_ones, first, out=rest[0])
+            for room, (weight, bias) in zip(rest[1:], layers, strict=True):
+                self._activate(values)
+                values = np.matmul(values, weight, out=room)
+                values += bias
+            return values
+
+        return run
+
     def backward(
         self, matrices: list[Array], saved: list[Array], gradient: Array, into: list[Array], by_inputs: bool
     ) -> Array | None:
         """See Engine."""
+        room = None
         for index in range(len(matrices) - 1, 0, -1):
             hidden = saved[index]
             np.matmul(hidden.swapaxes(2, 3), gradient, out=into[index][:, :, :-1])
             torch.sum(from_numpy(gradient), 2, keepdim=True, out=from_numpy(into[index][:, :, -1:]))
-            following = self._room.take(hidden.shape, hidden.dtype)
-            np.matmul(gradient, matrices[index][:, :, :-1].swapaxes(2, 3), out=following)
-            self._slope(following, hidden)
-            gradient = following
+            if room is None or room.shape != hidden.shape:
+                room = self._room.take(hidden.shape, hidden.dtype)
+            np.matmul(gradient, matrices[index][:, :, :-1].swapaxes(2, 3), out=room)
+            self._slope(room, hidden)
+            gradient, room = room, hidden  # whose values have done their duty
         np.matmul(saved[0].swapaxes(2, 3), gradient, out=into[0])
         if not by_inputs:
             return None
@@ -74,10 +100,16 @@ class Perceptrons:
         return hidden
 
     def _activate(self, values: Array) -> None:
-        if self.activation == "tanh":
-            np.tanh(values, out=values)
-        else:
-            from_numpy(values).relu_()
+        if self.activation == "relu":
+            np.maximum(values, 0, out=values)
+            return
+        # tanh x = 1 - 2 / (exp(2 x) + 1), to 2e-7: in two thirds of np.tanh's time, which is more than that of the products.
+        with np.errstate(over="ignore"):
+            np.multiply(values, 2, out=values)
+            np.exp(values, out=values)
+        np.add(values, 1, out=values)
+        np.divide(2, values, out=values)
+        np.subtract(1, values, out=values)
 
     def _slope(self, gradient: Array, outputs: Array) -> None:
         """Multiply the gradient of a layer's outputs by the activation's derivative, in place."""

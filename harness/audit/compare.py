@@ -47,7 +47,7 @@ def recompute(cells: list[Cell], draws: list[Draw], workers: int, tell: Callable
                 if isinstance(told.message, Failed):
                     findings[at].reason = told.message.reason
                 if isinstance(told.message, Done):
-                    _compare(cells[draws[at].cell], Member(told.job.rows[0].folder, draws[at].seed), findings[at])
+                    compare(cells[draws[at].cell], Member(told.job.rows[0].folder, draws[at].seed), findings[at])
     return findings
 
 
@@ -60,7 +60,7 @@ def _job(cell: Cell, draw: Draw, folder: Path) -> Job:
     return Job(f"{cell.pair}/{cell.task}", spec, [Row(draw.arm, draw.seed, folder)], "cpu", until=draw.last)
 
 
-def _compare(cell: Cell, member: Member, found: Finding) -> None:
+def compare(cell: Cell, member: Member, found: Finding) -> None:
     """Set the first segment that differs, and in what: a number of its row in the curves, or else its link of the chain."""
     state, progress = member.load()
     facts = cell.manifest.members[found.arm][str(found.seed)]

@@ -37,12 +37,12 @@ class _Counted:
         self.original = learner.behaviour, learner.update
         learner.behaviour, learner.update = self.behaviour, self.update  # type: ignore[method-assign]
 
-    def behaviour(self, state: State, use: Use) -> Act:
-        act, on_meta = (self.original[0](each, use) for each in (state, _meta(state)))
+    def behaviour(self, state: State, use: Use, now: Now) -> Act:
+        act, on_meta = self.original[0](state, use, now), self.original[0](_meta(state), use, _meta(now))
 
-        def counted(observation: Tensor, noise: Tensor, now: Now) -> Tensor:
-            self.count(on_meta, observation, noise, now)
-            return act(observation, noise, now)
+        def counted(observation: Tensor, noise: Tensor) -> Tensor:
+            self.count(on_meta, observation, noise)
+            return act(observation, noise)
 
         return counted
 

@@ -13,6 +13,9 @@ INCOMPLETE = "some cohorts failed (above); the same command tries them again"
 CORES = os.cpu_count() or 1
 
 Workers = Annotated[int, typer.Option(min=1, max=1024, help="worker processes, one core each")]
+CellName = Annotated[
+    str, typer.Argument(metavar="CELL", help="SUITE/PAIR/TASK, for example smoke/ppo/CartPole-v1; see `softbench list`")
+]
 Results = Annotated[Path, typer.Option(help="folder of the results")]
 Json = Annotated[bool, typer.Option("--json", help="print a list of objects")]
 

@@ -16,12 +16,13 @@ from harness.commands.shared import CORES, INCOMPLETE, Workers, new_app
 from harness.errors import Incomplete, InputError
 from harness.exits import Exit, legend
 from harness.plan.cells import Plan, choose_device, make_plans
+from harness.plan.pairs import told
+from harness.policy.recording import record
 from harness.pool.local import TIMEOUT, Pool
 from harness.progress import Display
 from harness.schema.claims import load_ledger
 from harness.schema.fields import parse_seeds, parse_steps
 from harness.schema.suite import Suite, load_suite
-from reports.statistics.ledger import problems
 
 app = new_app()
 
@@ -88,19 +89,33 @@ def train(
     _check_ledger(loaded, plans)
     with Display(Console()) as display:
         complete = training.run(plans, workers, display, engine)
+        for plan in plans:
+            _record(plan, display)
     if chosen_steps is not None:
         print(f"another budget is another suite; its report: softbench report {loaded.name}")
     if not complete:
         raise Incomplete(INCOMPLETE)
 
 
+def _record(plan: Plan, display: Display) -> None:
+    """Moments of episodes for the cell's page; that none could be recorded is told, and is no failure of the training."""
+    if not (plan.folder / "manifest.json").exists():
+        return
+    try:
+        record(plan)
+    except Exception as error:  # a user's own code, results that cannot be read
+        display.say(f"note   {plan.name}: no episodes were recorded for the page: {told(error)}")
+
+
 def _check_ledger(suite: Suite, plans: list[Plan]) -> None:
     """Raises InputError where a run would register claims whose design cannot say anything. What has begun goes on."""
     ledger = load_ledger(suite)
     begun = all((plan.folder / "manifest.json").exists() or any(plan.runs.glob("claims-*.json")) for plan in plans)
-    found = problems(ledger, suite) if ledger and not begun else []
-    if found:
-        raise InputError(found[0])
+    if ledger and not begun:
+        from reports.statistics.design.ledger import problems  # here: scipy takes as long as all else but torch
+
+        if found := problems(ledger, suite):
+            raise InputError(found[0])
 
 
 def _parsed(flag: str, parse: Callable[[str], Value], text: str | None) -> Value | None:

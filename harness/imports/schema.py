@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -21,8 +22,8 @@ EPISODIC = ("tensorboard", "sb3-monitor", "wandb-long", "wandb-wide", "openrlben
 STEPLESS = ("scores",)
 """Formats of final scores, which have no steps."""
 
-NAME = "1 to 100 letters, digits, spaces and _.:/+=()-, the first a letter or a digit"
-Name = Annotated[str, matching("[A-Za-z0-9][A-Za-z0-9_ .:/+=()-]{0,99}", NAME)]
+NAME = "1 to 100 letters, digits, spaces and _.:/+=()@,-, the first a letter or a digit"
+Name = Annotated[str, matching("[A-Za-z0-9][A-Za-z0-9_ .:/+=()@,-]{0,99}", NAME)]
 
 
 def _below(text: str) -> str:
@@ -37,14 +38,28 @@ PathPattern = Annotated[str, BeforeValidator(_below)]
 
 
 class Grid(Strict):
-    """The declared environment steps at which curves are compared: `points` from `first` to `last`, evenly spaced."""
+    """The declared environment steps at which curves are compared: `points` from `first` to `last`, evenly spaced, or those of `at`."""
 
     first: FirstStep
     last: Steps
     points: int = Field(ge=2, le=10_000)
+    at: list[FirstStep] = []
+    """Every step, rising; written alone, in place of the others."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _listed(cls, content: Any) -> Any:
+        if not (isinstance(content, dict) and isinstance(content.get("at"), list) and content["at"]):
+            return content
+        if len(content) > 1:
+            raise ValueError("at lists all steps, so nothing may stand beside it")
+        at = content["at"]
+        return {"first": at[0], "last": at[-1], "points": len(at), "at": at}
 
     @model_validator(mode="after")
     def _room(self) -> Grid:
+        if any(after <= before for before, after in pairwise(self.at)):
+            raise ValueError("at must rise")
         if self.last - self.first + 1 < self.points:
             raise ValueError(f"last must be at least first + points - 1 = {self.first + self.points - 1}")
         return self
@@ -52,6 +67,8 @@ class Grid(Strict):
     @property
     def steps(self) -> npt.NDArray[np.int64]:
         """`[points]`, rising."""
+        if self.at:
+            return np.array(self.at, np.int64)
         return np.linspace(self.first, self.last, self.points).round().astype(np.int64)
 
 

@@ -162,6 +162,7 @@ def cell_specs(suite: Suite, pair: str, task: str) -> dict[str, Spec]:
             steps=registered.steps,
             segments=suite.segments,
             episodes=registered.evaluation.episodes,
+            modes=list(registered.evaluation.modes),
             time_limit=definition.time_limit,
         )
         for arm in _arms(registered.arms, pair, kind, task, offered, where)

@@ -19,7 +19,13 @@ def versions(backend: str) -> dict[str, str]:
     """Versions of everything that computes, but for our code (`harness.plan.code`) and packages of a user's own task."""
     packages = ["torch", "numpy", "gymnasium", "mujoco"]
     packages += {"atari": ["ale-py"], "envpool": ["envpool"]}.get(backend, [])
-    return {"python": platform.python_version(), **{name: importlib.metadata.version(name) for name in packages}}
+    return {"python": platform.python_version(), **{name: _version(name) for name in packages}}
+
+
+@functools.cache
+def _version(package: str) -> str:
+    """Looked up once: every identity of every cohort needs it, and it is read from a file."""
+    return importlib.metadata.version(package)
 
 
 @functools.cache

@@ -113,6 +113,7 @@ def spec_of(manifest: Manifest, arm: str) -> Spec:
         steps=manifest.steps,
         segments=manifest.segments,
         episodes=manifest.evaluation.episodes,
+        modes=manifest.evaluation.modes,
         time_limit=manifest.environment.time_limit,
     )
 

@@ -109,12 +109,14 @@ def _attempt(spec: Spec) -> str | None:
     return f"arm {spec.arm!r}: `update` returns no {absent[0]!r}" if absent else None
 
 
-def told(error: Exception) -> str:
-    """An exception of the user's code in one line, with its place."""
+def told(error: Exception, through: str = "") -> str:
+    """An exception of the user's code in one line, with its place: there, not in a package that it called, nor in our file `through`."""
     text = " ".join(f"{type(error).__name__}: {error}".split())[:300]
     if isinstance(error, SyntaxError):
         return f"{Path(error.filename or '').name}, line {error.lineno}: {text.split(' (')[0]}"
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if "importlib" not in frame.filename]
+    own = [frame for frame in frames if "site-packages" not in frame.filename and frame.filename != through]
+    frames = own or frames
     return f"{text} ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else text
 
 

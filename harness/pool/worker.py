@@ -100,7 +100,7 @@ def _train_group(job: Job, rows: list[Row], last: int, tell: Tell) -> None:
             entry.records.append(record)
             member.save(own, Progress(entry.records, entry.chain))
         steps = (cohort.boundary(number) - cohort.boundary(number - 1)) * cohort.quantum * len(seeds)
-        returns = [None if value != value else float(value) for value in records["return_sampled"]]
+        returns = [None if value != value else float(value) for value in records[f"return_{cohort.spec.modes[0]}"]]
         arms = [row.arm for row in rows]
         tell(Segment(arms, seeds, number, steps, time.perf_counter() - start, returns))
 

@@ -48,7 +48,7 @@ class Cohort:
         values = {name: [getattr(settings, name)] * len(seeds) for name in settings.rows()} | dict(rows or {})
         self.rows = {name: torch.tensor(value, dtype=torch.float32).to(self.device) for name, value in values.items()}
         self.training = environments.make(spec.task, spec.backend, len(seeds) * settings.environments)
-        self.evaluation = environments.make(spec.task, spec.backend, len(seeds) * 2 * spec.episodes)
+        self.evaluation = environments.make(spec.task, spec.backend, len(seeds) * len(spec.modes) * spec.episodes)
         self.replay = None
         if self.learner.replay is not None:
             segment = max(1, spec.steps // self.quantum // spec.segments * settings.horizon)
@@ -116,12 +116,6 @@ class Cohort:
         fraction = torch.tensor(step / self.spec.steps, dtype=torch.float32)
         return Now(torch.tensor(step).to(self.device), fraction.to(self.device), self.rows, noise or {})
 
-    def nows(self, step: int, each: int, count: int) -> list[Now]:
-        """`now` at `count` times from `step` on, `each` steps apart; made at once, since a tensor takes as long as a layer."""
-        steps = torch.arange(step, step + each * count, each)
-        fractions = (steps.double() / self.spec.steps).float().to(self.device)
-        return [Now(*at, self.rows, {}) for at in zip(steps.to(self.device).unbind(), fractions.unbind(), strict=True)]
-
     def _noise(self, draws: Streams) -> dict[str, Tensor]:
         return {role: draws.take(role, draw) for role, draw in self.learner.randomness.items()}
 
@@ -138,7 +132,9 @@ def fix_arithmetic() -> None:
     Denormal numbers, into which the moments of idle units decay, are flushed to zero: they are slow, and flushing is part of the numbers.
     """
     torch.set_num_threads(1)
-    torch.use_deterministic_algorithms(True)
+    torch.set_deterministic_debug_mode(
+        "error"
+    )  # as use_deterministic_algorithms(True), which imports the compiler: seconds
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # it would write every new tensor twice
     torch.set_flush_denormal(True)
 

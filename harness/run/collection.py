@@ -35,6 +35,7 @@ class Collector:
         self.reward = np.zeros(steps, np.float32)
         self.terminated, self.truncated = np.zeros(steps, bool), np.zeros(steps, bool)
         self.episodes = Episodes(self.members, self.count)
+        self._seen = [torch.from_numpy(self.observation[:, t]) for t in range(self.horizon)]
         self.walk: Tensor | None = None
         first = cohort.training.reset(draws.environment_seeds("environment", self.count))
         self.observation[:, -1] = self._own(first)
@@ -47,19 +48,18 @@ class Collector:
     def collect(self, state: State, step: int, cut: bool) -> Rollout:
         """The next rollout; `cut`: it is the last of its segment, so that its last step is truncated. `step`: taken before by a member."""
         cohort, exploration = self.cohort, self.cohort.learner.exploration
-        act = cohort.learner.behaviour(state, "collect")
+        act = cohort.learner.behaviour(state, "collect", cohort.now(step))
         noise = self.draws.take("action", Draw(exploration.kind, (self.horizon, self.count, *exploration.shape)))
-        nows = cohort.nows(step, self.count, self.horizon)
         self.observation[:, 0] = self.observation[:, -1]
         places = np.zeros(self.members * self.count, dtype=np.int64)
-        for t, now, now_noise in zip(range(self.horizon), nows, noise.unbind(1), strict=True):
-            seen = torch.from_numpy(self.observation[:, t]).to(cohort.device)
-            self.action[:, t] = act(seen, self._correlated(now_noise), now).cpu().numpy()
-            flat = to_environment(cohort, self.action[:, t])
+        for t, now_noise in enumerate(noise.unbind(1)):
+            action = act(self._seen[t].to(cohort.device), self._correlated(now_noise)).cpu().numpy()
+            self.action[:, t] = action
+            flat = to_environment(cohort, action)
             observation, reward, terminated, truncated, final = cohort.training.step(flat)
             if cohort.spec.time_limit == "terminal":
                 terminated = terminated | truncated
-            truncated = truncated & ~terminated
+            truncated = truncated > terminated  # and not terminated
             self.observation[:, t + 1], self.reward[:, t] = self._own(observation), self._own(reward)
             self.terminated[:, t], self.truncated[:, t] = self._own(terminated), self._own(truncated)
             done = terminated | truncated
@@ -67,7 +67,9 @@ class Collector:
                 self._place(np.flatnonzero(truncated), final, places)
                 if self.walk is not None:
                     self.walk *= torch.from_numpy(~self._own(done)).unsqueeze(-1).to(cohort.device)
-            self.episodes.add(reward, done)
+                self.episodes.add(reward, done)
+            else:
+                self.episodes.running += reward
         if cut:  # the environments are reset next: no window may reach across
             going = ~(self.terminated[:, -1] | self.truncated[:, -1])
             self._place(np.flatnonzero(going), observation, places)
@@ -113,10 +115,9 @@ class Episodes:
     def add(self, reward: np.ndarray, done: np.ndarray) -> None:
         """One step of all environments: reward and done [N]."""
         self.running += reward
-        if done.any():
-            np.add.at(self.total, self.member[done], self.running[done])
-            np.add.at(self.ended, self.member[done], 1)
-            self.running[done] = 0
+        np.add.at(self.total, self.member[done], self.running[done])
+        np.add.at(self.ended, self.member[done], 1)
+        self.running[done] = 0
 
     def records(self) -> Records:
         mean = np.divide(self.total, self.ended, out=np.full(len(self.total), np.nan), where=self.ended > 0)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 import torch
 
-from algorithms.learner import Draw, Now, State
+from algorithms.learner import Draw, Now, State, Use
 from harness.run.collection import to_environment
 
 if TYPE_CHECKING:
@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
 
 class Evaluator:
-    """The first half of a member's episodes with sampled actions, the second with greedy ones; all environments step together."""
+    """As many episodes of a member in each mode of its spec, one mode's after another's; all environments step together."""
+
+    USES: ClassVar[dict[str, Use]] = {"sampled": "sample", "greedy": "greedy"}
 
     def __init__(self, cohort: Cohort) -> None:
         self.cohort = cohort
@@ -25,16 +27,17 @@ class Evaluator:
     def evaluate(self, state: State, draws: Streams, now: Now) -> tuple[Records, np.ndarray]:
         """Mean return and length by mode, and the members [P] whose environments or returns broke; diverged ones are not run."""
         cohort, environments = self.cohort, self.cohort.evaluation
-        members, episodes = len(cohort.seeds), cohort.spec.episodes
-        sample, greedy = (cohort.learner.behaviour(state, use) for use in ("sample", "greedy"))
+        members, episodes, modes = len(cohort.seeds), cohort.spec.episodes, cohort.spec.modes
+        acts, each = [cohort.learner.behaviour(state, self.USES[mode], now) for mode in modes], len(modes) * episodes
         exploration = Draw(cohort.learner.exploration.kind, (episodes, *cohort.learner.exploration.shape))
-        observation = environments.reset(draws.environment_seeds("evaluation environment", 2 * episodes))
-        score, length = np.zeros((2, members * 2 * episodes))
-        running = np.repeat(state["diverged_at"].numpy() < 0, 2 * episodes)
+        observation = environments.reset(draws.environment_seeds("evaluation environment", each))
+        score, length = np.zeros((2, members * each))
+        running = np.repeat(state["diverged_at"].numpy() < 0, each)
         while running.any():
             noise = draws.take("evaluation action", exploration)
-            seen = torch.from_numpy(observation).view(members, 2 * episodes, *observation.shape[1:]).to(cohort.device)
-            action = torch.cat([sample(seen[:, :episodes], noise, now), greedy(seen[:, episodes:], noise, now)], 1)
+            seen = torch.from_numpy(observation).view(members, each, *observation.shape[1:]).to(cohort.device)
+            by_mode = zip(acts, seen.split(episodes, 1), strict=True)
+            action = torch.cat([act(its, noise) for act, its in by_mode], 1)
             observation, reward, terminated, truncated, _ = environments.step(
                 to_environment(cohort, action.cpu().numpy())
             )
@@ -44,6 +47,7 @@ class Evaluator:
         broken = (~np.isfinite(score) | environments.faults()).reshape(members, -1).any(1)
         records: Records = {}
         for name, values in (("return", score), ("length", length)):
-            by_mode = values.reshape(members, 2, episodes).mean(2)
-            records |= {f"{name}_sampled": by_mode[:, 0], f"{name}_greedy": by_mode[:, 1]}
+            means = values.reshape(members, len(modes), episodes).mean(2)
+            records |= {f"{name}_{mode}": np.full(members, np.nan) for mode in self.USES}
+            records |= {f"{name}_{mode}": means[:, place] for place, mode in enumerate(modes)}
         return records, broken

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,10 @@ class Spec:
     steps: int
     segments: int
     episodes: int
+    """Of an evaluation, in each of its modes."""
     time_limit: str
+    modes: list[str] = field(default_factory=lambda: ["sampled", "greedy"])
+    """Of evaluation: sampled is the policy itself, greedy its best action."""
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)

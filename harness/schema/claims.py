@@ -107,7 +107,7 @@ class UntestableList(Strict):
 def load_ledger(suite: Suite) -> Ledger | None:
     """The suite's ledger, None where it has none. Raises InputError naming file and field.
 
-    What only statistics know of a design, `reports.statistics.ledger` checks: whether it can reach its level at all, for example.
+    What only statistics know of a design, `reports.statistics.design.ledger` checks: whether it can reach its level at all, for example.
     """
     path = SUITES / suite.name / CLAIMS
     if not path.exists():
@@ -128,11 +128,11 @@ def load_ledger(suite: Suite) -> Ledger | None:
         where = f"{path}: claims.{number} ({claim.id})"
         if names.count(claim.id) > 1:
             raise InputError(f"{where}: the id appears twice; every claim needs its own")
-        _check(suite, claim, where)
+        check(suite, claim, where)
     return ledger
 
 
-def _check(suite: Suite, claim: Claim, where: str) -> None:
+def check(suite: Suite, claim: Claim, where: str) -> None:
     """Raises InputError where a claim does not fit its suite, or its test makes no sense."""
     if claim.pair not in suite.cells:
         raise InputError(

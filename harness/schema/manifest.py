@@ -48,6 +48,7 @@ class Environment(Part):
 class Evaluation(Part):
     episodes: int = Field(ge=1, le=1000)
     primary: str
+    modes: list[str] = ["sampled", "greedy"]
 
 
 class Code(Part):

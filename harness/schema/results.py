@@ -5,11 +5,11 @@ A cell (pair x task) leaves in `results/<suite>/<pair>/<task>/`
 - `curves.parquet`: tidy, one row an arm, a seed and a segment. Columns and units: `COLUMNS`; a pair adds its own metrics.
 - `manifest.json`: what was run (settings, code, versions, seeds), each member's hash chain and the hash of its rows in the curves,
   and a seal over all of it.
-- `summary.json`: mean final return (sampled actions) over the hard and over the soft arms (controls are neither), for `dvc metrics show`.
-- `learning.csv`: mean return (sampled actions) of each arm over steps, for `dvc plots show`.
+- `summary.json`: mean final return in the primary mode over the hard and over the soft arms (controls are neither), for `dvc metrics show`.
+- `learning.csv`: mean return in the primary mode of each arm over steps, for `dvc plots show`.
 
 None of them changes from run to run: no times, no host. `timing.json` and `audit.json` (the last certificate) beside them do, and are
-no pipeline outputs.
+no pipeline outputs; nor is `episodes.json` (`harness.schema.episodes`), which does not change either but is drawn alone.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ COLUMNS = {
     "seed": "training seed",
     "segment": "number of the segment, from 1",
     "step": "environment steps of this member so far",
-    "return_sampled": "mean undiscounted return of the evaluation episodes, actions of the policy itself, without exploration",
-    "return_greedy": "mean undiscounted return of the evaluation episodes, greedy actions",
+    "return_sampled": "mean undiscounted return of the evaluation episodes, actions of the policy itself (NaN: not measured)",
+    "return_greedy": "mean undiscounted return of the evaluation episodes, greedy actions (NaN: not measured)",
     "length_sampled": "mean length of the evaluation episodes in steps, sampled actions",
     "length_greedy": "mean length of the evaluation episodes in steps, greedy actions",
     "train_return": "mean undiscounted return of the training episodes within this segment, so long ones are missing (NaN: none)",
@@ -126,8 +126,7 @@ def write_cell(
     table = pa.Table.from_pandas(curves, schema=pa.schema(fields), preserve_index=False).replace_schema_metadata({})
     with replacing(folder / "curves.parquet") as path:
         pq.write_table(table, path)
-    # imported runs have one of the two
-    shown = "return_sampled" if curves["return_sampled"].notna().any() else "return_greedy"
+    shown = f"return_{manifest.evaluation.primary}"
     final = curves[curves["segment"] == curves["segment"].max()]
     role = final["arm"].map({name: arm.role for name, arm in manifest.arms.items()})
     summary = {

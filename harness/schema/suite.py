@@ -19,7 +19,8 @@ CLAIMS = "claims.yaml"
 """The file of a suite's ledger, beside its suite.yaml."""
 UNTESTABLE = SUITES / "untestable.yaml"
 """The sources' claims that no suite judges yet."""
-MODES = ("sampled", "greedy")
+Mode = Literal["sampled", "greedy"]
+MODES: tuple[Mode, ...] = ("sampled", "greedy")
 
 
 Place = Annotated[float, Field(ge=-MOST_NUMBER, le=MOST_NUMBER)]
@@ -30,7 +31,18 @@ class Evaluation(Strict):
     """Frozen policy, own environments and seeds, at every segment end; `primary` is the mode that verdicts use."""
 
     episodes: int = Field(ge=1, le=1000)
-    primary: Literal["sampled", "greedy"] = "sampled"
+    """In each mode."""
+    primary: Mode = "sampled"
+    modes: list[Mode] = Field(default=list(MODES), min_length=1)
+    """Where `primary` stands alone, evaluation takes half the time."""
+
+    @model_validator(mode="after")
+    def _judged(self) -> Evaluation:
+        if self.primary not in self.modes:
+            raise ValueError(f"modes: must hold {self.primary!r}, which is primary")
+        if len(set(self.modes)) < len(self.modes):
+            raise ValueError("modes: one is given twice")
+        return self
 
 
 class Task(Strict):
@@ -126,11 +138,6 @@ class Suite(Strict):
     """The import file, where the runs are not ours (`softbench import`); there is then one return series, of `evaluation.primary`."""
 
     @property
-    def modes(self) -> tuple[str, ...]:
-        """The evaluation modes that its results have."""
-        return (self.evaluation.primary,) if self.imported is not None else MODES
-
-    @property
     def folder(self) -> str:
         """The folder of its file: `smoke` of `smoke@20000`, which is `smoke` at another budget."""
         return self.name.partition("@")[0]
@@ -147,16 +154,19 @@ class Suite(Strict):
             points=points(cell.grid),
         )
 
-    def primary(self, pair: str) -> str:
+    def primary(self, pair: str) -> Mode:
         """The evaluation mode by which a pair is judged: that of all its cells."""
         return next(
             (self.registered(pair, task).evaluation.primary for task in self.cells[pair]), self.evaluation.primary
         )
 
-    def ranked_modes(self, pair: str) -> tuple[str, ...]:
-        """The evaluation modes that its results have, the one by which the pair is judged first."""
+    def modes(self, pair: str) -> tuple[Mode, ...]:
+        """The evaluation modes that all results of a pair have, the one by which it is judged first."""
         primary = self.primary(pair)
-        return (primary, *(mode for mode in self.modes if mode != primary))
+        if self.imported is not None:
+            return (primary,)
+        measured = [self.registered(pair, task).evaluation.modes for task in self.cells[pair]]
+        return (primary, *(mode for mode in MODES if mode != primary and all(mode in its for its in measured)))
 
     def at_budget(self, steps: int) -> Suite:
         """This suite at another budget (environment steps of a member): a suite of its own, `name@steps`.

@@ -140,7 +140,7 @@ def play(learner: Learner, state: State, steps: Sequence[Step]) -> State:
         now = replace(step.now, noise={})
         with torch.no_grad():
             for use in USES:
-                told[f"{use} after update {number}"] = learner.behaviour(state, use)(step.observation, step.noise, now)
+                told[f"{use} after update {number}"] = learner.behaviour(state, use, now)(step.observation, step.noise)
     return told
 
 

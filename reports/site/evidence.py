@@ -69,7 +69,7 @@ def gather(study: Study) -> Evidence:
     differences = [
         Difference(study.pair, soft, hard, mode, seen[soft], difference(*sides))
         for soft, hard in study.comparisons
-        for mode in study.suite.modes
+        for mode in study.modes
         if (sides := study.compared((soft, hard), mode))
     ]
     return Evidence(
@@ -89,7 +89,7 @@ def gather(study: Study) -> Evidence:
             (task, arm, mode): mean_interval(curves.returns[mode][:, -1])
             for (task, arm), curves in study.curves.items()
             if curves.seeds
-            for mode in study.suite.modes
+            for mode in study.modes
         },
         learning=[_learning(study, seen, task) for task in study.cells if task not in silent],
         silent=list(silent.values()),

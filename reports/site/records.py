@@ -20,7 +20,7 @@ def members(study: Study) -> Table:
             places = {seed: row for row, seed in enumerate(curves.seeds)}
             for seed in sorted({*study.begun(task, arm), *curves.seeds}):
                 if seed not in places:
-                    rows.append([task, arm, seed, "missing", *([NONE] * (2 + len(study.suite.modes)))])
+                    rows.append([task, arm, seed, "missing", *([NONE] * (2 + len(study.modes)))])
                     continue
                 row = places[seed]
                 fate = (
@@ -28,7 +28,7 @@ def members(study: Study) -> Table:
                     if curves.diverged[row, -1]
                     else "finished"
                 )
-                finals = [number(curves.returns[each][row, -1], ".2f") for each in study.suite.modes]
+                finals = [number(curves.returns[each][row, -1], ".2f") for each in study.modes]
                 score = number(float(study.score(task, curves.returns[mode][row, -1])), ".4f")
                 chain = cell.manifest.members[arm][str(seed)].chain
                 rows.append([task, arm, seed, fate, *finals, score, chain[-1] if chain else NONE])
@@ -37,7 +37,7 @@ def members(study: Study) -> Table:
         "Every seed",
         "One row a training seed: what became of it, its final returns and score, and the hash of its final state "
         "(equal hashes mean bit-identical training).",
-        ["task", "arm", "seed", "status", *(f"{each} return" for each in study.suite.modes), "score", "final hash"],
+        ["task", "arm", "seed", "status", *(f"{each} return" for each in study.modes), "score", "final hash"],
         rows,
     )
 

@@ -23,6 +23,7 @@ from reports.site.answer import Answer, Comparison, answer, comparisons
 from reports.site.coverage import IMPROVEMENT, measured
 from reports.site.evidence import Evidence
 from reports.site.evidence import gather as numbers
+from reports.site.strips import Strip, strips
 from reports.statistics.bootstrap import AGGREGATES
 from reports.statistics.intervals import fewest
 from reports.statistics.scores import Study, read_studies
@@ -50,6 +51,10 @@ class Section:
     """Arm, role and look, for the page's one legend."""
     silent: list[str]
     """Tasks without a learning curve, and why."""
+    strips: dict[str, list[Strip]]
+    """Episodes by task."""
+    unseen: list[str]
+    """Recorded episodes that cannot be shown, and why."""
 
     @property
     def pictures(self) -> list[Picture]:
@@ -222,7 +227,7 @@ def _since(suite: Suite, studies: list[Study], judged: list[Verdict]) -> Table |
 
 def _section(found: Evidence, ledger: Ledger | None, simulated: Record | None, studio: Studio) -> Section:
     study = found.study
-    suite, pair = study.suite, study.pair
+    suite, pair, (shown_episodes, unseen) = study.suite, study.pair, strips(study)
     command = remake(suite, pair)
     main: list[Promise] = []
     shown: list[Table] = []
@@ -237,7 +242,7 @@ def _section(found: Evidence, ledger: Ledger | None, simulated: Record | None, s
             main += [studio.order(plots.improvements, pair, found.looks, found.improvements, won, command)]
         if found.on_tasks and found.differences:
             main += [studio.order(plots.by_task, pair, found.on_tasks, command)]
-        if found.improvements and len(suite.modes) > 1:
+        if found.improvements and len(study.modes) > 1:
             main += [studio.order(plots.modes, pair, study.primary, found.differences, command)]
     if found.aggregates:
         shown += [tables.aggregates(found, covered), tables.improvements(found, won)]
@@ -259,6 +264,8 @@ def _section(found: Evidence, ledger: Ledger | None, simulated: Record | None, s
         differences=[each for at, each in enumerate(lines) if each and each not in lines[:at]],
         legend=[(arm, study.roles[arm], look) for arm, look in found.looks.items()],
         silent=found.silent,
+        strips=shown_episodes,
+        unseen=unseen,
     )
 
 

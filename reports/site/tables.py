@@ -129,7 +129,7 @@ def returns(found: Evidence) -> Table:
         for arm in study.arms:
             curves = study.curves[task, arm]
             seeds = share(len(curves.seeds), len(study.begun(task, arm)))
-            means: list[Value] = [found.returns.get((task, arm, mode), NONE) for mode in study.suite.modes]
+            means: list[Value] = [found.returns.get((task, arm, mode), NONE) for mode in study.modes]
             rows.append([task, arm, seeds, int(curves.diverged[:, -1].sum()), *means])
     if study.suite.imported is None:
         episodes = {study.suite.registered(study.pair, task).evaluation.episodes for task in study.cells}
@@ -140,7 +140,7 @@ def returns(found: Evidence) -> Table:
         f"{study.pair}-returns",
         "Final returns on each task",
         f"Mean undiscounted return {measured} with its 95 % t interval over seeds; a diverged seed counts at the floor.",
-        ["task", "arm", "seeds", "diverged", *(f"{mode} actions" for mode in study.suite.modes)],
+        ["task", "arm", "seeds", "diverged", *(f"{mode} actions" for mode in study.modes)],
         rows,
     )
 

@@ -43,7 +43,8 @@ def read_curves(suite: Suite, cell: Cell, arm: str) -> Curves:
     shape = len(seeds), cell.manifest.segments
     if not seeds:
         empty = np.zeros(shape)
-        return Curves([], np.zeros(0, np.int64), dict.fromkeys(suite.modes, empty), empty.astype(bool), empty, empty)
+        modes = dict.fromkeys(suite.modes(cell.pair), empty)
+        return Curves([], np.zeros(0, np.int64), modes, empty.astype(bool), empty, empty)
     chosen = (cell.curves["arm"] == arm).to_numpy() & np.isin(cell.curves["seed"], seeds)
     places = {(seed, segment + 1): (row, segment) for row, seed in enumerate(seeds) for segment in range(shape[1])}
     there = zip(*(cell.curves[name].to_numpy()[chosen].tolist() for name in ("seed", "segment")), strict=True)
@@ -60,7 +61,7 @@ def read_curves(suite: Suite, cell: Cell, arm: str) -> Curves:
         table[at] = values
         return table
 
-    measured = {mode: grid(f"return_{mode}").astype(np.float64) for mode in suite.modes}
+    measured = {mode: grid(f"return_{mode}").astype(np.float64) for mode in suite.modes(cell.pair)}
     finite = np.all([np.isfinite(values) for values in measured.values()], axis=0)
     diverged = np.maximum.accumulate(grid("diverged").astype(bool) | ~finite, axis=1)
     floor = _floor(suite.references[cell.task].low, cell)

@@ -105,6 +105,11 @@ class Study:
         """The evaluation mode that comparisons use."""
         return self.suite.primary(self.pair)
 
+    @property
+    def modes(self) -> tuple[str, ...]:
+        """The evaluation modes that all its results have, `primary` first."""
+        return self.suite.modes(self.pair)
+
     def registered(self, task: str) -> list[int]:
         """The seeds that the suite registers for the pair on a task."""
         return self.suite.registered(self.pair, task).seeds

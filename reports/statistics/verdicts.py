@@ -20,6 +20,7 @@ from harness.errors import InputError
 from harness.schema.claims import Claim, Ledger, load_ledger
 from harness.schema.decision import Decision, decision_path, read_decision
 from harness.schema.suite import Suite
+from reports.statistics.design.ledger import entries, notes
 from reports.statistics.forms import form
 from reports.statistics.forms.difference import TESTS
 from reports.statistics.forms.form import (
@@ -33,7 +34,6 @@ from reports.statistics.forms.form import (
     WORDS,
     Outcome,
 )
-from reports.statistics.ledger import entries, notes
 from reports.statistics.measuring import Data, Measured, as_if_lost_had_ended, measure, suspicions
 from reports.statistics.metrics import METRICS
 from reports.statistics.multiplicity import holm, sharing
@@ -210,13 +210,15 @@ def verdicts(
     """The verdicts of a ledger on what was read: cells, those that are damaged, and the outcomes of `softbench decide`."""
     by_pair = {study.pair: study for study in studies}
     # Each claim in the mode that its pair is judged by, and all of them in the other mode.
-    ranked = [suite.ranked_modes(claim.pair) for claim in ledger.claims]
+    ranked = [suite.modes(claim.pair) for claim in ledger.claims]
+    most = max((len(modes) for modes in ranked), default=0)
+    padded = [[*modes, *[modes[0]] * (most - len(modes))] for modes in ranked]
     found = [
         [
             measure(claim, ledger, suite, by_pair.get(claim.pair), mode, damaged)
             for claim, mode in zip(ledger.claims, modes, strict=True)
         ]
-        for modes in zip(*ranked, strict=True)
+        for modes in zip(*padded, strict=True)
     ]
     decided = [decide(measured, ledger.level) for measured in found]
     judged = []
@@ -227,8 +229,7 @@ def verdicts(
         verdict = explain(measured, decided[0][number])
         if measured.outcome is not None:
             its_modes = ranked[number]
-            ruled = dict(zip(its_modes, (each[number].verdict for each in decided), strict=True))
-            modes = {mode: ruled[mode] for mode in suite.modes}
+            modes = dict(zip(its_modes, (each[number].verdict for each in decided[: len(its_modes)]), strict=True))
             cases = as_if_lost_had_ended(measured, by_pair[measured.claim.pair], its_modes[0])
             sensitivity = {
                 case: decide([*found[0][:number], other, *found[0][number + 1 :]], ledger.level)[number]

@@ -58,9 +58,8 @@ class BatchedEnv(ABC):
         truncated = self.elapsed >= self.limit
         final_obs = self.observations()
         obs = final_obs.copy()
-        done = terminated | truncated
-        if done.any():
-            ended = np.flatnonzero(done)
+        ended = np.flatnonzero(terminated | truncated)
+        if len(ended):
             self.elapsed[ended] = 0
             obs[ended] = self.restart(ended)
         return obs, reward, terminated, truncated, final_obs

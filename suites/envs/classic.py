@@ -39,26 +39,35 @@ class ClassicEnv(BatchedEnv):
 
     variables: ClassVar[int]  # rows of `state`
     start_dtype: ClassVar[type[np.floating[Any]]] = np.float64
+    stock = 64  # starts drawn at a time: as many calls of a generator would give the same numbers, and take as many times as long
 
     def __init__(self, count: int) -> None:
         task = gymnasium.make(self.id)
         task.close()
         super().__init__(count, task.observation_space, task.action_space)
         self.state: Float64s = np.full((self.variables, count), np.nan)
+        self._starts = np.empty((count, self.stock, self.variables), dtype=self.start_dtype)
+        self._used: NDArray[np.intp] = np.empty(0, dtype=np.intp)
 
     def observations(self) -> Float32s:
         return self.observe(self.state)
 
+    def seed(self, generators: list[np.random.Generator]) -> None:
+        super().seed(generators)
+        self._used = np.full(self.count, self.stock)
+
     def restart(self, which: NDArray[np.intp]) -> Float32s:
-        starts = np.empty((self.variables, len(which)), dtype=self.start_dtype)
-        for column, index in enumerate(which):
-            starts[:, column] = self.draw(self.generators[index])
+        for index in which[self._used[which] == self.stock]:
+            self._starts[index] = self.draw(self.generators[index], self.stock)
+            self._used[index] = 0
+        starts = np.ascontiguousarray(self._starts[which, self._used[which]].T)
+        self._used[which] += 1
         self.state[:, which] = starts
         return self.observe(starts)
 
     @abstractmethod
-    def draw(self, generator: np.random.Generator) -> ArrayLike:
-        """The state in which an episode starts, with Gymnasium's call to the generator."""
+    def draw(self, generator: np.random.Generator, count: int) -> ArrayLike:
+        """The states in which the next `count` episodes start [count, variables], with the numbers of as many of Gymnasium's calls."""
 
     @abstractmethod
     def observe(self, state: State) -> Float32s:
@@ -85,8 +94,8 @@ class CartPole(ClassicEnv):
     four_thirds = constant(4.0 / 3.0)
     bounds = np.array([[2.4], [12 * 2 * math.pi / 360]])  # of position and angle
 
-    def draw(self, generator: np.random.Generator) -> ArrayLike:
-        return generator.uniform(low=-0.05, high=0.05, size=(4,))
+    def draw(self, generator: np.random.Generator, count: int) -> ArrayLike:
+        return generator.uniform(low=-0.05, high=0.05, size=(count, 4))
 
     def advance(self, actions: ArrayLike) -> tuple[Float32s, Bools]:
         force = self.forces.take(self._checked(actions))
@@ -123,8 +132,8 @@ class MountainCar(ClassicEnv):
     left, right, goal = constant(-1.2), constant(0.6), constant(0.5)
     slowest, fastest = constant(-0.07), constant(0.07)
 
-    def draw(self, generator: np.random.Generator) -> ArrayLike:
-        return generator.uniform(low=-0.6, high=-0.4), 0.0
+    def draw(self, generator: np.random.Generator, count: int) -> ArrayLike:
+        return np.stack([generator.uniform(low=-0.6, high=-0.4, size=count), np.zeros(count)], 1)
 
     def advance(self, actions: ArrayLike) -> tuple[Float32s, Bools]:
         push = self.pushes.take(self._checked(actions))
@@ -165,8 +174,8 @@ class Acrobot(ClassicEnv):
     fastest = np.array([[4 * np.pi], [9 * np.pi]])
     slowest = -fastest
 
-    def draw(self, generator: np.random.Generator) -> ArrayLike:
-        return generator.uniform(low=-0.1, high=0.1, size=(4,))
+    def draw(self, generator: np.random.Generator, count: int) -> ArrayLike:
+        return generator.uniform(low=-0.1, high=0.1, size=(count, 4))
 
     def derivative(self, state: Float64s, torque: Float64s) -> Float64s:
         """Time derivative of the state: the velocities, then the accelerations."""
@@ -229,8 +238,8 @@ class Pendulum(ClassicEnv):
     half_turn, turn = constant(np.pi), constant(2 * np.pi)
     slowest, fastest = constant(-8.0), constant(8.0)
 
-    def draw(self, generator: np.random.Generator) -> ArrayLike:
-        return generator.uniform(low=-self.highest, high=self.highest)
+    def draw(self, generator: np.random.Generator, count: int) -> ArrayLike:
+        return generator.uniform(low=-self.highest, high=self.highest, size=(count, 2))
 
     def advance(self, actions: ArrayLike) -> tuple[Float32s, Bools]:
         torque = self._checked(actions, np.float32).reshape(self.count)

@@ -121,5 +121,5 @@ def test_the_behaviour_is_the_policy_or_its_mode(use):
     state = started(made, 1, torch.float32)
     observation, noise = torch.randn(1, 50, 3), torch.randn(1, 50, 2)
     logits = made.nets.head(0, state["nets"])(observation)
-    action = made.behaviour(state, use)(observation, noise, now(0, 1))
+    action = made.behaviour(state, use, now(0, 1))(observation, noise)
     assert torch.equal(action, (logits if use == "greedy" else logits + noise).argmax(-1))

@@ -153,7 +153,7 @@ def acting(arm, epsilon, use="collect"):
     made.net.head = lambda _index, _flat: lambda observation: observation
     noise = Streams([1], 1, torch.device("cpu")).take("action", Draw("uniform", (100_000, 2)))
     observation = torch.tensor([0.0, 1.0]).expand(1, 100_000, 2)
-    return made.behaviour({"q": torch.zeros(1, 1)}, use)(observation, noise, now(0, 1)), noise
+    return made.behaviour({"q": torch.zeros(1, 1)}, use, now(0, 1))(observation, noise), noise
 
 
 @pytest.mark.parametrize("arm", list(VALUES))

@@ -16,7 +16,18 @@ from pathlib import Path
 
 import pytest
 import yaml
-from small_suite import STABLE, SUITE, alive, children, command, stable_files, start, wait_until, write_suite
+from small_suite import (
+    STABLE,
+    SUITE,
+    alive,
+    children,
+    command,
+    stable_files,
+    start,
+    train_here,
+    wait_until,
+    write_suite,
+)
 
 from harness.pool import process
 from harness.schema.results import folder_name
@@ -70,15 +81,16 @@ def train_all_ways(suite, ways, *options):
 
 
 def test_workers_threads_hash_seed_and_order_leave_the_same_bytes(fault):
+    """Every way is tried on all pairs by the slow test below."""
     write_suite(Path.cwd())
-    train_all_ways("small", WAYS)
-    first, *others = (stable_files(Path(name)) for name in WAYS)
-    assert all(other == first for other in others)
+    train_all_ways("small", {"four": WAYS["four"]})
+    assert train_here(Path("here"), seeds=[0, 1, 2, 3])[0]
+    assert stable_files(Path("four")) == stable_files(Path("here"))
     fault(
         "engines",
-        "1, 2, 4 workers, other OMP/MKL variables, PYTHONHASHSEED and order of seeds; a2c",
+        "4 workers and none, other MKL variables, PYTHONHASHSEED and order of seeds; a2c",
         "same bytes",
-        len(WAYS),
+        2,
     )
 
 
@@ -110,7 +122,10 @@ def write_all_pairs(**changes):
 def test_a_terminal_or_none_leaves_the_same_bytes(fault):
     """The live display of a terminal, redrawn four times a second, and plain lines in a pipe."""
     write_suite(Path.cwd())
-    train_all_ways("small", {"plain": WAYS["plain"]})
+    plain = start(Path.cwd(), "train", "small", "--out", "plain", "--workers", 1, "--seeds", "0-3", "--device", "cpu")
+    told, errors = plain.communicate(timeout=300)
+    assert plain.returncode == 0, errors
+    assert "\x1b" not in told and told.splitlines()[-1].startswith("done   a2c/CartPole-v1")
     screen, terminal = os.openpty()
     words = command("train", "small", "--out", "terminal", "--workers", 1, "--seeds", "0-3", "--device", "cpu")
     process = subprocess.Popen(
@@ -197,10 +212,9 @@ def test_ray_that_is_not_installed_is_told_with_its_extra(fault):
 @pytest.mark.parametrize("address", ["127.0.0.1:1", "nonsense", "ray://127.0.0.1:10001"])
 def test_a_wrong_address_of_ray_is_told_in_one_line(address, fault):
     write_suite(Path.cwd())
-    ran = softbench("train", "small", "--ray", address)
-    assert (
-        ran.returncode == 2 and len(ran.stderr.splitlines()) == 1 and "--ray: " in ran.stderr and address in ran.stderr
-    )
+    process = start(Path.cwd(), "train", "small", "--ray", address)
+    _, errors = process.communicate(timeout=300)
+    assert process.returncode == 2 and len(errors.splitlines()) == 1 and "--ray: " in errors and address in errors
     fault("Ray", "wrong address", "one line, exit code 2")
 
 

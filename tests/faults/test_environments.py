@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
-from small_suite import alive, children, command, make_plans, wait_until, write_suite
+from small_suite import alive, children, make_plans, start, wait_until, write_suite
 
 from harness.errors import InputError
 from harness.plan import tasks as probe
@@ -41,8 +41,9 @@ def suite_of(*kinds, steps=80, segments=2):
 
 
 def softbench(*words):
-    environment = os.environ | {"COLUMNS": "200"}
-    return subprocess.run(command(*words), env=environment, capture_output=True, text=True, timeout=400)
+    process = start(Path.cwd(), *words)
+    told, errors = process.communicate(timeout=400)
+    return subprocess.CompletedProcess(words, process.returncode, told, errors)
 
 
 def job_of(kind, **choices):
@@ -142,11 +143,7 @@ def test_a_slow_environment_is_no_hang(fault):
 
 def test_a_hanging_worker_does_not_outlive_its_killed_parent(fault):
     suite_of("HangsNatively")
-    process = subprocess.Popen(
-        command("train", "small", "--out", "out", "--workers", "1"),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+    process = start(Path.cwd(), "train", "small", "--out", "out", "--workers", "1")
     try:
         (helper,) = wait_until(lambda: children(process.pid) if list(Path("out").rglob("identity.json")) else None)
         wait_until(lambda: asleep_in_native_code(helper), 120)

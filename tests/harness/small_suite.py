@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import subprocess
 import sys
 import time
+import traceback
+from functools import partial
 from pathlib import Path
 
 import torch
 import yaml
 
-from harness import training
+from harness import cli, training
+from harness.commands import train as _train  # noqa: F401  (what is forked off need not import it)
 from harness.plan import cells
 from harness.plan.cells import Plan
 from harness.pool import worker
@@ -42,18 +46,40 @@ def command(*words) -> list[str]:
     return [sys.executable, "-m", "harness", *map(str, words)]
 
 
-def start(folder: Path, *words) -> subprocess.Popen:
-    """`softbench <words>` in `folder`, as a process of its own."""
-    environment = os.environ | {"COLUMNS": "200"}
+def start(folder: Path, *words, **variables) -> subprocess.Popen:
+    """`softbench <words>` in `folder`, as a process of its own; forked off this one, which has imported everything already."""
+    environment = os.environ | {"COLUMNS": "200"} | variables
     return subprocess.Popen(
-        command(*words),
+        ["softbench"],
+        preexec_fn=partial(_become_softbench, list(map(str, words)), environment),
         cwd=folder,
-        env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         stdin=subprocess.DEVNULL,
         text=True,
     )
+
+
+def _become_softbench(words: list[str], environment: dict[str, str]) -> None:
+    """Never returns: in place of the program that Popen would execute, with nothing of this process's but its modules."""
+    code = 70
+    try:
+        faulthandler.disable()
+        os.closerange(3, os.sysconf("SC_OPEN_MAX"))  # also what Popen waits for
+        sys.stdin, sys.stdout, sys.stderr = os.fdopen(0), os.fdopen(1, "w"), os.fdopen(2, "w")
+        os.environ.clear()
+        os.environ.update(environment)
+        sys.argv = ["softbench", *words]
+        cli.main()
+    except SystemExit as exited:
+        code = int(exited.code or 0)
+    except BaseException:
+        traceback.print_exc()
+        code = 1
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
 
 
 def stable_files(out: Path, cell: Path = CELL) -> dict[str, bytes]:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import importlib.util
 import io
 import json
+import time
 from collections.abc import Iterator
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -79,6 +81,7 @@ def test_shares_grow_with_what_they_are_of(tmp_path, monkeypatch) -> None:
     """And a checkpoint writes what a segment has changed of a replay, in this folder, and leaves nothing there."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(shares, "SECONDS", 0.05)
+    monkeypatch.setattr(shares, "time", SimpleNamespace(perf_counter=time.process_time))  # whatever else runs here
     spec = replace(run_spec("dqn", None, TASK), steps=20_000, segments=2, episodes=1)
     few = shares.measure(spec, 2)
     many = shares.measure(replace(spec, segments=40), 2)

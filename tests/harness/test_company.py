@@ -20,9 +20,10 @@ SETTINGS = {
     "a2c": {},
     "dqn": {"learning_starts": 150, "replay_size": 250, "target_period": 200},  # the ring wraps around
 }
-STEPS = {"ppo": 1024, "a2c": 800, "dqn": 400}
+STEPS = {"ppo": 1024, "a2c": 400, "dqn": 300}
 PARAMETERS = {"ppo": "nets", "a2c": "nets", "dqn": "q"}
-SEVEN, TWENTY = list(range(7)), [9, 3, 17, *range(100, 117)]
+SEVEN, TWENTY = list(range(7)), [9, 6, 5, 4, 17, 3, 2, 1, 0, *range(100, 111)]
+"""The seven are among the twenty, in another order."""
 ARMS = [
     *(("ppo", "CartPole-v1", name) for name, arm in ppo.PPO.arms.items() if arm.actions is None),
     *(("ppo", "Pendulum-v1", name) for name in ppo.PPO.arms),
@@ -85,7 +86,7 @@ def differences(spec, *companies):
 
 @pytest.mark.parametrize(("pair", "task", "arm"), ARMS)
 def test_a_member_leaves_the_same_bytes_in_any_company(pair, task, arm):
-    assert differences(make_spec(pair, task, arm), SEVEN, [3], SEVEN[::-1], TWENTY) == []
+    assert differences(make_spec(pair, task, arm), SEVEN, [3], TWENTY) == []
 
 
 ODD = [
@@ -98,7 +99,7 @@ ODD = [
 
 @pytest.mark.parametrize(("pair", "task", "arm", "settings"), ODD)
 def test_odd_batches_leave_the_same_bytes_as_well(pair, task, arm, settings):
-    assert differences(make_spec(pair, task, arm, steps=400, **settings), SEVEN, [3], SEVEN[::-1], TWENTY) == []
+    assert differences(make_spec(pair, task, arm, steps=400, **settings), SEVEN, [3], TWENTY) == []
 
 
 def test_members_are_different_and_learn():

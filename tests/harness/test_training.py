@@ -290,7 +290,7 @@ def test_a_cell_chooses_its_arms_seeds_steps_and_evaluation():
 
 def test_the_hard_arm_of_a_cell_is_the_first_of_its_pair_in_any_order_of_its_arms():
     arms = ["dqn-5step", "soft-dqn-kl", "dqn"]
-    settings = {"learning_starts": 20, "replay_size": 50}
+    settings = {"learning_starts": 20, "replay_size": 50, "batch": 16}
     write_suite(Path.cwd(), cells={"dqn": {"CartPole-v1": {"settings": settings, "arms": arms}}})
     (plan,) = make_plans()
     assert list(plan.specs) == arms and describe(plan, {}).hard == "dqn"

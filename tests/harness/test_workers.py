@@ -1,32 +1,43 @@
-"""Real worker processes: every arm of every pair leaves the same bytes on one worker and on two, in another order of seeds."""
+"""Real worker processes: every arm of every pair leaves the same bytes on two workers and here, in another order of seeds."""
 
-import subprocess
-import sys
+from pathlib import Path
 
+import torch
 import yaml
-from small_suite import STABLE, SUITE
+from small_suite import STABLE, SUITE, Here, start
 
-TINY = {
-    "ppo": {"horizon": 16, "minibatches": 2, "epochs": 2, "hidden": [32, 32]},
-    "a2c": {"environments": 4, "hidden": [32, 32]},
-    "dqn": {"learning_starts": 100, "replay_size": 150, "batch": 16},
-}
+from harness import training
+from harness.plan.cells import make_plans
+from harness.run.spec import learner_class, pair_names
+from harness.schema.suite import load_suite
 
 
-def test_one_worker_or_two_leave_the_same_bytes_for_every_arm(tmp_path):
+def test_two_workers_or_none_leave_the_same_bytes_for_every_arm(tmp_path, monkeypatch):
+    tasks = {"choices": "CartPole-v1", "numbers": "Pendulum-v1"}
+    kinds = {pair: learner_class(pair) for pair in pair_names()}
+    cells = {
+        pair: {tasks["numbers" if kind.actions == "numbers" else "choices"]: {"settings": dict(kind.small)}}
+        for pair, kind in kinds.items()
+    }
     suite = {
         **SUITE,
         "name": "all",
         "seeds": "0-2",
-        "cells": {pair: {"CartPole-v1": settings} for pair, settings in TINY.items()},
+        "segments": 2,
+        "tasks": {task: {"steps": 320} for task in tasks.values()},
+        "references": {task: {"low": -2000, "high": 500, "source": "none"} for task in tasks.values()},
+        "cells": cells,
     }
     (tmp_path / "suites/all").mkdir(parents=True)
     (tmp_path / "suites/all/suite.yaml").write_text(yaml.safe_dump(suite))
-    command = [sys.executable, "-m", "harness", "train", "all", "--device", "cpu"]
-    for workers, seeds in (("1", "0-2"), ("2", "2,0,1")):
-        options = ["--workers", workers, "--seeds", seeds, "--out", workers]
-        subprocess.run([*command, *options], cwd=tmp_path, check=True, capture_output=True, timeout=300)
-    for pair in TINY:
-        for name in STABLE:
-            one, two = (tmp_path / workers / "all" / pair / "CartPole-v1" / name for workers in ("1", "2"))
-            assert one.read_bytes() == two.read_bytes(), f"{pair}: {name}"
+    monkeypatch.chdir(tmp_path)
+    process = start(tmp_path, "train", "all", "--device", "cpu", "--workers", 2, "--seeds", "2,0,1", "--out", "two")
+    _, errors = process.communicate(timeout=300)
+    assert process.returncode == 0, errors
+    torch.set_num_threads(1)
+    assert training.run(make_plans(load_suite("all"), Path("here"), "cpu"), 1, lambda event: None, Here)
+    for pair, tasks_of_pair in cells.items():
+        for task in tasks_of_pair:
+            for name in STABLE:
+                two, here = (Path(out) / "all" / pair / task / name for out in ("two", "here"))
+                assert two.read_bytes() == here.read_bytes(), f"{pair}: {name}"

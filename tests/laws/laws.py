@@ -15,17 +15,23 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+import pytest
 import small_suite
 import torch
 
 from algorithms.learner import Learner
 from harness.bench import measure
+from harness.errors import InputError
 from harness.plan.pairs import find_pair
 from harness.plan.pairs import told as in_a_line
+from harness.policy import graph
+from harness.policy.policy import Policy
 from harness.pool.messages import Failed
 from harness.run.cohort import Cohort
 from harness.run.spec import Spec, learner_class, pair_names
 from harness.selfcheck.experience import Task, learner_of, play, record, small_specs
+from harness.store.blocks import is_replay
 from harness.store.members import Member, Progress, fingerprint, layout, rows, stack
 from reports.site.site import build
 
@@ -37,7 +43,7 @@ TINY = {
 }
 """The backend `tiny` is tiny_tasks.py."""
 REAL = {"choices": "CartPole-v1", "numbers": "Pendulum-v1"}
-SEGMENTS = 3
+SEGMENTS = 2
 ALONE, SEVEN, TWENTY = (3,), (11, 3, 9, 17, 101, 8, 5), (9, 3, 17, 5, 8, 11, *range(100, 114))
 """Seeds of three companies: SEVEN are among TWENTY, in another order, and ALONE is among both."""
 
@@ -169,14 +175,41 @@ def page(pair: str) -> list[str]:
             return [f"training: {told.message}" for told in small_suite.messages(events, Failed)]
         built = build(["small"], Path("site"))
         shown = Path("site/small.html").read_text()
-    arms = [name for name, arm in kind.arms.items() if arm.actions in (None, of)]
+    arms = {name: arm.role for name, arm in kind.arms.items() if arm.actions in (None, of)}
     said = [f"damaged: {each}" for each in built.damaged]
     code = re.search(r'<pre class="scroll code"[^>]*><code>(.*?)</code>', shown, re.S)
     if kind.__base__ is Learner and not (
         code and code[1].strip()
     ):  # one made of another pair may have no such line itself
         said.append("the page shows no lines in which the arms differ: no line reads a switch as self.<switch>")
-    return said + [f"the page does not show {name}" for name in arms if f"<b>{name}</b>" not in shown]
+    listed = {name: f'<b class="{role}">{name}</b> ({role})' for name, role in arms.items()}
+    return said + [f"the page does not show {name}" for name, line in listed.items() if line not in shown]
+
+
+def policy(pair: str) -> list[str]:
+    """What it has learned is a graph of tensors: an ONNX file acts as it does, whatever the arm."""
+    pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxscript")
+    said, draw = [], np.random.default_rng(0)
+    for spec in {spec.task: spec for spec in specs(pair)}.values():
+        cohort = Cohort(spec, [3])
+        state, _ = cohort.segment(cohort.initial(), 1)
+        acting = {name: each for name, each in state.items() if not is_replay(name) and name != "diverged_at"}
+        made = Policy(spec, cohort.spaces, spec.arm, 3, "laws", acting, "")
+        seen = 1.5 * draw.standard_normal((200, *cohort.spaces.observation))
+        seen = (seen.clip(0, 1) if cohort.spaces.dtype == "uint8" else seen).astype(cohort.spaces.dtype)
+        with tempfile.TemporaryDirectory() as folder:
+            try:
+                graph.write_onnx(made, Path(folder) / "policy.onnx")
+            except InputError as error:
+                said.append(f"{spec.arm} on {spec.task}: {error}")
+                continue
+            far = graph.disagreement(made, Path(folder) / "policy.onnx", seen)
+            if not far < 1e-5:
+                said.append(
+                    f"{spec.arm} on {spec.task}: the ONNX file acts otherwise, by {far:g} of the largest output"
+                )
+    return said
 
 
 LAWS = {
@@ -188,6 +221,7 @@ LAWS = {
     "documents": documents,
     "bench": bench,
     "page": page,
+    "policy": policy,
 }
 
 Behind = Mapping[int, Mapping[str, str]]

@@ -59,6 +59,18 @@ BROKEN = {
         ),
         (TAU, f"{TAU}        assert len(log_prob) == self.settings.batch\n", "UnboundLocalError"),
     ],
+    "policy": [
+        (
+            "low, high = (action",
+            "action = torch.from_numpy(1 * action.detach().numpy())\n        low, high = (action",
+            "no graph that ONNX",
+        ),
+        (
+            "low, high = (action",
+            "action = -action if action.sum() > 0 else action\n        low, high = (action",
+            "no graph that ONNX",
+        ),
+    ],
     "page": [
         ("None if use ==", "1 / 0 if use ==", "training: .*division by zero"),
         ("self.entropy_in_target", "self.soft", "no line reads a switch as self"),

@@ -52,6 +52,8 @@ def judged(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made.cell("classic", "a2c", "CartPole-v1")
     made.cell("classic", "a2c", "Acrobot-v1")
     made.cell("classic", "ppo", "CartPole-v1", edit=without("sppo-40", 3))
+    place = "classic/a2c/CartPole-v1"
+    made.record(place, made.episode(place, "a2c-naive"), made.episode(place, "a2c-proper", rank="worst"))
     waiting = {**CLAIMS[2], "id": "waits", "pair": "dqn", "arm": "dqn", "against": "soft-dqn-kl"}
     made.claims("classic", [*CLAIMS[:1], {**CLAIMS[1], "margin": 0.01}, CLAIMS[2], waiting])
     made.suite("later", {"a2c": ["CartPole-v1"]})

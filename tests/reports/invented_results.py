@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -162,6 +163,14 @@ def describe(suite: str, pair: str, task: str, arms: dict[str, str | None], seed
     }
 
 
+SEEN = {
+    "CartPole-v1": [0.5, 0.1, -0.05, 0.2],
+    "Acrobot-v1": [1.0, 0.0, 1.0, 0.0, 0.1, 0.2],
+    "MountainCar-v0": [-0.5, 0.0],
+    "Pendulum-v1": [1.0, 0.0, 0.5],
+}
+"""Task -> an observation."""
+
 Edit = Callable[[pd.DataFrame, dict[str, Any]], pd.DataFrame]
 
 
@@ -231,6 +240,20 @@ class Workspace:
         }
         folder, units = self.results / suite / pair / task, {"loss_value": "squared return"}
         write_cell(folder, curves, Manifest.model_validate(manifest), units, timing)
+
+    def episode(self, place: str, arm: str, seed: int = 1, **changes: Any) -> dict[str, Any]:
+        """A recorded episode of a member of the cell `suite/pair/task`, as `episodes.json` holds it."""
+        manifest = json.loads((self.results / place / "manifest.json").read_text())
+        made = {"arm": arm, "seed": seed, "rank": "median", "link": manifest["members"][arm][str(seed)]["chain"][-1]}
+        seen = [SEEN[Path(place).name]] * 3
+        return {**made, "total": -87.5, "length": 88, "steps": [0, 50, 87], "seen": seen, **changes}
+
+    def record(self, place: str, *episodes: dict[str, Any]) -> Path:
+        """Write the episodes of a cell `suite/pair/task`."""
+        path = self.results / place / "episodes.json"
+        content = {"format": 1, "mode": "sampled", "shape": [len(SEEN[Path(place).name])], "episodes": [*episodes]}
+        path.write_text(json.dumps(content))
+        return path
 
 
 def without(arm: str, seed: int) -> Edit:

@@ -83,12 +83,12 @@ def test_every_seed_is_drawn_equally_often_and_independently() -> None:
 
 def test_intervals_agree_with_rliable() -> None:
     matrix, other = scores(1), scores(2)
-    expected = theirs({"arm": matrix}, all_four, 5000)
+    expected = theirs({"arm": matrix}, all_four, 2000)
     ours = [[each.low, each.high] for each in bootstrap.aggregates(matrix).values()]
     width = expected[1] - expected[0]
     assert np.abs(np.array(ours, float).T - expected).max() < 0.05 * width.max()
 
-    chance = theirs({"pair": [matrix, other]}, lambda x, y: np.array([metrics.probability_of_improvement(x, y)]), 1000)
+    chance = theirs({"pair": [matrix, other]}, lambda x, y: np.array([metrics.probability_of_improvement(x, y)]), 500)
     found = bootstrap.improvement(matrix, other)
     assert [found.low, found.high] == pytest.approx(chance[:, 0].tolist(), abs=0.03)
 

@@ -12,7 +12,7 @@ from test_verdicts import CLAIM, TASKS, around, ledger, scored
 from harness.errors import InputError
 from harness.schema.claims import Ledger, load_ledger
 from harness.schema.suite import Suite, load_suite
-from reports.statistics.ledger import entries, headroom, notes, problems
+from reports.statistics.design.ledger import entries, headroom, notes, problems
 from reports.statistics.verdicts import judge
 
 

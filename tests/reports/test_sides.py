@@ -18,7 +18,7 @@ from harness.plan.registration import registered
 from harness.schema.claims import load_ledger
 from harness.schema.suite import load_suite
 from reports.site.site import build
-from reports.statistics.ledger import entries
+from reports.statistics.design.ledger import entries
 from reports.statistics.verdicts import Verdict, judge
 
 TASK = "CartPole-v1"

@@ -98,8 +98,8 @@ class Invented(learner.Learner):
         state = adam_state("actor", actor) | adam_state("critics", critics) | price
         return state | {"critics.target": critics.clone()} | self.temperature.initial(draws)
 
-    def behaviour(self, state: State, use: Use) -> Act:
-        def act(observation: Tensor, noise: Tensor, now: Now) -> Tensor:
+    def behaviour(self, state: State, use: Use, now: Now) -> Act:
+        def act(observation: Tensor, noise: Tensor) -> Tensor:
             return self.act(state["actor"], observation, None if use == "greedy" else noise)[0]
 
         return act

@@ -1,0 +1,51 @@
+"""How fast pairs have trained, as `timing.json` beside results says, and how long a number of steps will take."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from harness.schema.results import folder_name
+
+
+@dataclass(frozen=True)
+class Rate:
+    """Environment steps of all members together, a second of one worker; `source`: where it was recorded."""
+
+    steps_per_second: float
+    source: str
+
+    def hours(self, steps: float) -> float:
+        """Of one worker."""
+        return steps / self.steps_per_second / 3600
+
+
+def recorded(results: Path, suite: str, pair: str, task: str) -> Rate | None:
+    """The rate of a cell: its own, that of the pair on the task in another suite, or that of the pair on another task; else None.
+
+    Times without evaluation are not recorded: the rate has what a run has, evaluations and checkpoints included.
+    """
+    pair, task = folder_name(pair), folder_name(task)
+    for places in (f"{suite}/{pair}/{task}", f"*/{pair}/{task}", f"*/{pair}/*"):
+        for path in sorted(results.glob(f"{places}/timing.json")):
+            steps_per_second = _steps_per_second(path)
+            if steps_per_second:
+                place = path.parents[2] if path.parent.name == task else path.parent
+                return Rate(steps_per_second, f"{place} on {_processor(path)}")
+    return None
+
+
+def _steps_per_second(path: Path) -> float:
+    """Of one worker; 0 where the file is damaged, or says no times because all came from checkpoints."""
+    try:
+        timing: dict[str, Any] = json.loads(path.read_text())
+        steps = float(timing["steps_per_second"]) * float(timing["wall_seconds"])
+        return steps / sum(float(arm["seconds"]) for arm in timing["arms"].values())
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, ZeroDivisionError):
+        return 0.0
+
+
+def _processor(path: Path) -> str:
+    return str(json.loads(path.read_text()).get("cpu") or "an unknown processor")

@@ -1,0 +1,142 @@
+"""Moments of an episode of the median and the worst seed of each hard and soft arm, written beside a cell's results for its page.
+
+They are recorded when training has ended, from its checkpoints, and are nothing that anybody's numbers depend on.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from harness.errors import ResultsError
+from harness.files import replacing
+from harness.plan import tasks
+from harness.plan.cells import Plan
+from harness.policy.episodes import OwnScene, episode
+from harness.policy.policy import Policy
+from harness.policy.trained import acting_rows
+from harness.pool.process import answer, ask
+from harness.run.spec import Spec
+from harness.schema.episodes import CELLS, FILE, FORMAT, FRAMES, NUMBERS, Episode, Rank, read_episodes
+from harness.schema.results import Cell, read_cell
+from harness.store.members import Member
+
+LIMIT = 600.0
+"""Seconds for a user's own task or pair, whose code may hang."""
+MOST_ARMS = 8
+"""Of a cell, the hard one first: a grid has many."""
+
+
+def record(plan: Plan) -> None:
+    """Bring `episodes.json` of a trained cell up to date. Raises whatever a user's own code raises."""
+    question = {
+        "folder": str(plan.folder),
+        "suite": plan.suite.name,
+        "cohorts": {arm: [spec.to_json(), str(plan.cohort_folder(arm))] for arm, spec in plan.specs.items()},
+    }
+    if ":" in plan.pair + plan.task:
+        ask("harness.policy.recording", question, LIMIT)
+    else:
+        write(question)
+
+
+def write(question: dict[str, Any]) -> None:
+    """`record`, in this process. Where a checkpoint is gone, what is recorded of that member stays, or nothing is."""
+    cell = read_cell(Path(question["folder"]))
+    known = {(each.link, each.rank): each for each in _known(cell)}
+    found = []
+    for arm, seed, rank in chosen(cell):
+        link = cell.manifest.members[arm][str(seed)].chain[-1]
+        spec, cohort = question["cohorts"].get(arm, (None, ""))
+        made = known.get((link, rank)) or (
+            spec and _episode(cell, Spec(**spec), Path(cohort), arm, seed, rank, question["suite"])
+        )
+        found += [made] if made else []
+    if not found or [*known.values()] == found:
+        return
+    first = next(iter(question["cohorts"].values()))[0]
+    shape = list(tasks.offered(first["task"], first["backend"]).observation)
+    content = {
+        "format": FORMAT,
+        "mode": cell.manifest.evaluation.primary,
+        "shape": shape,
+        "episodes": [each.model_dump() for each in found],
+    }
+    with replacing(cell.path / FILE) as path:
+        path.write_text(json.dumps(content, sort_keys=True) + "\n")
+
+
+def _known(cell: Cell) -> list[Episode]:
+    """What is recorded; a damaged file is made anew."""
+    try:
+        recorded = read_episodes(cell.path)
+    except ResultsError:
+        return []
+    return recorded.episodes if recorded else []
+
+
+def chosen(cell: Cell) -> list[tuple[str, int, Rank]]:
+    """(arm, seed, rank) of the members to record."""
+    manifest, curves = cell.manifest, cell.curves
+    final = curves[(curves["segment"] == manifest.segments) & ~curves["diverged"]]
+    roles = {arm: manifest.role(arm) for arm in manifest.members}
+    arms = sorted(
+        (arm for arm, role in roles.items() if role != "control"),
+        key=lambda arm: (arm != manifest.hard, roles[arm] != "hard"),
+    )
+    found: list[tuple[str, int, Rank]] = []
+    for arm in arms[:MOST_ARMS]:
+        its: pd.DataFrame = final[final["arm"] == arm].sort_values([f"return_{manifest.evaluation.primary}", "seed"])
+        seeds = [int(seed) for seed in its["seed"]]
+        if seeds:
+            median = seeds[(len(seeds) - 1) // 2]
+            found.append((arm, median, "median"))
+            found += [(arm, seeds[0], "worst")] if seeds[0] != median else []
+    return found
+
+
+def _episode(cell: Cell, spec: Spec, cohort: Path, arm: str, seed: int, rank: Rank, suite: str) -> Episode | None:
+    """None where the member's last checkpoint is gone, or its observations are too large to be kept."""
+    chain = cell.manifest.members[arm][str(seed)].chain
+    try:
+        state, progress = Member(cohort, seed).load()
+    except OSError:
+        return None
+    if progress.chain != chain:
+        return None
+    policy = Policy(spec, tasks.offered(spec.task, spec.backend), arm, seed, suite, acting_rows(state), chain[-1])
+    moments = list(episode(policy, OwnScene(policy), cell.manifest.evaluation.primary, 1))
+    steps = [int(step) for step in np.unique(np.linspace(0, len(moments) - 1, FRAMES).round())]
+    seen = [_kept(moments[step].observation) for step in steps]
+    if None in seen:
+        return None
+    total = float(f"{sum(moment.reward for moment in moments):.6g}")
+    return Episode.model_validate(
+        {
+            "arm": arm,
+            "seed": seed,
+            "rank": rank,
+            "link": chain[-1],
+            "total": total,
+            "length": len(moments),
+            "steps": steps,
+            "seen": seen,
+        }
+    )
+
+
+def _kept(observation: np.ndarray) -> list[float] | str | None:
+    """An observation in few bytes: numbers to four digits, zeros and ones as bits."""
+    if observation.ndim == 1 and observation.size <= NUMBERS:
+        return [float(f"{each:.4g}") for each in observation.tolist()]
+    if observation.dtype == np.uint8 and observation.size <= CELLS and observation.max() <= 1:
+        return np.packbits(observation).tobytes().hex()
+    return None
+
+
+if __name__ == "__main__":
+    answer(write)

@@ -1,0 +1,65 @@
+"""Episodes of a pair's members for its page: what was recorded of the members that the results hold, drawn."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from harness.errors import ResultsError
+from harness.schema.episodes import Episode, Episodes, read_episodes
+from harness.schema.manifest import Manifest
+from harness.schema.results import Cell
+from reports.figures.strips import drawable, frames
+from reports.statistics.numerals import numeral
+from reports.statistics.scores import Study
+
+COLORS = {"hard": "var(--ink)", "soft": "var(--soft)", "control": "var(--control)"}
+
+
+@dataclass(frozen=True)
+class Strip:
+    """One episode: the arm, what is said of it, and its drawings."""
+
+    arm: str
+    role: str
+    words: str
+    frames: list[str]
+
+
+def strips(study: Study) -> tuple[dict[str, list[Strip]], list[str]]:
+    """Those of a pair by task, and a line for each task whose record cannot be drawn."""
+    found: dict[str, list[Strip]] = {}
+    problems = []
+    for task, cell in study.cells.items():
+        try:
+            record = read_episodes(cell.path)
+            if record is None or not drawable(task, record):
+                continue
+            its = [each for each in record.episodes if _of(cell.manifest, each)]
+            if len(its) < len(record.episodes):
+                problems.append(f"{task}: some recorded episodes are of other results and are not shown")
+            drawn = [_strip(study, task, record, each) for each in its]
+            found |= {task: drawn} if drawn else {}
+        except (ResultsError, ValueError, LookupError) as error:
+            problems.append(f"{task}: recorded episodes cannot be shown: {error}")
+    return found, problems
+
+
+def _strip(study: Study, task: str, record: Episodes, episode: Episode) -> Strip:
+    role = study.roles.get(episode.arm, "control")
+    return Strip(
+        episode.arm, role, _words(study.cells[task], episode, record.mode), frames(task, record, episode, COLORS[role])
+    )
+
+
+def _of(manifest: Manifest, episode: Episode) -> bool:
+    """Whether an episode is of a member of these results."""
+    member = manifest.members.get(episode.arm, {}).get(str(episode.seed))
+    return member is not None and member.chain[-1:] == [episode.link]
+
+
+def _words(cell: Cell, episode: Episode, mode: str) -> str:
+    curves = cell.curves[(cell.curves["arm"] == episode.arm) & (cell.curves["seed"] == episode.seed)]
+    mean = float(curves.sort_values("segment")[f"return_{mode}"].iloc[-1])
+    steps = f"{episode.length:,} step{'s' * (episode.length != 1)}"
+    means = f"{episode.rank} seed {episode.seed} (mean return {numeral(mean, ',.4g')})"
+    return f"{means}: {numeral(episode.total, ',.4g')} in {steps}"
