@@ -71,6 +71,11 @@ class Claim(Strict):
         return first, second
 
     @property
+    def estimand(self) -> str:
+        """What is estimated, in words."""
+        return "log ratio of deviations" if self.test == "smaller-spread" else "difference"
+
+    @property
     def assumed(self) -> float:
         """The true difference that the number of seeds needed is computed for."""
         return self.effect or 0.0

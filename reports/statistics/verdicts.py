@@ -22,7 +22,6 @@ from harness.schema.decision import Decision, decision_path, read_decision
 from harness.schema.suite import Suite
 from reports.statistics.design.ledger import entries, notes
 from reports.statistics.forms import form
-from reports.statistics.forms.difference import TESTS
 from reports.statistics.forms.form import (
     BELOW_MARGIN,
     CONTRADICTED,
@@ -42,6 +41,7 @@ from reports.statistics.power import MOST_SEEDS
 from reports.statistics.scores import Damaged, Study, read_studies
 
 VERDICTS = (*WORDS, INCONCLUSIVE, INVALID, NOT_MEASURED)
+SHOWN = ("statement", "source", "pair", "arm", "against", "of", "metric", "test", "method")
 FEW = 4
 """Seeds an arm below which the formula for their number fails (power 0.59 instead of 0.8 at 2): said as at least 4."""
 
@@ -117,8 +117,7 @@ class Verdict(Measured):
     def statement(self) -> str:
         """The claim's statement with its margin."""
         unit = " nats" if METRICS[self.claim.metric].unit == "nats" else ""
-        what = "difference" if self.claim.test in TESTS else "log ratio of deviations"
-        return f"{self.claim.statement.removesuffix('.')} ({what} {bar(self.claim)}{unit})."
+        return f"{self.claim.statement.removesuffix('.')} ({self.claim.estimand} {bar(self.claim)}{unit})."
 
     @property
     def needed(self) -> str:
@@ -166,9 +165,7 @@ class Verdict(Measured):
                 "looks": len(self.decision.looks),
                 "seeds": self.decision.looks[-1].seeds if self.decision.looks else 0,
             },
-            **self.claim.model_dump(
-                include={"statement", "source", "pair", "arm", "against", "of", "metric", "test", "method"}
-            ),
+            **self.claim.model_dump(include={*SHOWN}),
         }
 
 

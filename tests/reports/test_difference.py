@@ -12,6 +12,8 @@ from reports.statistics.centres import METHODS, PATTERNS, UNREACHABLE, Region, S
 from reports.statistics.forms import FORMS, form
 from reports.statistics.forms.difference import TESTS, Difference
 from reports.statistics.forms.form import Outcome, first_word
+from reports.statistics.forms.spread import METHOD, Spread
+from reports.statistics.forms.spread import TEST as SPREAD
 from reports.statistics.intervals import NO_VARIANCE, TOO_FEW, Array
 
 LEVEL = 0.025
@@ -305,7 +307,11 @@ def test_wrong_input_is_named(change: dict, says: str) -> None:
 
 
 def test_every_form_is_found_by_its_tests() -> None:
-    assert {name: type(form(name, "welch", 0.1)) for name in FORMS} == dict.fromkeys(TESTS, Difference)
+    methods = {**dict.fromkeys(TESTS, "welch"), SPREAD: METHOD}
+    assert {name: type(form(name, methods[name], 0.1)) for name in FORMS} == {
+        **dict.fromkeys(TESTS, Difference),
+        SPREAD: Spread,
+    }
 
 
 def test_regions_hold_between_their_ends_and_say_so() -> None:
