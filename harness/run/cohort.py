@@ -132,7 +132,9 @@ def fix_arithmetic() -> None:
     Denormal numbers, into which the moments of idle units decay, are flushed to zero: they are slow, and flushing is part of the numbers.
     """
     torch.set_num_threads(1)
-    torch.use_deterministic_algorithms(True)
+    torch.set_deterministic_debug_mode(
+        "error"
+    )  # as use_deterministic_algorithms(True), which imports the compiler: seconds
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # it would write every new tensor twice
     torch.set_flush_denormal(True)
 

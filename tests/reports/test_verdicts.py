@@ -488,18 +488,18 @@ def test_metrics(workspace: Workspace) -> None:
         ({"test": "equivalence", "margin": 0.1, "effect": 0.1}, "effect: must lie within the margin"),
         ({"effect": None}, "effect: must be given and above the margin"),
         ({"effect": 0.05, "margin": 0.05}, "effect: must be given and above the margin"),
-        ({"method": "t"}, "claims.0.method: must be 'welch', 'paired' or 'sign-flip'"),
+        ({"method": "t"}, "claims.0.method: must be 'welch', 'paired', 'sign-flip' or 'pitman-morgan'"),
         ({"margin": "small"}, r"claims\.0\.margin: must be a number \(got .small.\)$"),
         ({"margin": float("nan")}, r"claims\.0\.margin: must be a finite number \(got nan\)$"),
         ({"margin": -0.1}, r"claims\.0\.margin: must be at least 0 \(got -0\.1\)$"),
         (
             {"levle": 3},
-            r"claims\.0: unknown field 'levle'\. Known: against, arm, effect, id, margin, method, metric, pair, reason, ",
+            r"claims\.0: unknown field 'levle'\. Known: against, arm, effect, id, margin, method, metric, of, pair, reason, ",
         ),
         ({"marign": 3}, r"claims\.0: unknown field 'marign'; did you mean 'margin'\? Known: "),
         (
             {"test": "superority"},
-            r"claims\.0\.test: must be 'superiority', 'non-inferiority' or 'equivalence' \(got 'superority'\)$",
+            r"claims\.0\.test: must be 'superiority', 'non-inferiority', 'equivalence' or 'smaller-spread' \(got 'superority'\)$",
         ),
         ({"tasks": "CartPole-v1"}, r"claims\.0\.tasks: must be a list \(got 'CartPole-v1'\)$"),
         (
