@@ -269,9 +269,8 @@ def _check(suite: Suite, pair: str, task: str, cell: Cell) -> None:
     if suite.imported is None:  # the tasks of an import may have grids of their own
         registered["segments"] = suite.segments
     found = {name: manifest.content()[name] for name in registered}
-    found["evaluation"] = (
-        manifest.evaluation.model_dump()
-    )  # those of earlier versions and of others do not say their modes
+    # results of earlier versions and of others do not say their modes
+    found["evaluation"] = manifest.evaluation.model_dump()
     if manifest.environment is not None:
         registered["time_limit"], found["time_limit"] = suite.tasks[task].time_limit, manifest.environment.time_limit
     for name, value in ours.settings.items():
