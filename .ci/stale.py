@@ -32,6 +32,13 @@ def inputs(lock: str) -> dict[str, object]:
     }
 
 
+def untrained(why: list[object]) -> bool:
+    """Whether none of a stage's results is here or in git: such a cell was never trained, and is not stale."""
+    changed = [part["changed outs"] for part in why if isinstance(part, dict) and "changed outs" in part]
+    outs = {path: what for part in changed for path, what in part.items()}
+    return bool(outs) and {*outs.values()} == {"deleted"} and not git("ls-files", *outs)
+
+
 def main() -> int:
     stale = git("status", "--porcelain").splitlines()
     if stale == [" M dvc.lock"]:
@@ -46,7 +53,8 @@ def main() -> int:
                 "dvc.lock: other hashes of what was computed, from the same inputs: another processor than the lock file's"
             )
     status = subprocess.run([sys.executable, "-m", "dvc", "status", "--json"], capture_output=True, text=True)
-    stale += [f"dvc status: {stage}: {json.dumps(why)}" for stage, why in json.loads(status.stdout).items()]
+    stages = json.loads(status.stdout)
+    stale += [f"dvc status: {stage}: {json.dumps(why)}" for stage, why in stages.items() if not untrained(why)]
     for line in stale:
         print(f"stale: {line}", file=sys.stderr)
     return 1 if stale else 0

@@ -36,8 +36,8 @@ class Evaluator:
         while running.any():
             noise = draws.take("evaluation action", exploration)
             seen = torch.from_numpy(observation).view(members, each, *observation.shape[1:]).to(cohort.device)
-            by_mode = zip(acts, seen.split(episodes, 1), strict=True)
-            action = torch.cat([act(its, noise) for act, its in by_mode], 1)
+            parts = (seen[:, place * episodes : (place + 1) * episodes] for place in range(len(modes)))
+            action = torch.cat([act(part, noise) for act, part in zip(acts, parts, strict=True)], 1)
             observation, reward, terminated, truncated, _ = environments.step(
                 to_environment(cohort, action.cpu().numpy())
             )

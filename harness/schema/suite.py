@@ -154,13 +154,13 @@ class Suite(Strict):
             points=points(cell.grid),
         )
 
-    def primary(self, pair: str) -> Mode:
+    def primary(self, pair: str) -> str:
         """The evaluation mode by which a pair is judged: that of all its cells."""
         return next(
             (self.registered(pair, task).evaluation.primary for task in self.cells[pair]), self.evaluation.primary
         )
 
-    def modes(self, pair: str) -> tuple[Mode, ...]:
+    def modes(self, pair: str) -> tuple[str, ...]:
         """The evaluation modes that all results of a pair have, the one by which it is judged first."""
         primary = self.primary(pair)
         if self.imported is not None:

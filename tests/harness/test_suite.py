@@ -145,6 +145,14 @@ WRONG = {
         nested("evaluation", "episodes", value=1001),
         ": evaluation.episodes: must be at most 1,000 (got 1001)",
     ),
+    "a judged mode that is not measured": (
+        nested("evaluation", value={"episodes": 2, "primary": "greedy", "modes": ["sampled"]}),
+        ": evaluation: modes: must hold 'greedy', which is primary",
+    ),
+    "a mode twice": (
+        nested("evaluation", value={"episodes": 2, "modes": ["sampled", "sampled"]}),
+        ": evaluation: modes: one is given twice",
+    ),
     "no text": (nested("title", value=3), ": title: must be text (got 3)"),
     "a list of tasks": (nested("tasks", value=["T"]), ": tasks: must be a table (name: value) (got ['T'])"),
     "figures in words": (nested("published", value="none"), ": published: must be a list (got 'none')"),

@@ -6,13 +6,15 @@ import json
 import random
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from small_suite import CELL, SUITE, make_plans, messages, stable_files, train_here, write_suite
 
 from harness.errors import InputError
 from harness.plan import work
-from harness.plan.manifest import describe, differing_lines
+from harness.plan.manifest import describe, differing_lines, spec_of
 from harness.pool.messages import Failed, Job, Note, Row, Segment
+from harness.schema.results import read_cell
 
 pytestmark = pytest.mark.usefixtures("no_sync")
 
@@ -278,7 +280,8 @@ def test_a_cell_chooses_its_arms_seeds_steps_and_evaluation():
     assert (plan.specs["a2c-naive"].steps, plan.specs["a2c-naive"].episodes) == (80, 2)
     assert train_here(Path("out"))[0]
     manifest = json.loads((Path("out") / CELL / "manifest.json").read_text())
-    assert manifest["evaluation"] == choice["evaluation"] and sorted(manifest["members"]["a2c-naive"]) == ["3", "5"]
+    assert manifest["evaluation"] == {**choice["evaluation"], "modes": ["sampled", "greedy"]}
+    assert sorted(manifest["members"]["a2c-naive"]) == ["3", "5"]
     assert list(manifest["arms"]) == ["a2c-naive"]
     write_suite(Path.cwd(), cells={"a2c": {"CartPole-v1": {**choice, "arms": ["a2c-naive", "a2c-proper"]}}})
     assert train_here(Path("out"))[0], "an arm can be added later"
@@ -286,6 +289,25 @@ def test_a_cell_chooses_its_arms_seeds_steps_and_evaluation():
     assert (
         after["members"]["a2c-naive"] == manifest["members"]["a2c-naive"] and len(after["members"]["a2c-proper"]) == 2
     )
+
+
+def test_a_mode_that_is_not_evaluated_is_absent_and_changes_nothing_else():
+    kept = {}
+    for modes in (["sampled", "greedy"], ["greedy"]):
+        evaluation = {"episodes": 2, "primary": "greedy", "modes": modes}
+        write_suite(Path.cwd(), cells={"a2c": {"CartPole-v1": {"evaluation": evaluation}}})
+        out = Path("-".join(modes))
+        assert train_here(out)[0]
+        kept[len(modes)] = pd.read_parquet(out / CELL / "curves.parquet")
+        manifest = read_cell(out / CELL).manifest
+        assert manifest.evaluation.modes == modes and make_plans()[0].specs["a2c-naive"] == spec_of(
+            manifest, "a2c-naive"
+        )
+    both, greedy = kept[2], kept[1]
+    assert both["return_sampled"].notna().all() and greedy["return_sampled"].isna().all()
+    assert greedy["length_sampled"].isna().all() and greedy["return_greedy"].notna().all()
+    measured = ["return_sampled", "return_greedy", "length_sampled", "length_greedy"]
+    pd.testing.assert_frame_equal(both.drop(columns=measured), greedy.drop(columns=measured))
 
 
 def test_the_hard_arm_of_a_cell_is_the_first_of_its_pair_in_any_order_of_its_arms():
