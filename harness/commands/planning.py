@@ -33,7 +33,7 @@ app = new_app()
 
 @app.command(
     "plan",
-    epilog="\b\nExamples:\n  softbench plan C5\n  softbench plan classic/C5 --spread 0.1 --effect 0.05 --workers 8"
+    epilog="\b\nExamples:\n  softbench plan C1-38\n  softbench plan classic/C5 --spread 0.1 --effect 0.05 --workers 8"
     + legend(Exit.INPUT),
 )
 def plan_command(

@@ -51,7 +51,9 @@ def costs(plans: Sequence[Plan], workers: int, results: Path) -> list[Cost]:
     """What each cell takes, trained by so many workers together with the others."""
     jobs = [job for plan in plans for job in _jobs(plan)]
     largest: dict[str, int] = {}
-    sizes = {(job.cell, job.spec.arm): sizes_of(job.spec) for job in jobs}
+    first = {job.cell: job.spec for job in reversed(jobs)}
+    of_cell = {cell: sizes_of(spec) for cell, spec in first.items()}  # arms of a pair differ by a few numbers
+    sizes = {(job.cell, job.spec.arm): of_cell[job.cell] for job in jobs}
     for shard in shards(jobs, workers):
         size = sizes[shard.cell, shard.spec.arm]
         largest[shard.cell] = max(largest.get(shard.cell, 0), WORKER + len(shard.rows) * size.memory)

@@ -56,11 +56,28 @@ def pendulum(seen: Sequence[float], color: str) -> str:
     return line((30, 23), (30, 4), "var(--grid)", 1) + line((30, 23), tip, color, 4) + dot(30, 23, 2, "var(--muted)")
 
 
+def lunar_lander(seen: Sequence[float], color: str) -> str:
+    """The lander by place and tilt, above the ground with its pad; beyond the task's window it stays at the picture's edge."""
+
+    def place(x: float, y: float) -> tuple[float, float]:
+        return 30 + min(max(x, -1.0), 1.0) * 24, 40 - min(max(y, 0.0), 1.35) * 24
+
+    (x, y), tilt = place(seen[0], seen[1]), seen[4]
+
+    def turned(right: float, up: float) -> tuple[float, float]:
+        return x + right * math.cos(tilt) - up * math.sin(tilt), y - right * math.sin(tilt) - up * math.cos(tilt)
+
+    ground = line((3, 41), (57, 41), "var(--grid)", 1.5) + line(place(-0.2, 0), place(0.2, 0), "var(--holds)", 1.5)
+    body = [turned(-4, 0), turned(-2.5, 3), turned(-2, 6), turned(2, 6), turned(2.5, 3), turned(4, 0)]
+    return ground + polyline(body, color, 2)
+
+
 DRAWINGS: dict[str, Drawing] = {
     "CartPole-v1": cart_pole,
     "MountainCar-v0": mountain_car,
     "Acrobot-v1": acrobot,
     "Pendulum-v1": pendulum,
+    "LunarLander-v3": lunar_lander,
 }
 """Task -> how its observations are drawn."""
 

@@ -269,8 +269,8 @@ def _check(suite: Suite, pair: str, task: str, cell: Cell) -> None:
     if suite.imported is None:  # the tasks of an import may have grids of their own
         registered["segments"] = suite.segments
     found = {name: manifest.content()[name] for name in registered}
-    # earlier versions evaluated in both modes and did not say so
-    found["evaluation"] = {name: getattr(manifest.evaluation, name) for name in registered["evaluation"]}
+    # results of earlier versions and of others do not say their modes
+    found["evaluation"] = manifest.evaluation.model_dump()
     if manifest.environment is not None:
         registered["time_limit"], found["time_limit"] = suite.tasks[task].time_limit, manifest.environment.time_limit
     for name, value in ours.settings.items():

@@ -331,20 +331,16 @@ def _why(verdict: Verdict) -> str:
 
 
 def _withheld(verdict: Verdict) -> Verdict:
-    """A verdict on incomplete seeds stands only where the missing ones, best or worst, could not change it.
-
-    Of a metric that is no place on the scale of scores, the floor of a diverged seed is no penalty: it counts as missing.
-    """
+    """A verdict on incomplete seeds stands only where the missing ones, best or worst, could not change it; a diverged seed counts as
+    missing where the metric is no place on the scale of scores, since its floor is no penalty there."""
     metric, missing = METRICS[verdict.claim.metric], verdict.registered - verdict.seeds
     diverged = 0 if metric.on_scale else sum(line.endswith(": diverged") for line in verdict.lost)
-    if not (missing or diverged) or verdict.verdict not in WORDS:
-        return verdict
-    if verdict.sensitivity is not None and set(verdict.sensitivity.values()) == {verdict.verdict}:
+    stands = verdict.sensitivity is not None and set(verdict.sensitivity.values()) == {verdict.verdict}
+    if stands or not (missing or diverged) or verdict.verdict not in WORDS:
         return verdict
     lost = f"{missing} seed{'s are' if missing > 1 else ' is'} missing and could change it"
     if not missing:
-        lost = (
-            f"{diverged} seed{'s' * (diverged > 1)} diverged and could change it: a diverged seed has no {metric.name}"
-        )
+        gone = f"{diverged} seed{'s' * (diverged > 1)} diverged"
+        lost = f"{gone} and could change it: a diverged seed has no {metric.name}"
     why = f"{verdict.seeds} seeds say {verdict.verdict}, but {lost}."
     return replace(verdict, verdict=INCONCLUSIVE, why=why)

@@ -200,7 +200,7 @@ def untrained(task: str, backend: str, pair: str = "a2c") -> Policy:
 def test_the_environment_that_is_drawn_is_the_one_that_trained(task, pair):
     policy = untrained(task, "batched", pair)
     ours, theirs = (list(episode(policy, on(policy), "sampled", 1)) for on in (OwnScene, RenderedScene))
-    assert len(ours) == len(theirs)
+    assert len(ours) == len(theirs) and all(moment.observation.any() for moment in ours)
     for one, other in zip(ours, theirs, strict=True):
         np.testing.assert_allclose(one.observation, other.observation, atol=1e-5)
         assert one.reward == pytest.approx(other.reward, abs=1e-4)

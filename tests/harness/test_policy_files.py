@@ -126,8 +126,8 @@ def test_a_pair_that_leaves_torch_is_refused_in_a_line_with_its_place(tmp_path, 
     pytest.importorskip("onnxscript")
     policy = policy_of("ppo", "ppo", Spaces(ROW, 3), {})
 
-    def act(self, state, use):
-        return lambda observation, noise, now: torch.from_numpy(observation.numpy().sum(-1) > 0).long()
+    def act(self, state, use, now):
+        return lambda observation, noise: torch.from_numpy(observation.numpy().sum(-1) > 0).long()
 
     monkeypatch.setattr(type(policy.learner), "behaviour", act)
     with pytest.raises(InputError, match=r"pair 'ppo': its acting is no graph .* \(test_policy_files\.py, line \d+\)"):
@@ -139,7 +139,9 @@ def test_a_greedy_action_that_needs_noise_gets_it_as_an_input(tmp_path, monkeypa
     onnxruntime = pytest.importorskip("onnxruntime")
     policy = policy_of("ppo", "ppo", Spaces(ROW, 2, BOUNDS), {})
     whole = type(policy.learner).behaviour
-    monkeypatch.setattr(type(policy.learner), "behaviour", lambda self, state, use: whole(self, state, "sample"))
+    monkeypatch.setattr(
+        type(policy.learner), "behaviour", lambda self, state, use, now: whole(self, state, "sample", now)
+    )
     graph.write_onnx(policy, tmp_path / "x.onnx")
     session = onnxruntime.InferenceSession(tmp_path / "x.onnx")
     assert [each.name for each in session.get_inputs()] == ["observation", "noise"]

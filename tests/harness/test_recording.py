@@ -39,7 +39,7 @@ def test_the_median_and_the_worst_seed_of_each_arm_are_recorded(trained):
         for each in its.values():
             assert each.link == cell.manifest.members[arm][str(each.seed)].chain[-1]
             assert each.total == each.length and each.steps[0] == 0 and each.steps[-1] == each.length - 1
-            assert np.abs(each.seen[0]).max() <= 0.05 and len(each.seen) == len(each.steps) <= 10
+            assert 0 < np.abs(each.seen[0]).max() <= 0.05 and len(each.seen) == len(each.steps) <= 10
     assert (found.mode, found.shape) == ("sampled", [4])
     assert (FOLDER / "episodes.json").stat().st_size < 6000
 
@@ -106,7 +106,7 @@ def test_images_of_zeros_and_ones_are_kept_as_bits(tmp_path, monkeypatch):
     (first, second) = read_episodes(plan.folder).episodes
     assert read_episodes(plan.folder).shape == [10, 10, 4] and (first.arm, second.arm) == ("a2c-naive", "a2c-proper")
     image = np.unpackbits(np.frombuffer(bytes.fromhex(first.seen[0]), np.uint8)).reshape(10, 10, 4)
-    assert image.any() and set(np.unique(image)) == {0, 1}
+    assert 30 < image.sum() < 100, "bricks, paddle, ball and its trail"
 
 
 def test_training_records(tmp_path, monkeypatch, softbench):

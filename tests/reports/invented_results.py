@@ -168,6 +168,7 @@ SEEN = {
     "Acrobot-v1": [1.0, 0.0, 1.0, 0.0, 0.1, 0.2],
     "MountainCar-v0": [-0.5, 0.0],
     "Pendulum-v1": [1.0, 0.0, 0.5],
+    "LunarLander-v3": [0.0, 1.4, 0.0, 0.0, 0.1, 0.0, 0.0, 0.0],
 }
 """Task -> an observation."""
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from invented_results import Workspace
 
 from harness.commands.planning import observed
 from harness.schema.claims import Claim, Ledger, load_ledger
@@ -14,7 +15,6 @@ from harness.schema.suite import Suite, load_suite
 from reports.statistics.design import planning
 from reports.statistics.forms import form
 
-ROOT = Path(__file__).parents[2]
 CLAIM = {
     "id": "C",
     "statement": "Soft is better.",
@@ -102,31 +102,24 @@ def test_without_results_the_spread_is_assumed_and_said(suite, softbench):
     assert "spread 0.1, assumed: 5 seeds an arm are needed" in out
 
 
-CELLS = [f"dqn/{task}" for task in ("CartPole-v1", "Acrobot-v1", "LunarLander-v3")] + ["a2c/CartPole-v1"]
-trained = pytest.mark.skipif(
-    not all((ROOT / f"results/classic/{cell}/manifest.json").exists() for cell in CELLS),
-    reason="suite classic is registered on new seeds and not trained yet",
-)
+def test_with_results_it_is_theirs_and_the_hours_are_of_their_rate(workspace: Workspace, softbench):
+    workspace.suite("classic", {"a2c": ["CartPole-v1"]})
+    workspace.claims("classic", [CLAIM])
+    workspace.cell("classic", "a2c", "CartPole-v1")
+    code, out, _ = softbench("plan", "C", "--workers", 4)
+    assert code == 0 and "from results/classic (10 seeds): " in out and "; the 10 registered have " in out
+    assert "on 4 workers at best" in out and "rate: recorded in results/classic on A processor" in out
 
 
-@trained
-def test_with_results_it_is_theirs_and_the_hours_are_of_their_rate(softbench, monkeypatch):
-    monkeypatch.chdir(ROOT)
-    code, out, _ = softbench("plan", "classic/C5", "--workers", 4)
-    assert code == 0 and "from results/classic (10 seeds): " in out and "rate: recorded in results/classic on " in out
-    assert "on 4 workers at best" in out
-
-
-@trained
-def test_the_results_of_another_suite_serve_and_are_said(suite):
-    ledger = load_ledger(load_suite("small"))
-    assert ledger is not None
-    found = observed(ledger.claims[0], load_suite("small"), ledger, ROOT / "results")
-    assert found is None, "suites of this folder alone"
-    classic = Path("suites/classic")
-    classic.mkdir()
-    (classic / "suite.yaml").write_text((ROOT / "suites/classic/suite.yaml").read_text())
-    found = observed(ledger.claims[0], load_suite("small"), ledger, ROOT / "results")
+def test_the_results_of_another_suite_serve_and_are_said(workspace: Workspace):
+    workspace.suite("small", {"a2c": ["CartPole-v1"]}, seeds="0-4")
+    workspace.claims("small", [CLAIM])
+    small = load_suite("small")
+    ledger = load_ledger(small)
+    assert ledger is not None and observed(ledger.claims[0], small, ledger, Path("results")) is None
+    workspace.suite("other", {"a2c": ["CartPole-v1"]})
+    workspace.cell("other", "a2c", "CartPole-v1")
+    found = observed(ledger.claims[0], small, ledger, Path("results"))
     assert found is not None and "another suite: its budget and settings may differ" in found[0]
     assert found[1].shape == found[2].shape == (10, 1)
 

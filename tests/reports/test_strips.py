@@ -112,6 +112,7 @@ def test_every_drawing_follows_the_observation_and_stays_inside(task: str) -> No
             "Acrobot-v1": [*np.ravel([(np.cos(each), np.sin(each)) for each in angles]), 0, 0],
             "MountainCar-v0": [draw.uniform(-1.2, 0.6), 0],
             "Pendulum-v1": [np.cos(angles[0]), np.sin(angles[0]), 0],
+            "LunarLander-v3": [draw.uniform(-1.5, 1.5), draw.uniform(-0.2, 1.7), 0, 0, angles[0], 0, 0, 0],
         }[task]
         assert len(seen) == size
         text = strips.DRAWINGS[task]([float(each) for each in seen], "var(--soft)")
@@ -129,6 +130,8 @@ def test_a_pole_that_leans_right_and_a_pendulum_that_hangs() -> None:
     (start, end) = re.findall(r'points="30,31 ([\d.]+),([\d.]+)"', right)[0]
     assert float(start) > 33 and float(end) < 11
     assert 'points="30,23 30,42"' in strips.pendulum([-1.0, 0.0, 0.0], "c")
+    tilted = strips.lunar_lander([0.0, 0.5, 0.0, 0.0, 0.3, 0.0, 0.0, 0.0], "c")
+    assert re.search(r'points="26\.2,29\.2 .* 33\.8,26\.8"', tilted), "a positive angle turns it to the left"
     assert 'points="30,23 30,33 30,43"' in strips.acrobot([1.0, 0.0, 1.0, 0.0, 0.0, 0.0], "c")
 
 
