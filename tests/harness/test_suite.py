@@ -128,7 +128,7 @@ WRONG = {
     ),
     "misspelt field of the evaluation": (
         nested("evaluation", "episodse", value=3),
-        ": evaluation: unknown field 'episodse'; did you mean 'episodes'? Known: episodes, primary",
+        ": evaluation: unknown field 'episodse'; did you mean 'episodes'? Known: episodes, modes, primary",
     ),
     "misspelt field of a reference": (
         nested("references", "CartPole-v1", value={"low": 0, "hihg": 500, "source": ""}),
