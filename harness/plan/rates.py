@@ -23,17 +23,16 @@ class Rate:
 
 
 def recorded(results: Path, suite: str, pair: str, task: str) -> Rate | None:
-    """The rate of a cell: its own, that of the pair on the task in another suite, or that of the pair on another task; else None.
+    """The rate of a cell: its own, or that of the pair on the task in another suite; else None, since tasks differ by a thousand times.
 
     Times without evaluation are not recorded: the rate has what a run has, evaluations and checkpoints included.
     """
     pair, task = folder_name(pair), folder_name(task)
-    for places in (f"{suite}/{pair}/{task}", f"*/{pair}/{task}", f"*/{pair}/*"):
+    for places in (f"{suite}/{pair}/{task}", f"*/{pair}/{task}"):
         for path in sorted(results.glob(f"{places}/timing.json")):
             steps_per_second = _steps_per_second(path)
             if steps_per_second:
-                place = path.parents[2] if path.parent.name == task else path.parent
-                return Rate(steps_per_second, f"{place} on {_processor(path)}")
+                return Rate(steps_per_second, f"{path.parents[2]} on {_processor(path)}")
     return None
 
 

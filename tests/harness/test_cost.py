@@ -76,7 +76,7 @@ def test_the_nearest_rate_is_taken_and_damaged_ones_are_none(small):
 
     assert source() is None
     timing("other/a2c/Acrobot-v1", {"a": 50})
-    assert source() == "out/other/a2c/Acrobot-v1 on Abacus", "of another task"
+    assert source() is None, "of another task, which may be a thousand times as slow"
     timing("other/a2c/CartPole-v1", {"a": 50})
     assert source() == "out/other on Abacus", "of another suite"
     for broken in ({"wall_seconds": None}, {"arms": {}}, {"arms": []}, {"steps_per_second": "fast"}):
