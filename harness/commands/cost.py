@@ -60,7 +60,7 @@ def lines(found: list[Cost], workers: int) -> list[str]:
     sources = dict.fromkeys(each.rate.source for each in found if each.rate)
     said += [f"rate: recorded in {source}" for source in sources]
     said += [
-        f"no rate is recorded of {each.pair} anywhere here: softbench bench --pair {each.pair} --task {each.task}"
+        f"no rate is recorded of {each.pair} on {each.task}: softbench bench --pair {each.pair} --task {each.task}"
         for each in found
         if each.rate is None
     ]

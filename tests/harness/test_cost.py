@@ -65,7 +65,7 @@ def test_hours_are_of_the_rate_that_was_recorded_for_one_worker(small):
     assert told[1].startswith("11 s of the 1 cells with a rate of one worker, 5 s on 2 workers at best; memory ")
     assert told[2:] == [
         "rate: recorded in out/small on Abacus",
-        "no rate is recorded of dqn anywhere here: softbench bench --pair dqn --task CartPole-v1",
+        "no rate is recorded of dqn on CartPole-v1: softbench bench --pair dqn --task CartPole-v1",
     ]
 
 
