@@ -40,7 +40,9 @@ def test_a_member_leaves_the_same_bytes_on_every_backend(pair, backend, task, se
         segments=1 if backend == "atari" else 2,
         **settings,
     )
-    companies = [[4, 2, 9], [2]] if backend == "atari" else [[4, 2, 9, 1, 0], [2], [0, 1, 9, 2, 4]]
+    companies = [[4, 2, 9, 1, 0], [2], [0, 1, 9, 2, 4]]
+    if backend == "atari":  # whose episodes of evaluation take most of the time
+        spec, companies = dataclasses.replace(spec, modes=["sampled"]), [[4, 2], [2]]
     assert differences(spec, *companies) == []
     fault(
         "company",
