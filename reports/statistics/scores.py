@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from harness.errors import ResultsError
+from harness.schema.grid import base
 from harness.schema.manifest import Role
 from harness.schema.results import Cell, damages, folder_name, read_cell
 from harness.schema.suite import Suite
@@ -145,7 +146,10 @@ class Study:
             if task not in self.cells:
                 lines.append(f"{self.pair} on {task}: no results yet")
                 continue
+            chosen = self.suite.registered(self.pair, task).arms
             for arm in self.arms:
+                if chosen is not None and base(arm) not in chosen:
+                    continue
                 registered, there = self.begun(task, arm), {*self.curves[task, arm].seeds}
                 missing = [seed for seed in registered if seed not in there]
                 if missing:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 from invented_results import ARMS, Workspace, diverging, without
 
 from harness.schema.suite import load_suite
@@ -72,6 +73,12 @@ def test_a_missing_cell_and_a_missing_arm_leave_the_block(workspace: Workspace) 
     (study,) = studies(workspace)
     assert study.tasks == ["CartPole-v1"]
     assert study.holes == ["ppo on Acrobot-v1, arm sppo-40: all seeds missing", "ppo on MountainCar-v0: no results yet"]
+    path = workspace.root / "suites/classic/suite.yaml"
+    content = yaml.safe_load(path.read_text())
+    content["cells"]["ppo"]["Acrobot-v1"] = {"arms": ["ppo", "ppo-bonus", "sppo-38"]}
+    path.write_text(yaml.safe_dump(content))
+    (study,) = studies(workspace)
+    assert study.holes == ["ppo on MountainCar-v0: no results yet"], "an arm that a cell does not have is no hole"
 
 
 def test_soft_arms_follow_the_hard_arm_that_they_name(workspace: Workspace) -> None:
