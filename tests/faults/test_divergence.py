@@ -109,7 +109,7 @@ def test_a_diverged_member_leaves_the_same_bytes_in_any_company():
     assert bytes_of(*among, BROKEN) == bytes_of(*single, 0)
 
 
-@pytest.mark.parametrize("what", ["qpos", "qvel"])
+@pytest.mark.parametrize("what", ["qpos", pytest.param("qvel", marks=pytest.mark.slow)])
 def test_mujocos_silent_reset_is_divergence(what, fault):
     """MuJoCo puts a bad state back to the start and goes on: finite observations and rewards, and a return that means nothing."""
     spec = make_spec("ppo", "HalfCheetah-v5", "ppo", backend="gymnasium", steps=512, horizon=64)

@@ -54,7 +54,7 @@ def under_way(process):
     return process.poll() is None
 
 
-@pytest.mark.parametrize("kills", [5, pytest.param(50, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kills", [2, pytest.param(50, marks=pytest.mark.slow)])
 def test_random_kills_of_parent_and_workers_leave_the_bytes_of_an_unbroken_run(unbroken, kills, fault):
     draw = random.Random(kills)
     victims = ["parent", "worker"] * kills
@@ -112,6 +112,7 @@ def test_a_job_whose_worker_is_killed_three_times_fails_and_can_be_started_again
     fault("kill -9", "the worker of one job, three times", "failed and said, exit code 1; started again: same bytes")
 
 
+@pytest.mark.slow  # tests/harness/test_resume.py has each signal once
 def test_a_pre_empted_and_requeued_run_leaves_the_bytes_of_an_unbroken_run(unbroken, fault):
     """SIGUSR1 and, as schedulers do, SIGTERM right after it: one line, the code of the first, and the same command goes on."""
     codes = []
@@ -160,6 +161,7 @@ def test_a_second_process_is_refused_and_the_lock_of_a_killed_one_does_not_block
     fault("again", "a finished run started again", "nothing is done, no file is touched, exit code 0")
 
 
+@pytest.mark.slow  # tests/harness/test_resume.py adds seeds to a run without kills
 def test_seeds_that_are_added_later_leave_the_first_ones_as_they_are(unbroken, fault):
     assert finish(Path.cwd()) == 0
     process = train(Path.cwd(), 2, "--seeds", "0-3")
