@@ -23,7 +23,11 @@ TASKS = [
     pytest.param("ppo", "atari", "ALE/Pong-v5", {"horizon": 16, "hidden": [32, 32]}, marks=pytest.mark.slow),
     pytest.param("a2c", "atari", "ALE/Pong-v5", {"environments": 2, "hidden": [32, 32]}, marks=pytest.mark.slow),
     pytest.param(
-        "dqn", "atari", "ALE/Pong-v5", {"hidden": (32, 32), "learning_starts": 20, "replay_size": 60, "batch": 16}
+        "dqn",
+        "atari",
+        "ALE/Pong-v5",
+        {"hidden": (32, 32), "learning_starts": 20, "replay_size": 60, "batch": 16},
+        marks=pytest.mark.slow,
     ),
 ]
 STEPS = {"ALE/Pong-v5": 64, "HalfCheetah-v5": 512}
