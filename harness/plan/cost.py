@@ -51,13 +51,12 @@ def costs(plans: Sequence[Plan], workers: int, results: Path) -> list[Cost]:
     """What each cell takes, trained by so many workers together with the others."""
     jobs = [job for plan in plans for job in _jobs(plan)]
     largest: dict[str, int] = {}
-    first = {job.cell: job.spec for job in reversed(jobs)}
-    of_cell = {cell: sizes_of(spec) for cell, spec in first.items()}  # arms of a pair differ by a few numbers
-    sizes = {(job.cell, job.spec.arm): of_cell[job.cell] for job in jobs}
+    # of one arm: those of a pair differ by a few numbers
+    sizes = {plan.name: sizes_of(plan.specs[plan.arms[0]]) for plan in plans}
     for shard in shards(jobs, workers):
-        size = sizes[shard.cell, shard.spec.arm]
-        largest[shard.cell] = max(largest.get(shard.cell, 0), WORKER + len(shard.rows) * size.memory)
-    return [_cost(plan, sizes, largest[plan.name], results) for plan in plans]
+        memory = WORKER + len(shard.rows) * sizes[shard.cell].memory
+        largest[shard.cell] = max(largest.get(shard.cell, 0), memory)
+    return [_cost(plan, sizes[plan.name], largest[plan.name], results) for plan in plans]
 
 
 def _jobs(plan: Plan) -> list[Job]:
@@ -70,19 +69,18 @@ def _jobs(plan: Plan) -> list[Job]:
     return list(jobs.values())
 
 
-def _cost(plan: Plan, sizes: dict[tuple[str, str], Sizes], memory: int, results: Path) -> Cost:
+def _cost(plan: Plan, sizes: Sizes, memory: int, results: Path) -> Cost:
     members = len(plan.arms) * len(plan.seeds)
-    specs = [plan.specs[arm] for arm in plan.arms]
     return Cost(
         pair=plan.pair,
         task=plan.task,
         arms=len(plan.arms),
         seeds=len(plan.seeds),
         members=members,
-        steps=sum(spec.steps for spec in specs) * len(plan.seeds),
+        steps=sum(plan.specs[arm].steps for arm in plan.arms) * len(plan.seeds),
         rate=recorded(results, plan.suite.name, plan.pair, plan.task),
         memory=memory,
-        disk=len(plan.seeds) * sum(sizes[plan.name, spec.arm].disk for spec in specs),
+        disk=members * sizes.disk,
     )
 
 

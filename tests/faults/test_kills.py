@@ -112,7 +112,6 @@ def test_a_job_whose_worker_is_killed_three_times_fails_and_can_be_started_again
     fault("kill -9", "the worker of one job, three times", "failed and said, exit code 1; started again: same bytes")
 
 
-@pytest.mark.slow  # tests/harness/test_resume.py has each signal once
 def test_a_pre_empted_and_requeued_run_leaves_the_bytes_of_an_unbroken_run(unbroken, fault):
     """SIGUSR1 and, as schedulers do, SIGTERM right after it: one line, the code of the first, and the same command goes on."""
     codes = []

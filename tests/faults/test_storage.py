@@ -218,7 +218,6 @@ def extend_everywhere(unbroken, step, only=lambda path: True):
     return kills
 
 
-@pytest.mark.slow  # `test_a_member_killed_at_any_call_goes_on` has the same writes, one at a time
 def test_a_killed_extension_leaves_no_row_twice(unbroken, fault):
     kills = extend_everywhere(unbroken, 3, only=lambda path: ".runs" not in path.parts)
     fault(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -172,3 +173,14 @@ def test_dvc_reads_the_pipelines():
     )
     assert listed.returncode == 0, listed.stderr
     assert "smoke" in listed.stdout and "suites/classic/dvc.yaml:dqn@LunarLander-v3" in listed.stdout
+
+
+def test_a_cell_that_was_never_trained_is_not_stale(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    untrained = runpy.run_path(str(ROOT / ".ci" / "stale.py"))["untrained"]
+    committed = "results/coverage/coverage.json"
+    gone, changed = {"results/none/curves.parquet": "deleted"}, {"results/none/curves.parquet": "modified"}
+    assert untrained([{"changed deps": {"suites/none.yaml": "new"}}, {"changed outs": gone}])
+    for why in (changed, gone | {"results/none/manifest.json": "modified"}, gone | {committed: "deleted"}):
+        assert not untrained([{"changed outs": why}])
+    assert not untrained(["always changed"]) and not untrained([{"changed deps": {"harness": "modified"}}])
