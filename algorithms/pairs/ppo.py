@@ -1,7 +1,7 @@
 """PPO and SPPO: clipped policy optimization, without and with entropy in the return.
 
-Liu, Gu, Liu 2020 (Eq. 33-41, Algorithm 1, Table 1). Details and settings as CleanRL's, but no value clipping (Eq. 33), and gradients of
-actor and critic are clipped apart where they share no torso: alpha/sigma can outweigh the critic. Convention 2: q has the entropy of s.
+Liu, Gu, Liu 2020 (Eq. 33-41, Algorithm 1, Table 1). Details and settings as CleanRL's, but gradients of actor and critic are clipped
+apart where they share no torso: alpha/sigma can outweigh the critic. Convention 2: q has the entropy of s.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ class Settings(learner.Settings):
     discount: float = Field(default=0.99, ge=0, le=1)
     gae_lambda: float = Field(default=0.95, ge=0, le=1)
     clip: float = Field(default=0.2, gt=0)
+    clip_value: bool = True  # the value too, to within `clip` of the old one, in units of the return
     value_coefficient: float = Field(default=0.5, ge=0)
     temperature: Row = 0.01
     target_entropy: float | None = None  # for the learned temperature, in nats; None: half of log A, or minus A numbers
@@ -83,9 +84,7 @@ class PPO(learner.Learner):
         """What multiplies ratios [P, B] and the entropy [P, 1] in the loss: A-hat over its deviation sigma, and alpha over the same."""
         mean, deviation = moments(advantage)
         alpha = tau / deviation if self.scaled else tau  # one temperature; baselines has alpha itself after scaling
-        weight = (advantage - mean) / deviation
-        if self.log_policy:
-            weight = weight - alpha * old_log_prob  # Eq. 41
+        weight = (advantage - mean) / deviation - (alpha * old_log_prob if self.log_policy else 0)  # Eq. 41
         return weight, alpha if self.bonus else None  # Eq. 38: + alpha H
 
     def policy_loss(self, ratio: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
@@ -93,9 +92,11 @@ class PPO(learner.Learner):
         plain, clipped = ratio * weight, ratio.clamp(1 - self.settings.clip, 1 + self.settings.clip) * weight
         return -torch.min(plain, clipped), -plain * (plain <= clipped)
 
-    def value_loss(self, value: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-        """Half the squared error and its slope by the value [P, B] (Eq. 33)."""
-        return 0.5 * (value - target).square(), value - target
+    def value_loss(self, value: Tensor, old: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        """Half the squared error and its slope by the value [P, B] (Eq. 33); value clipping takes the clipped value where that is worse."""
+        error, reach = value - target, self.settings.clip if self.settings.clip_value else float("inf")
+        worse = torch.max(error.abs(), (value.clamp(old - reach, old + reach) - target).abs())
+        return 0.5 * worse.square(), error * (error.abs() == worse)
 
     def initial(self, draws: Draws) -> State:
         rest = self.temperature.initial(draws) | self.normalization.initial(draws)
@@ -120,9 +121,8 @@ class PPO(learner.Learner):
         after, entropy = experience.following(batch, value, ahead), old.entropy()
         reward, ends = self.reward(reward, entropy.view(shape), tau), (batch.terminated, batch.truncated)
         advantage = gae(reward, value.view(shape), after, *ends, s.discount, s.gae_lambda).flatten(1)  # Eq. 36-37
-        fields = {"seen": seen, "action": action, "old": old.log_prob(action), "advantage": advantage}
-        fields["target"], rate = advantage + value, now.rows["learning_rate"]
-        rate = rate * (1 - now.fraction) if s.anneal else rate
+        fields = {"seen": seen, "action": action, "old": old.log_prob(action), "value": value, "advantage": advantage}
+        fields["target"], rate = advantage + value, now.rows["learning_rate"] * (1 - now.fraction if s.anneal else 1)
         parts = experience.minibatches(now.noise["minibatch"], s.minibatches, fields)
         told = [self.step(state, part, rate, tau) for part in parts][-s.minibatches :]
         self.normalization.track_(state, batch)
@@ -132,16 +132,15 @@ class PPO(learner.Learner):
 
     def step(self, state: State, part: State, rate: Tensor, tau: Tensor) -> tuple[Tensor, ...]:
         """One optimizer step on a minibatch of [P, B, ...] tensors; losses and ratios [P, B]."""
-        nets = self.nets.follow(state["nets"], part["seen"])
+        s, nets = self.settings, self.nets.follow(state["nets"], part["seen"])
         policy, value = self.head.policy(nets.heads[0], self.nets.globals(state["nets"])), nets.heads[1].squeeze(2)
         ratio = (policy.log_prob(part["action"]) - part["old"]).exp()
         weight, bonus = self.weights(part["advantage"], part["old"], tau)
         policy_loss, by_log_prob = self.policy_loss(ratio, weight)
-        value_loss, by_value = self.value_loss(value, part["target"])
+        value_loss, by_value = self.value_loss(value, part["value"], part["target"])
         by_outputs, by_globals = self.head.slope(policy, nets.heads[0], part["action"], by_log_prob, bonus)
-        by_value = self.settings.value_coefficient * by_value.unsqueeze(2)
-        gradients = nets.gradient(by_outputs, by_value, by_globals=by_globals)
-        clip_norm_(gradients, self.settings.max_gradient_norm, self.nets.parts)
+        gradients = nets.gradient(by_outputs, s.value_coefficient * by_value.unsqueeze(2), by_globals=by_globals)
+        clip_norm_(gradients, s.max_gradient_norm, self.nets.parts)
         if self.temperature.learned:
             self.temperature.descend_(state, -policy.entropy(), rate)
         adam_(state, "nets", gradients, rate, epsilon=1e-5)

@@ -58,8 +58,11 @@ def check(cases: int, seed: int) -> Errors:
             value, slope = objective(arm)
             errors[f"{name}: {arm}"] = distance(value, expected)
             errors[f"{name}: the slope of {arm}"] = distance(slope.sum(2), gradient(expected, leaf))
-        value, target = p.normal(p.count, 6).requires_grad_(), p.normal(p.count, 6)
-        error, by_value = make_ppo(p, "ppo").value_loss(value, target)
+        before, target, value = p.normal(p.count, 6), p.normal(p.count, 6), p.normal(p.count, 6).requires_grad_()
+        error, by_value = make_ppo(p, "ppo", clip_value=False).value_loss(value, before, target)
+        kept, by_kept = make_ppo(p, "ppo", clip=clip).value_loss(value, before, target)
+        near = before + (value - before).clamp(-clip, clip)
+        worse = 0.5 * torch.maximum((value - target) ** 2, (near - target) ** 2)
         return errors | {
             "lower bound": excess(found, ratio * estimate),
             "zero gradient where flat": slopes.abs().flatten(1).amax(1),
@@ -67,6 +70,8 @@ def check(cases: int, seed: int) -> Errors:
             "Eq. 38-39 without entropy": distance(found, clipped(estimate)),
             "Eq. 33, the value loss": distance(error, 0.5 * (value - target) ** 2),
             "Eq. 33: its slope": distance(by_value, gradient(error, value)),
+            "value clipping": distance(kept, worse),
+            "value clipping: its slope": distance(by_kept, gradient(worse, value)),
         }
 
     return over(draw(cases, seed, 12), one)
@@ -87,6 +92,11 @@ def without_clip(right: Any) -> Any:
     return lambda self, ratio, weight: (right(self, ratio, weight)[0], -ratio * weight)
 
 
+def without_value_clip(right: Any) -> Any:
+    """The slope by the value is kept where its clip acts."""
+    return lambda self, value, old, target: (right(self, value, old, target)[0], value - target)
+
+
 def plus_log_policy(right: Any) -> Any:
     def changed(self: ppo.PPO, advantage: Tensor, old_log_prob: Tensor, tau: Tensor) -> Any:
         return right(self, advantage, -old_log_prob, tau)
@@ -102,7 +112,7 @@ STATEMENT = Statement(
     source="Wei, proximal policy optimization; Liu, Gu, Liu 2020, Eq. 33, 38-41",
     computed=(
         "All state-action pairs of random policies, near and far; objectives and slopes of PPO's arms at random mean and deviation; "
-        "its value loss."
+        "its value loss, with value clipping as CleanRL's and without."
     ),
     tolerance=1e-13,
     reason="float64 rounding (2e-16) of a few products; ratios here stay below 1e4",
@@ -118,6 +128,7 @@ STATEMENT = Statement(
             "value_loss",
             lambda right: lambda *arguments: tuple(2 * each for each in right(*arguments)),
         ),
+        Mutant("a slope where value clipping acts", ppo.PPO, "value_loss", without_value_clip),
         Mutant("entropy with the wrong sign", maxent, "entropy", lambda right: lambda log_policy: -right(log_policy)),
         Mutant(
             "Liu et al. Eq. 41 with + for −",

@@ -85,10 +85,15 @@ def test_clipped_loss_by_hand():
 
 
 def test_value_loss_by_hand():
+    """Clipped values 0.6, 3, 2.4 and 0.4: the first and the third are worse than the values, and flat."""
     value, target = torch.tensor([[1.0, 3.0], [2.0, 0.0]]), torch.tensor([[2.0, 4.0], [0.0, 0.95]])
-    loss, slope = learner("ppo").value_loss(value, target)
+    old = torch.tensor([[0.5, 3.05], [2.5, 0.5]])
+    loss, slope = learner("ppo", clip_value=False).value_loss(value, old, target)
     close(loss, [[0.5, 0.5], [2.0, 0.9025 / 2]], 1e-6)
     close(slope, [[-1.0, -1.0], [2.0, -0.95]], 1e-6)
+    loss, slope = learner("ppo").value_loss(value, old, target)
+    close(loss, [[0.98, 0.5], [2.88, 0.9025 / 2]], 1e-6)
+    close(slope, [[0.0, -1.0], [0.0, -0.95]], 1e-6)
 
 
 def random_samples(seed=0):
@@ -100,7 +105,7 @@ def random_samples(seed=0):
 def test_slopes_are_autograds():
     leaf, weight, target = random_samples()
     made = learner("ppo")
-    for loss, slope in (made.policy_loss(leaf.exp(), weight), made.value_loss(leaf, target)):
+    for loss, slope in (made.policy_loss(leaf.exp(), weight), made.value_loss(leaf, weight, target)):
         (expected,) = torch.autograd.grad(loss.sum(), leaf)
         torch.testing.assert_close(slope, expected)
 

@@ -119,7 +119,7 @@ class Reference:
             for part in range(s.minibatches):
                 size = len(action)
                 chosen = order[0, epoch, part * size // s.minibatches : (part + 1) * size // s.minibatches]
-                fields = (observation, action, old_log_prob, advantage, target)
+                fields = (observation, action, old_log_prob, advantage, value.flatten(), target)
                 told.append(self.step(*(field[chosen] for field in fields), alpha))
         self.seen.append(rollout.observation[0, :-1].flatten(0, 1).double().numpy())
         last = told[-s.minibatches :]
@@ -127,7 +127,7 @@ class Reference:
         metrics = {name: np.average([each[name] for each in last], weights=sizes) for name in last[0]}
         return metrics | {"entropy": entropy.mean().item(), "temperature": alpha}
 
-    def step(self, observation, action, old_log_prob, advantage, target, alpha):
+    def step(self, observation, action, old_log_prob, advantage, old_value, target, alpha):
         s, policy, value = self.s, self.policy(observation), self.critic(observation).squeeze(1)
         mean, deviation = advantage.mean(), advantage.std() + 1e-8
         if self.arm == "sppo-40":
@@ -141,7 +141,11 @@ class Reference:
         ratio = (policy.log_prob(action) - old_log_prob).exp()
         surrogate = torch.min(ratio * advantage, ratio.clamp(1 - s.clip, 1 + s.clip) * advantage)
         policy_loss, bonus = -surrogate.mean(), bonus.get(self.arm, 0.0) * policy.entropy().mean()
-        value_loss = 0.5 * ((value - target) ** 2).mean()
+        value_loss = (value - target) ** 2
+        if s.clip_value:
+            near = old_value + (value - old_value).clamp(-s.clip, s.clip)
+            value_loss = torch.max(value_loss, (near - target) ** 2)
+        value_loss = 0.5 * value_loss.mean()
         self.optimizer.zero_grad()
         (policy_loss - bonus + s.value_coefficient * value_loss).backward()
         nn.utils.clip_grad_norm_(self.actor_parameters, s.max_gradient_norm)
@@ -203,6 +207,7 @@ def test_an_arm_is_its_plain_implementation(arm, spaces, updates, dtype):
     [
         ("sppo-38", NUMBERS, {"normalize": True}),
         ("sppo-40", CHOICES, {"normalize": True, "anneal": False}),
+        ("ppo", CHOICES, {"clip_value": False}),
         ("sppo-auto", CHOICES, {"normalize": True, "minibatches": 4}),
     ],
 )
