@@ -44,6 +44,15 @@ def runs_of(path: Path) -> list[Run]:
     return reading(path).runs
 
 
+def curves(path: Path) -> dict:
+    """(arm, task, seed) -> (steps, returns, the step of divergence) of the runs that are used."""
+    return {
+        (run.arm, run.task, run.seed): (run.curve.steps.tolist(), run.curve.returns.tolist(), run.curve.diverged)
+        for run in runs_of(path)
+        if not run.why
+    }
+
+
 def imported(path: Path) -> None:
     """Write the suite and the results of an import file."""
     write(load_import(path), reading(path), path, Path("results"))
