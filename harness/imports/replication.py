@@ -23,7 +23,7 @@ AT_ONCE = 5.0
 """Seconds within which separate runs are seldom all started."""
 RANK = re.compile(r"[0-9]+\.monitor\.csv(\.[a-z0-9]+)?")
 """How Stable-Baselines3 names the files of a run's environments."""
-EVENTS = re.compile(r"events\.out\.tfevents\.[0-9]+.*")
+EVENTS = re.compile(r"events\.out\.tfevents\.([0-9]+).*")
 """How TensorBoard names a file: by the second in which it was begun."""
 
 
@@ -53,7 +53,8 @@ def refuse_parts(runs: Sequence[Run]) -> None:
                     f"files: {where} are the environments of one run, started within {WITHIN:g} s, not {len(inside)} seeds; "
                     "name the seed by a folder, and let * stand for the number: {seed}/*.monitor.csv"
                 )
-            if all(EVENTS.fullmatch(name) and str(run.seed) in name for name, run in zip(names, inside, strict=True)):
+            times = [EVENTS.fullmatch(name) for name in names]
+            if all(time and int(time[1]) == run.seed for time, run in zip(times, inside, strict=True)):
                 raise InputError(
                     f"files: {where} are the files of one run and its restarts, not {len(inside)} seeds: the number in their "
                     "names is a time; name the seed by a folder: {seed}/events*"

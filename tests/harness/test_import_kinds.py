@@ -395,6 +395,21 @@ def test_numbers_of_parts_are_no_seeds(softbench):
     assert "are the files of one run and its restarts, not 2 seeds" in softbench("import", "import.yaml")[2]
 
 
+def test_seeds_at_the_end_of_event_files_are_seeds(softbench):
+    """Their digits are found in every time too."""
+    for seed in (0, 1, 7):
+        for arm in TWO:
+            write_tensorboard(Path(arm), [10, 30], [1, 2 + seed], filename_suffix=f".seed{seed}")
+            (path,) = Path(arm).glob(f"*.seed{seed}")
+            path.rename(path.with_name(f"events.out.tfevents.1700000017.host.1.0.seed{seed}"))
+    entry = {"format": "tensorboard", "files": "{arm}/events*.seed{seed}"}
+    path = write_import(
+        Path(), tasks=TASK, arms=TWO, grid={"first": 10, "last": 30, "points": 3}, smooth=1, runs=[entry]
+    )
+    code, _, errors = softbench("import", "import.yaml")
+    assert (code, errors) == (0, "") and {seed for _, _, seed in curves(path)} == {0, 1, 7}
+
+
 # --- numbers too large -------------------------------------------------------------------------------------------------------------
 
 
