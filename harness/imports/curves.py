@@ -26,7 +26,7 @@ ANEW = 0.1
 class Curve:
     """`steps [N]`, rising, and the smoothed `returns [N]` there, finite; `diverged`: the first step of the end that is not finite.
 
-    `points`: different steps that were logged; `last`: the last of them.
+    `points`: different steps that were logged; `last`: the last of them; `lowest`: the lowest finite return in the log.
     """
 
     steps: Array
@@ -34,6 +34,7 @@ class Curve:
     diverged: int | None
     points: int
     last: int
+    lowest: float
 
     def at(self, grid: Grid) -> tuple[Array, npt.NDArray[np.bool_]]:
         """`(returns [points], diverged [points])` at the grid's steps; NaN where it is diverged, which it stays."""
@@ -111,4 +112,5 @@ def curve(log: Log, window: int) -> Curve:
     steps = log.steps[finite]
     means = pd.Series(log.returns[finite]).rolling(window, min_periods=1).mean().to_numpy()
     kept = np.append(np.diff(steps) > 0, True)
-    return Curve(steps[kept], means[kept], diverged, len(np.unique(log.steps)), int(log.steps[-1]))
+    points, lowest = len(np.unique(log.steps)), float(log.returns[finite].min())
+    return Curve(steps[kept], means[kept], diverged, points, int(log.steps[-1]), lowest)

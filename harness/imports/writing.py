@@ -22,8 +22,8 @@ from harness.schema.manifest import FORMAT, Manifest
 from harness.schema.results import COLUMNS, folder_name, write_cell
 from harness.schema.suite import SUITES, load_suite
 
-VERSION = 2
-"""Of the rules by which logs become curves; in every manifest."""
+VERSION = 3
+"""Of the rules by which logs become curves and the floor; in every manifest."""
 
 
 def write(config: Import, reading: Reading, path: Path, results: Path) -> list[Path]:
@@ -81,8 +81,8 @@ def _highest(run: Run) -> float:
 
 
 def _lowest(runs: Sequence[Run]) -> float:
-    """The lowest value of some runs, at all logged steps."""
-    return min(float(run.curve.returns.min()) for run in runs if run.curve)
+    """The lowest return in the logs of some runs."""
+    return min(run.curve.lowest for run in runs if run.curve)
 
 
 def _suite(config: Import, seeds: list[int], path: Path) -> str:

@@ -321,6 +321,12 @@ def test_smoothing_is_the_mean_of_the_last_finite_values():
     assert run.curve.returns.tolist() == [2, 3, 4, 6] and run.curve.diverged is None
 
 
+def test_the_floor_is_the_lowest_return_in_a_log_and_not_the_lowest_mean():
+    table(rows(steps=(0, 5, 10, 15), returns=(10, 10, -500, "nan")) + rows("a2c"))
+    imported(write_import(Path(), grid={"first": 0, "last": 20, "points": 3}, smooth=3))
+    assert read_cell(CELL).manifest.imported.lowest == -500
+
+
 # --- the command -------------------------------------------------------------------------------------------------------------------
 
 
