@@ -91,7 +91,7 @@ def read_runs(config: Import, folder: Path) -> Reading:
                     else:
                         found.unread.append(f"{shown(group.paths[0])}: {error.why}")
                 else:
-                    attempts.setdefault(key, []).append(Attempt(log, entry, group.paths))
+                    attempts.setdefault(key, []).append(Attempt(log, entry, [log.path] if log.path else group.paths))
     _refuse_undeclared(config, {*attempts}, undeclared)
     for (kind, name), paths in undeclared.items():
         many = f"{len(paths):,} runs, the first in {shown(paths[0])}" if len(paths) > 1 else shown(paths[0])

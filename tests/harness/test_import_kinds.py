@@ -319,6 +319,7 @@ def test_logs_continued_in_another_file_or_folder(softbench):
     (note,) = reading(path).notes
     assert "arm a, task T, seed 1: was continued after a restart; its 2 logs are read as one" in note
     assert "note: arm a" in softbench("import", "import.yaml", "--check")[1]
+    assert [*map(len, (run.files for run in runs_of(path)))] == [2]
     path = tidy("a,T,0,10,1\na,T,0,20,2\na,T,0,15,3\na,T,0,30,4\n")
     assert curves(path) == {("a", "T", 0): ([10, 15, 30], [1, 3, 4], None)}, "in the same file"
     monitor("a_1/monitor.csv", EPISODES[:2])
@@ -341,6 +342,16 @@ def test_a_run_that_was_begun_twice():
             assert out(path) == ["left out: a on T, seed 0 (y.csv): appears twice; the other is in x.csv"]
         else:
             assert found["a", "T", 0][1][-1] == said and "was begun more than once" in reading(path).notes[0]
+
+
+def test_of_several_event_files_in_a_folder_the_one_that_is_used_is_named():
+    for end, returns in (("a", [1, 2]), ("b", [3, 4])):
+        write_tensorboard(Path("a_1"), [10, 30] if end == "a" else [10, 20], returns, filename_suffix=f".{end}")
+    used, other = (next(Path("a_1").glob(f"*.{end}")) for end in "ab")
+    path = tidy("", runs=[{"format": "tensorboard", "files": "{arm}_{seed}/events*"}], smooth=1)
+    found = reading(path)
+    assert [[*run.files] for run in found.runs] == [[str(used)]]
+    assert found.notes == [f"arm a, task T, seed 1: was begun more than once; {used} is used, not {other}"]
 
 
 # --- what is no seed ---------------------------------------------------------------------------------------------------------------
