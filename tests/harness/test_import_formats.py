@@ -94,6 +94,15 @@ def test_rllibs_results(old):
     assert curves(one({"format": "rllib-result", "files": "{arm}/result.json"})) == expected
 
 
+def test_rllibs_columns_are_chosen_by_all_rows():
+    """An iteration in which no episode has ended may be null."""
+    values = ((1000, 10.0), (2000, 20.0), (3000, 30.0), (4000, None))
+    lines = [json.dumps({"timesteps_total": step, "episode_reward_mean": value}) for step, value in values]
+    Path("3.json").write_text("\n".join(lines) + "\n")
+    expected = {("ppo", "CartPole-v1", 3): ([1000, 2000, 3000], [10, 20, 30], None)}
+    assert curves(one({"format": "rllib-result", "files": "{seed}.json"})) == expected
+
+
 def test_marl_evals_json():
     shutil.copy(LOGS / "marl_eval_0.0.4.json", "metrics.json")
     arms = {"IPPO": {"soft": False}, "MAPPO": {"soft": True}}
