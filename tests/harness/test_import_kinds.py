@@ -246,6 +246,8 @@ def test_hidden_files_are_nobodys_logs():
         Path(name).parent.mkdir(parents=True, exist_ok=True)
         Path(name).write_bytes(b"\x00\x05\x16\x07")
     assert [*curves(monitors())] == [("a", "T", 0)] and out(monitors()) == []
+    assert "matches no file" in one_line(monitors("*/{arm}_{seed}/monitor.csv")), "in .trash and __MACOSX"
+    assert "matches no file" in one_line(monitors("{arm}_{seed}/*/monitor.csv")), "in .ipynb"
     os.rename("a_0", ".a_0")
     assert [*curves(monitors(".{arm}_{seed}/monitor.csv"))] == [("a", "T", 0)], "unless the pattern says so"
 
