@@ -6,7 +6,7 @@ followed by finite ones is absent: nothing was measured there. A run has diverge
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -79,7 +79,8 @@ def sessions(log: Log) -> list[Log]:
     if not len(falls) or not np.isfinite(log.steps).all():
         return [log]
     parts = [
-        Log(log.said, *each) for each in zip(np.split(log.steps, falls), np.split(log.returns, falls), strict=True)
+        replace(log, steps=steps, returns=returns)
+        for steps, returns in zip(np.split(log.steps, falls), np.split(log.returns, falls), strict=True)
     ]
     furthest = parts[0].steps[-1]
     for before, part in pairwise(parts):
@@ -92,7 +93,7 @@ def sessions(log: Log) -> list[Log]:
 def continues(before: Log, after: Log) -> bool:
     """Whether a log goes on where another one was, by its steps, or somewhat earlier, as after a restart from a checkpoint."""
     first, last = before.steps[0], before.steps[-1]
-    return bool(after.steps[0] > first + ANEW * (last - first) and after.steps[0] > first)
+    return bool(after.steps[0] > first + ANEW * (last - first))
 
 
 def chained(parts: list[Log]) -> Log:
@@ -101,7 +102,7 @@ def chained(parts: list[Log]) -> Log:
     for part in parts[1:]:
         kept = steps < part.steps[0]
         steps, returns = np.concatenate([steps[kept], part.steps]), np.concatenate([returns[kept], part.returns])
-    return Log(parts[0].said, steps, returns, began=parts[0].began)
+    return replace(parts[-1], steps=steps, returns=returns, began=parts[0].began)
 
 
 def curve(log: Log, window: int) -> Curve:

@@ -72,6 +72,9 @@ def test_what_is_not_finite_to_its_end_has_diverged_and_what_is_empty_has_ended(
         "write nan where a run has diverged)",
         "left out: b on T, seed 0 (t.csv): has no finite return",
     ]
+    continued = "a,T,0,10,1\na,T,0,20,2\na,T,0,15,3\na,T,0,25,4\na,T,0,30,\n"
+    (line,) = out(tidy("b,T,0,10,1\nb,T,0,30,1\n" + continued))
+    assert "ends at step 25, before the grid's last, 30 (its later returns are empty" in line
 
 
 def test_absent_values_in_every_reader():
