@@ -170,6 +170,8 @@ def test_openrlbenchmarks_table_of_means_is_told_for_what_it_is():
     for entry in ({"format": "tidy", "files": "table.csv"}, {"format": "scores", "files": "table.csv"}):
         grid = None if entry["format"] == "scores" else GRID
         assert "holds means over runs (mean ± spread), not the runs" in one_line(one(entry, grid=grid))
+    Path("table.csv").write_text("a,b\n" + 1992 * "x" + ",±é\n")  # byte 2000 is within a letter
+    assert "column 'seed' is missing; it has: a, b" in one_line(one({"format": "tidy", "files": "table.csv"}))
 
 
 def scores_of(lines: str, **changes) -> Path:
