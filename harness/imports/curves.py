@@ -6,7 +6,7 @@ followed by finite ones is absent: nothing was measured there. A run has diverge
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -26,7 +26,7 @@ ANEW = 0.1
 class Curve:
     """`steps [N]`, rising, and the smoothed `returns [N]` there, finite; `diverged`: the first step of the end that is not finite.
 
-    `points`: different steps that were logged; `last`: the last of them.
+    `points`: different steps that were logged; `last`: the last of them; `lowest`: the lowest finite return in the log.
     """
 
     steps: Array
@@ -34,6 +34,7 @@ class Curve:
     diverged: int | None
     points: int
     last: int
+    lowest: float
 
     def at(self, grid: Grid) -> tuple[Array, npt.NDArray[np.bool_]]:
         """`(returns [points], diverged [points])` at the grid's steps; NaN where it is diverged, which it stays."""
@@ -78,7 +79,8 @@ def sessions(log: Log) -> list[Log]:
     if not len(falls) or not np.isfinite(log.steps).all():
         return [log]
     parts = [
-        Log(log.said, *each) for each in zip(np.split(log.steps, falls), np.split(log.returns, falls), strict=True)
+        replace(log, steps=steps, returns=returns)
+        for steps, returns in zip(np.split(log.steps, falls), np.split(log.returns, falls), strict=True)
     ]
     furthest = parts[0].steps[-1]
     for before, part in pairwise(parts):
@@ -91,7 +93,7 @@ def sessions(log: Log) -> list[Log]:
 def continues(before: Log, after: Log) -> bool:
     """Whether a log goes on where another one was, by its steps, or somewhat earlier, as after a restart from a checkpoint."""
     first, last = before.steps[0], before.steps[-1]
-    return bool(after.steps[0] > first + ANEW * (last - first) and after.steps[0] > first)
+    return bool(after.steps[0] > first + ANEW * (last - first))
 
 
 def chained(parts: list[Log]) -> Log:
@@ -100,7 +102,7 @@ def chained(parts: list[Log]) -> Log:
     for part in parts[1:]:
         kept = steps < part.steps[0]
         steps, returns = np.concatenate([steps[kept], part.steps]), np.concatenate([returns[kept], part.returns])
-    return Log(parts[0].said, steps, returns, began=parts[0].began)
+    return replace(parts[-1], steps=steps, returns=returns, began=parts[0].began)
 
 
 def curve(log: Log, window: int) -> Curve:
@@ -111,4 +113,5 @@ def curve(log: Log, window: int) -> Curve:
     steps = log.steps[finite]
     means = pd.Series(log.returns[finite]).rolling(window, min_periods=1).mean().to_numpy()
     kept = np.append(np.diff(steps) > 0, True)
-    return Curve(steps[kept], means[kept], diverged, len(np.unique(log.steps)), int(log.steps[-1]))
+    points, lowest = len(np.unique(log.steps)), float(log.returns[finite].min())
+    return Curve(steps[kept], means[kept], diverged, points, int(log.steps[-1]), lowest)

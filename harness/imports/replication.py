@@ -13,28 +13,15 @@ import numpy as np
 
 from harness.errors import InputError
 from harness.imports.runs import Run
-from harness.imports.schema import Import
 
-PARTS = r"(eval_?)?(episodes?|ep|rollout|envs?|rank|worker|actor|process)(_?(id|idx|index|num|number))?"
-"""Columns that number the parts of one run. (`env_id` is the task's name as a rule, and no number.)"""
 WITHIN = 60.0
 """Seconds within which the environments of one run are started, at most."""
 AT_ONCE = 5.0
 """Seconds within which separate runs are seldom all started."""
 RANK = re.compile(r"[0-9]+\.monitor\.csv(\.[a-z0-9]+)?")
 """How Stable-Baselines3 names the files of a run's environments."""
-EVENTS = re.compile(r"events\.out\.tfevents\.[0-9]+.*")
+EVENTS = re.compile(r"events\.out\.tfevents\.([0-9]+).*")
 """How TensorBoard names a file: by the second in which it was begun."""
-
-
-def refuse_columns(config: Import) -> None:
-    """Raises InputError where {seed} is read from a column that numbers the parts of one run."""
-    for number, entry in enumerate(config.runs):
-        column = getattr(getattr(entry, "columns", None), "seed", None)
-        if column is not None and re.fullmatch(PARTS, column, re.I):
-            raise InputError(
-                f"runs.{number}.columns.seed: {column!r} numbers the parts of one run, not runs of training"
-            )
 
 
 def refuse_parts(runs: Sequence[Run]) -> None:
@@ -53,7 +40,8 @@ def refuse_parts(runs: Sequence[Run]) -> None:
                     f"files: {where} are the environments of one run, started within {WITHIN:g} s, not {len(inside)} seeds; "
                     "name the seed by a folder, and let * stand for the number: {seed}/*.monitor.csv"
                 )
-            if all(EVENTS.fullmatch(name) and str(run.seed) in name for name, run in zip(names, inside, strict=True)):
+            times = [EVENTS.fullmatch(name) for name in names]
+            if all(time and int(time[1]) == run.seed for time, run in zip(times, inside, strict=True)):
                 raise InputError(
                     f"files: {where} are the files of one run and its restarts, not {len(inside)} seeds: the number in their "
                     "names is a time; name the seed by a folder: {seed}/events*"

@@ -29,7 +29,7 @@ Key = tuple[str, str, int]
 
 @dataclass(frozen=True)
 class Run:
-    """One run as it was logged; `files`: name -> SHA-256; `why` it is left out, or ""; `faulty`: it could not be read."""
+    """One run as it was logged; `files`: name -> SHA-256; `why` it is left out, or ""; no `curve` where it could not be read."""
 
     arm: str
     task: str
@@ -38,7 +38,6 @@ class Run:
     files: dict[str, str]
     curve: Curve | None
     why: str = ""
-    faulty: bool = False
     began: float | None = None
 
     @property
@@ -91,7 +90,7 @@ def read_runs(config: Import, folder: Path) -> Reading:
                     else:
                         found.unread.append(f"{shown(group.paths[0])}: {error.why}")
                 else:
-                    attempts.setdefault(key, []).append(Attempt(log, entry, group.paths))
+                    attempts.setdefault(key, []).append(Attempt(log, entry, [log.path] if log.path else group.paths))
     _refuse_undeclared(config, {*attempts}, undeclared)
     for (kind, name), paths in undeclared.items():
         many = f"{len(paths):,} runs, the first in {shown(paths[0])}" if len(paths) > 1 else shown(paths[0])
@@ -101,7 +100,7 @@ def read_runs(config: Import, folder: Path) -> Reading:
         _add(found, config, folder, key, its, digests)
     tasks, arms = [*config.tasks], [*config.arms]
     found.runs.sort(key=lambda run: (tasks.index(run.task), arms.index(run.arm), run.seed))
-    if all(run.faulty for run in found.runs):
+    if all(run.curve is None for run in found.runs):
         raise InputError(_first_fault(found, folder))
     return found
 
@@ -167,7 +166,7 @@ def _add(
 ) -> None:
     """Put the run of some logs into what was found: the only good one, those that continue each other, or a fault."""
 
-    def run(chosen: Sequence[Attempt], log: Log | None, why: str = "", faulty: bool = False) -> Run:
+    def run(chosen: Sequence[Attempt], log: Log | None, why: str = "") -> Run:
         files = dict.fromkeys(path for each in chosen for path in each.paths)
         for path in files:
             if path not in digests:
@@ -178,14 +177,14 @@ def _add(
         why = why or (its.short(grid) if its else "")
         if why and log and log.emptied:
             why += " (its later returns are empty: absent; write nan where a run has diverged)"
-        return Run(*key, chosen[0].entry.format, hashed, its, why, faulty, log.began if log else None)
+        return Run(*key, chosen[0].entry.format, hashed, its, why, log.began if log else None)
 
     checked = [each for attempt in attempts for each in _checked(attempt)]
     good = [each for each in checked if not each.log.fault]
     if not good:
-        found.runs.append(run(checked[:1], None, checked[0].log.fault, True))
+        found.runs.append(run(checked[:1], None, checked[0].log.fault))
         return
-    whole = [each for each in good if not run([each], each.log).why]
+    whole = [each for each in good if not run([each], each.log).why] if len(good) > 1 else []
     joined = _continued(good, bool(whole)) if len(good) > 1 else None
     if len(good) == 1:
         chosen = run(good, good[0].log)
@@ -201,7 +200,7 @@ def _add(
         found.notes.append(f"{chosen.name}: was begun more than once; {shown(whole[0].paths[0])} is used, not {others}")
     else:
         why = f"appears twice; the other is in {shown(good[0].paths[0])}"
-        chosen = run(good[1:2], None, why, True)
+        chosen = run(good[1:2], None, why)
     found.runs.append(chosen)
     for each in checked:
         if each.log.fault:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -87,6 +88,10 @@ USUAL = {
 }
 """The columns of steps and returns as their writers call them, the newest first."""
 USUAL["rllib-result"] = USUAL["rllib-progress"]
+
+
+PARTS = r"(eval_?)?(episodes?|ep|rollout|envs?|rank|worker|actor|process)(_?(id|idx|index|num|number))?"
+"""Columns that number the parts of one run. (`env_id` is the task's name as a rule, and no number.)"""
 
 
 class DeclaredArm(Strict):
@@ -254,6 +259,11 @@ class Import(Strict):
                     raise ValueError(
                         f"runs.{number}.rename.{theirs}: unknown arm or task {ours!r}{suggestion(ours, known)}"
                     )
+            column = runs.columns.seed if isinstance(runs, Tidy | Scores | WandbLong) else None
+            if column is not None and re.fullmatch(PARTS, column, re.I):
+                raise ValueError(
+                    f"runs.{number}.columns.seed: {column!r} numbers the parts of one run, not runs of training"
+                )
             if runs.format in EPISODIC and self.smooth is None:
                 raise ValueError(
                     f"smooth: is missing: {runs.format} holds single episodes (runs.{number}); say over how many the mean is taken, "

@@ -14,7 +14,6 @@ import yaml
 from harness.errors import InputError
 from harness.files import make_folder, replacing
 from harness.imports.readers.tables import Array
-from harness.imports.replication import suspicions
 from harness.imports.runs import Reading, Run, sha256
 from harness.imports.schema import DeclaredArm, Import
 from harness.schema.fields import MOST_NUMBER, MOST_SEEDS
@@ -22,13 +21,16 @@ from harness.schema.manifest import FORMAT, Manifest
 from harness.schema.results import COLUMNS, folder_name, write_cell
 from harness.schema.suite import SUITES, load_suite
 
-VERSION = 2
-"""Of the rules by which logs become curves; in every manifest."""
+VERSION = 3
+"""Of the rules by which logs become curves and the floor; in every manifest."""
 
 
-def write(config: Import, reading: Reading, path: Path, results: Path) -> list[Path]:
-    """Write `suites/<name>/suite.yaml` and a cell a task; return what was written. `path`: the import file.
+def write(
+    config: Import, reading: Reading, suspected: Sequence[tuple[Run, str]], path: Path, results: Path
+) -> list[Path]:
+    """Write `suites/<name>/suite.yaml` and a cell a task; return what was written.
 
+    `suspected`: runs that may be no seeds, and why; `path`: the import file.
     Raises InputError where nothing is left, or a suite of this name is there that was not imported.
     """
     runs = reading.runs
@@ -37,7 +39,6 @@ def write(config: Import, reading: Reading, path: Path, results: Path) -> list[P
     suite = SUITES / config.name / "suite.yaml"
     if suite.exists() and load_suite(config.name).imported is None:
         raise InputError(f"{path}: name: {suite} is there and was not imported; choose another name")
-    notes = suspicions(runs)
     written = [suite]
     try:
         make_folder(suite.parent)
@@ -48,8 +49,8 @@ def write(config: Import, reading: Reading, path: Path, results: Path) -> list[P
             folder = results / config.name / config.name / folder_name(task)
             if any(not run.why for run in its):
                 written.append(folder)
-                suspected = [{"arm": run.arm, "why": line} for run, line in notes if run.task == task]
-                manifest = _manifest(config, task, its, path, suspected, reading.unread)
+                doubts = [{"arm": run.arm, "why": line} for run, line in suspected if run.task == task]
+                manifest = _manifest(config, task, its, path, doubts, reading.unread)
                 write_cell(folder, _curves(config, task, its), manifest, {}, {})
             else:
                 (folder / "manifest.json").unlink(missing_ok=True)  # of an earlier import: without it there is no cell
@@ -81,8 +82,8 @@ def _highest(run: Run) -> float:
 
 
 def _lowest(runs: Sequence[Run]) -> float:
-    """The lowest value of some runs, at all logged steps."""
-    return min(float(run.curve.returns.min()) for run in runs if run.curve)
+    """The lowest return in the logs of some runs."""
+    return min(run.curve.lowest for run in runs if run.curve)
 
 
 def _suite(config: Import, seeds: list[int], path: Path) -> str:

@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from harness.errors import InputError
+from harness.imports.replication import suspicions
 from harness.imports.runs import Reading, Run, read_runs
 from harness.imports.schema import load_import
 from harness.imports.writing import write
@@ -44,9 +45,19 @@ def runs_of(path: Path) -> list[Run]:
     return reading(path).runs
 
 
+def curves(path: Path) -> dict:
+    """(arm, task, seed) -> (steps, returns, the step of divergence) of the runs that are used."""
+    return {
+        (run.arm, run.task, run.seed): (run.curve.steps.tolist(), run.curve.returns.tolist(), run.curve.diverged)
+        for run in runs_of(path)
+        if not run.why
+    }
+
+
 def imported(path: Path) -> None:
     """Write the suite and the results of an import file."""
-    write(load_import(path), reading(path), path, Path("results"))
+    found = reading(path)
+    write(load_import(path), found, suspicions(found.runs), path, Path("results"))
 
 
 def table(rows, names=("arm", "task", "seed", "step", "return"), path="table.csv") -> Path:

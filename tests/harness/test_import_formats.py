@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from imported_logs import TAG, one_line, rows, runs_of, table, write_all, write_import
+from imported_logs import TAG, curves, one_line, rows, table, write_all, write_import
 
 LOGS = Path(__file__).parent / "logs"
 GRID = {"first": 1000, "last": 3000, "points": 3}
@@ -21,15 +21,6 @@ GRID = {"first": 1000, "last": 3000, "points": 3}
 @pytest.fixture(autouse=True)
 def _own_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-
-
-def curves(path: Path) -> dict:
-    """(arm, task, seed) -> (steps, returns) of the runs that are used."""
-    return {
-        (run.arm, run.task, run.seed): (run.curve.steps.tolist(), run.curve.returns.tolist())
-        for run in runs_of(path)
-        if not run.why
-    }
 
 
 def one(entry: dict, **changes) -> Path:
@@ -42,7 +33,7 @@ def test_spinups_progress():
     Path("ppo_s7").mkdir()
     shutil.copy(LOGS / "spinup_progress.txt", "ppo_s7/progress.txt")
     path = one({"format": "spinup", "files": "{arm}_s{seed}/progress.txt"})
-    assert curves(path) == {("ppo", "CartPole-v1", 7): ([1000, 2000, 3000], [-430734.12, 935035.3, -3220184.5])}
+    assert curves(path) == {("ppo", "CartPole-v1", 7): ([1000, 2000, 3000], [-430734.12, 935035.3, -3220184.5], None)}
     path = one({"format": "spinup", "files": "{arm}_s{seed}/progress.txt", "tag": "AverageTestEpRet"})
     assert "column 'AverageTestEpRet' is missing; it has: Epoch, AverageEpRet, StdEpRet" in one_line(path)
 
@@ -61,9 +52,9 @@ def test_stable_baselines_progress_has_gaps():
         its.dump(step)
     its.close()
     entry = {"format": "sb3-progress", "files": "{arm}_{seed}/progress.csv"}
-    assert curves(one(entry)) == {("ppo", "CartPole-v1", 3): ([1000, 2000, 3000], [10, 20, 30])}
+    assert curves(one(entry)) == {("ppo", "CartPole-v1", 3): ([1000, 2000, 3000], [10, 20, 30], None)}
     assert curves(one({**entry, "tag": "eval/mean_reward"})) == {
-        ("ppo", "CartPole-v1", 3): ([1000, 2000, 3000], [20, 40, 60])
+        ("ppo", "CartPole-v1", 3): ([1000, 2000, 3000], [20, 40, 60], None)
     }
 
 
@@ -94,7 +85,7 @@ def test_rllibs_results(old):
             writer.log_trial_result(1, trial, {**values, "config": config})
     for writer in writers:
         writer.log_trial_end(trial)
-    expected = {("ppo", "CartPole-v1", 3): ([1000, 2000, 3000], [10, 20, 30])}
+    expected = {("ppo", "CartPole-v1", 3): ([1000, 2000, 3000], [10, 20, 30], None)}
     assert curves(one({"format": "rllib-result", "files": "{arm}/result.json"})) == expected
     shutil.copy("ppo/progress.csv", "3.csv")
     assert curves(one({"format": "rllib-progress", "files": "{seed}.csv"})) == expected
@@ -103,15 +94,23 @@ def test_rllibs_results(old):
     assert curves(one({"format": "rllib-result", "files": "{arm}/result.json"})) == expected
 
 
+def test_rllibs_columns_are_chosen_by_all_rows():
+    """An iteration in which no episode has ended may be null."""
+    values = ((1000, 10.0), (2000, 20.0), (3000, 30.0), (4000, None))
+    lines = [json.dumps({"timesteps_total": step, "episode_reward_mean": value}) for step, value in values]
+    Path("3.json").write_text("\n".join(lines) + "\n")
+    expected = {("ppo", "CartPole-v1", 3): ([1000, 2000, 3000], [10, 20, 30], None)}
+    assert curves(one({"format": "rllib-result", "files": "{seed}.json"})) == expected
+
+
 def test_marl_evals_json():
     shutil.copy(LOGS / "marl_eval_0.0.4.json", "metrics.json")
     arms = {"IPPO": {"soft": False}, "MAPPO": {"soft": True}}
     entry = {"format": "marl-eval", "files": "metrics.json", "metric": "mean_episode_return"}
     path = one(entry, arms=arms, tasks={"3s5z": {"low": 0, "high": 30, "source": ""}})
-    assert curves(path)["MAPPO", "3s5z", 43] == ([1000, 2000, 3000], [6, 16, 26]) and len(curves(path)) == 4
-    for metric, said in (("return", "metric: 'return' is missing; it has: step_count, elapsed_time"),):
-        wrong = one({**entry, "metric": metric}, arms=arms, tasks={"3s5z": {"low": 0, "high": 30, "source": ""}})
-        assert said in one_line(wrong)
+    assert curves(path)["MAPPO", "3s5z", 43] == ([1000, 2000, 3000], [6, 16, 26], None) and len(curves(path)) == 4
+    wrong = one({**entry, "metric": "return"}, arms=arms, tasks={"3s5z": {"low": 0, "high": 30, "source": ""}})
+    assert "metric: 'return' is missing; it has: step_count, elapsed_time" in one_line(wrong)
 
 
 def test_benchmarls_json_has_all_episodes_of_an_evaluation():
@@ -124,8 +123,8 @@ def test_benchmarls_json_has_all_episodes_of_an_evaluation():
         grid={"first": 6000, "last": 18000, "points": 3},
     )
     assert curves(path) == {
-        ("mappo", "vmas/balance", 1): ([6000, 12000, 18000], [2, 12, 22]),
-        ("masac", "vmas/balance", 1): ([6000, 12000, 18000], [6, 16, 26]),
+        ("mappo", "vmas/balance", 1): ([6000, 12000, 18000], [2, 12, 22], None),
+        ("masac", "vmas/balance", 1): ([6000, 12000, 18000], [6, 16, 26], None),
     }
 
 
@@ -139,7 +138,11 @@ def test_dopamines_runs_have_no_numbers():
         "rename": {"DQN": "ppo"},
     }
     found = curves(one(entry, tasks={"airraid": {"low": 0, "high": 900, "source": ""}}))
-    assert found["ppo", "airraid", 0] == ([1000, 2000, 3000], [514.9805447470817, 367.6892950391645, 553.5181236673774])
+    assert found["ppo", "airraid", 0] == (
+        [1000, 2000, 3000],
+        [514.9805447470817, 367.6892950391645, 553.5181236673774],
+        None,
+    )
     assert found["ppo", "airraid", 1][1][2] == 849.9223602484471 and len(found) == 2
 
 
@@ -156,7 +159,7 @@ def test_openrlbenchmarks_downloads():
         (folder / "run.json").write_text(json.dumps(facts))
     entry = {"format": "openrlbenchmark", "files": "openrlbenchmark/*/*/run_df.csv"}
     expected = {
-        ("ppo", "CartPole-v1", seed): ([1000, 2000, 3000], [10 + seed, 20 + seed, 30 + seed]) for seed in (1, 2)
+        ("ppo", "CartPole-v1", seed): ([1000, 2000, 3000], [10 + seed, 20 + seed, 30 + seed], None) for seed in (1, 2)
     }
     assert curves(one(entry, smooth=1)) == expected
     assert "smooth: is missing: openrlbenchmark holds single episodes" in one_line(one(entry))
@@ -167,6 +170,8 @@ def test_openrlbenchmarks_table_of_means_is_told_for_what_it_is():
     for entry in ({"format": "tidy", "files": "table.csv"}, {"format": "scores", "files": "table.csv"}):
         grid = None if entry["format"] == "scores" else GRID
         assert "holds means over runs (mean ± spread), not the runs" in one_line(one(entry, grid=grid))
+    Path("table.csv").write_text("a,b\n" + 1992 * "x" + ",±é\n")  # byte 2000 is within a letter
+    assert "column 'seed' is missing; it has: a, b" in one_line(one({"format": "tidy", "files": "table.csv"}))
 
 
 def scores_of(lines: str, **changes) -> Path:
@@ -227,7 +232,7 @@ def test_a_file_alone_in_a_zip_archive_and_an_archive_of_several():
         archive.writestr("__MACOSX/._table.csv", "x")
     grid = {"first": 0, "last": 20, "points": 3}
     packed = write_import(Path(), runs=[{"format": "tidy", "files": "table.zip"}], smooth=None, grid=grid)
-    assert curves(packed) == {("ppo", "CartPole-v1", 0): ([0, 10, 20], [1, 2, 3])} and path.exists()
+    assert curves(packed) == {("ppo", "CartPole-v1", 0): ([0, 10, 20], [1, 2, 3], None)} and path.exists()
     with zipfile.ZipFile("table.zip", "a") as archive:
         archive.writestr("other.csv", "x")
     assert one_line(packed) == "table.zip: is a zip archive of 2 files; unpack it"

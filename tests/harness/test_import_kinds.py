@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from imported_logs import one_line, reading, rows, runs_of, table, write_import, write_tensorboard
+from imported_logs import curves, one_line, reading, rows, runs_of, write_import, write_tensorboard
 
 from harness.imports.overview import left_out
 
@@ -48,14 +48,6 @@ def tidy(text: str, **changes) -> Path:
     return write_import(Path(), **{"tasks": TASK, "arms": TWO, "grid": grid, "smooth": None, "runs": runs, **changes})
 
 
-def curves(path: Path) -> dict:
-    """(arm, seed) -> (steps, returns, the step of divergence) of the runs that are used."""
-    used = [run for run in runs_of(path) if not run.why]
-    return {
-        (run.arm, run.seed): (run.curve.steps.tolist(), run.curve.returns.tolist(), run.curve.diverged) for run in used
-    }
-
-
 def out(path: Path) -> list[str]:
     """What was left out."""
     return left_out(reading(path))
@@ -67,25 +59,28 @@ def out(path: Path) -> list[str]:
 @pytest.mark.parametrize("gap", ["nan", "NaN", "inf", "-Infinity", "", "None", "N/A"])
 def test_a_value_that_is_not_finite_before_finite_ones_is_absent(gap):
     found = curves(tidy(f"a,T,0,0,{gap}\na,T,0,10,1\na,T,0,20,{gap}\na,T,0,30,3\n"))
-    assert found == {("a", 0): ([10, 30], [1, 3], None)}
+    assert found == {("a", "T", 0): ([10, 30], [1, 3], None)}
 
 
 def test_what_is_not_finite_to_its_end_has_diverged_and_what_is_empty_has_ended():
     path = tidy(
         "a,T,0,10,1\na,T,0,20,nan\na,T,0,30,inf\na,T,1,10,1\na,T,1,20,\na,T,1,30,\nb,T,0,10,nan\nb,T,0,30,nan\n"
     )
-    assert curves(path) == {("a", 0): ([10], [1], 20)}
+    assert curves(path) == {("a", "T", 0): ([10], [1], 20)}
     assert out(path) == [
         "left out: a on T, seed 1 (t.csv): ends at step 10, before the grid's last, 30 (its later returns are empty: absent; "
         "write nan where a run has diverged)",
         "left out: b on T, seed 0 (t.csv): has no finite return",
     ]
+    continued = "a,T,0,10,1\na,T,0,20,2\na,T,0,15,3\na,T,0,25,4\na,T,0,30,\n"
+    (line,) = out(tidy("b,T,0,10,1\nb,T,0,30,1\n" + continued))
+    assert "ends at step 25, before the grid's last, 30 (its later returns are empty" in line
 
 
 def test_absent_values_in_every_reader():
     monitor("a_0/monitor.csv", [("nan", 10, 0.5), *EPISODES])
     path = monitors(grid={"first": 20, "last": 50, "points": 4})
-    assert curves(path) == {("a", 0): ([20, 30, 40, 50], [1, 2, 3, 4], None)}
+    assert curves(path) == {("a", "T", 0): ([20, 30, 40, 50], [1, 2, 3, 4], None)}
     steps, results = [10, 20, 30], [[np.nan, np.nan], [1.0, np.nan], [2.0, 4.0]]
     np.savez("a_0.npz", timesteps=steps, results=results)
     path = tidy(
@@ -93,16 +88,16 @@ def test_absent_values_in_every_reader():
         runs=[{"format": "sb3-evaluations", "files": "{arm}_{seed}.npz"}],
         grid={"first": 20, "last": 30, "points": 2},
     )
-    assert curves(path) == {("a", 0): ([20, 30], [1, 3], None)}, "an episode that is NaN is padding"
+    assert curves(path) == {("a", "T", 0): ([20, 30], [1, 3], None)}, "an episode that is NaN is padding"
     name = "T__a__0__1"
     Path("w.csv").write_text(f'"Step","{name} - charts/episodic_return"\n"0","NaN"\n"10","1"\n"20","NaN"\n"30","3"')
     path = tidy("", runs=[{"format": "wandb-wide", "files": "w.csv"}], smooth=1)
-    assert curves(path) == {("a", 0): ([10, 30], [1, 3], None)}
+    assert curves(path) == {("a", "T", 0): ([10, 30], [1, 3], None)}
     Path("l.csv").write_text(
         f"run,global_step,charts/episodic_return\n{name},0,nan\n{name},,\n{name},10,1\n,20,\n{name},30,3\n"
     )
     path = tidy("", runs=[{"format": "wandb-long", "files": "l.csv"}], smooth=1)
-    assert curves(path) == {("a", 0): ([10, 30], [1, 3], None)}, "of a row without a return nothing is read"
+    assert curves(path) == {("a", "T", 0): ([10, 30], [1, 3], None)}, "of a row without a return nothing is read"
     Path("l.csv").write_text(f"run,global_step,charts/episodic_return\n{name},10,1\n{name},,2\n{name},30,3\n")
     assert "global_step: is empty where there is a return" in one_line(path)
 
@@ -114,13 +109,13 @@ def test_null_is_absent_and_nan_is_none_in_parquet():
     columns = {"arm": ["a"] * 6, "task": ["T"] * 6, "seed": [0.0, 0, 0, 1, 1, 1], "step": [10, 20, 30] * 2}
     pq.write_table(pa.table({**columns, "return": pa.array([1.0, 2, None, 1, 2, float("nan")])}), "t.parquet")
     path = tidy("", runs=[{"format": "tidy", "files": "t.parquet"}])
-    assert curves(path) == {("a", 1): ([10, 20], [1, 2], 30)}
+    assert curves(path) == {("a", "T", 1): ([10, 20], [1, 2], 30)}
 
 
 def test_absent_values_in_event_files():
     write_tensorboard(Path("a_0"), [0, 10, 20, 30], [np.nan, 1, np.nan, 3])
     path = tidy("", runs=[{"format": "tensorboard", "files": "{arm}_{seed}/events*"}], smooth=1)
-    assert curves(path) == {("a", 0): ([10, 30], [1, 3], None)}
+    assert curves(path) == {("a", "T", 0): ([10, 30], [1, 3], None)}
 
 
 # --- one fault leaves out one run --------------------------------------------------------------------------------------------------
@@ -175,14 +170,14 @@ def test_a_log_without_the_tag_and_an_event_file_of_a_start_alone():
         line.startswith("left out: a on T, seed 1 (a_1/events") and "tag: 'charts/episodic_return' is missing" in line
     )
     (Path("a_0") / "events.out.tfevents.99").write_bytes((next(Path("a_1").iterdir())).read_bytes())
-    assert curves(path) == {("a", 0): ([10, 30], [1, 3], None)}, "a start without values beside the log"
+    assert curves(path) == {("a", "T", 0): ([10, 30], [1, 3], None)}, "a start without values beside the log"
 
 
 def test_a_run_that_does_not_fit_the_pattern_of_names():
     columns = '"Step","T__a__1__7 - charts/episodic_return","dazzling-sun-12 - charts/episodic_return"\n'
     Path("w.csv").write_text(columns + '"10","1","1"\n"30","2","2"')
     path = tidy("", runs=[{"format": "wandb-wide", "files": "w.csv"}], smooth=1)
-    assert curves(path) == {("a", 1): ([10, 30], [1, 2], None)}
+    assert curves(path) == {("a", "T", 1): ([10, 30], [1, 2], None)}
     assert out(path) == ["left out: w.csv: run: the name 'dazzling-sun-12' does not fit '{task}__{arm}__{seed}__*'"]
 
 
@@ -213,7 +208,7 @@ DIALECTS = {
 def test_a_table_in_every_dialect(name):
     path = tidy("")
     Path("t.csv").write_bytes(DIALECTS[name])
-    assert curves(path) == {("a", 1): ([10, 30], [1, 2.5], None)}
+    assert curves(path) == {("a", "T", 1): ([10, 30], [1, 2.5], None)}
 
 
 @pytest.mark.parametrize("name", ["no end", "CR LF", "CR", "UTF-8 mark", "UTF-16"])
@@ -223,7 +218,7 @@ def test_a_monitor_in_every_dialect(name):
     ends = {"CR LF": "\r\n", "CR": "\r"}
     changed = text[:-1] if name == "no end" else text.replace("\n", ends.get(name, "\n"))
     Path("a_0/monitor.csv").write_bytes(changed.encode(encodings.get(name, "utf-8")))
-    assert curves(monitors()) == {("a", 0): ([10, 20, 30, 40], [1, 2, 3, 4], None)}
+    assert curves(monitors()) == {("a", "T", 0): ([10, 20, 30, 40], [1, 2, 3, 4], None)}
 
 
 @pytest.mark.parametrize(
@@ -253,9 +248,11 @@ def test_hidden_files_are_nobodys_logs():
     for name in ("a_0/._monitor.csv", ".trash/a_9/monitor.csv", "__MACOSX/a_8/monitor.csv", "a_0/.ipynb/monitor.csv"):
         Path(name).parent.mkdir(parents=True, exist_ok=True)
         Path(name).write_bytes(b"\x00\x05\x16\x07")
-    assert [*curves(monitors())] == [("a", 0)] and out(monitors()) == []
+    assert [*curves(monitors())] == [("a", "T", 0)] and out(monitors()) == []
+    assert "matches no file" in one_line(monitors("*/{arm}_{seed}/monitor.csv")), "in .trash and __MACOSX"
+    assert "matches no file" in one_line(monitors("{arm}_{seed}/*/monitor.csv")), "in .ipynb"
     os.rename("a_0", ".a_0")
-    assert [*curves(monitors(".{arm}_{seed}/monitor.csv"))] == [("a", 0)], "unless the pattern says so"
+    assert [*curves(monitors(".{arm}_{seed}/monitor.csv"))] == [("a", "T", 0)], "unless the pattern says so"
 
 
 ATARI = {name: {**TASK["T"]} for name in ("ALE/Pong-v5", "CartPole-v1")}
@@ -281,8 +278,8 @@ def test_evaluations_with_a_trailing_axis_of_one_and_others():
         return tidy("", runs=[{"format": "sb3-evaluations", "files": "{arm}_{seed}.npz"}])
 
     for shape in ((3, 2), (3, 2, 1), (3, 2, 1, 1)):
-        assert curves(path(*shape)) == {("a", 1): ([10, 20, 30], [0.5, 2.5, 4.5], None)}
-    assert curves(path(3)) == {("a", 1): ([10, 20, 30], [0, 1, 2], None)}
+        assert curves(path(*shape)) == {("a", "T", 1): ([10, 20, 30], [0.5, 2.5, 4.5], None)}
+    assert curves(path(3)) == {("a", "T", 1): ([10, 20, 30], [0, 1, 2], None)}
     for shape in ((3, 2, 3), (2, 2), (3, 0)):
         assert f"results: has the shape {list(shape)}, must be [3, episodes]" in one_line(path(*shape))
 
@@ -298,14 +295,14 @@ def test_seeds_as_the_zoo_draws_them():
 
 def test_a_monitor_that_was_continued_keeps_the_order_of_its_rows(softbench):
     monitor("a_1/monitor.csv", [(1, 10, 1.0), (2, 10, 2.0), (100, 10, 0.5), (200, 10, 1.5)])
-    assert curves(monitors()) == {("a", 1): ([10, 20, 30, 40], [1, 2, 100, 200], None)}
+    assert curves(monitors()) == {("a", "T", 1): ([10, 20, 30, 40], [1, 2, 100, 200], None)}
     monitor("a_1/monitor.csv", [(1, 10, 1.0), (2, 10, 2.0), (3, 10, 0.5), (4, 10, 1.5)], header=False)
-    assert curves(monitors()) == {("a", 1): ([10, 20, 30, 40], [1, 2, 3, 4], None)}, (
+    assert curves(monitors()) == {("a", "T", 1): ([10, 20, 30, 40], [1, 2, 3, 4], None)}, (
         "appended to a file that was not there"
     )
     text = monitor("a_1/monitor.csv", EPISODES[:2])
     Path("a_1/monitor.csv").write_text(text + text)
-    assert curves(monitors()) == {("a", 1): ([10, 20, 30, 40], [1, 2, 1, 2], None)}, "joined with its header"
+    assert curves(monitors()) == {("a", "T", 1): ([10, 20, 30, 40], [1, 2, 1, 2], None)}, "joined with its header"
 
 
 def test_the_environments_of_a_run_that_was_continued():
@@ -313,7 +310,7 @@ def test_the_environments_of_a_run_that_was_continued():
     monitor("a_1/0.monitor.csv", sessions)
     monitor("a_1/1.monitor.csv", [(r + 1, length, t + 0.25) for r, length, t in sessions], start=1.7e9 + 0.1)
     path = monitors(grid={"first": 10, "last": 80, "points": 8})
-    assert curves(path)["a", 1][1] == [1, 2, 3, 4, 5, 6, 7, 8]
+    assert curves(path)["a", "T", 1][1] == [1, 2, 3, 4, 5, 6, 7, 8]
     monitor("a_1/2.monitor.csv", EPISODES)
     assert "its environments were started anew a different number of times" in one_line(path)
 
@@ -323,18 +320,19 @@ def test_logs_continued_in_another_file_or_folder(softbench):
     write_tensorboard(Path("T__a__1__200"), [20, 30], [3.0, 4.0])
     runs = [{"format": "tensorboard", "files": "{task}__{arm}__{seed}__*/events*"}]
     path = tidy("", runs=runs, smooth=1)
-    assert curves(path) == {("a", 1): ([10, 15, 20, 30], [1, 2, 3, 4], None)}, "what was logged again counts"
+    assert curves(path) == {("a", "T", 1): ([10, 15, 20, 30], [1, 2, 3, 4], None)}, "what was logged again counts"
     (note,) = reading(path).notes
     assert "arm a, task T, seed 1: was continued after a restart; its 2 logs are read as one" in note
     assert "note: arm a" in softbench("import", "import.yaml", "--check")[1]
+    assert [*map(len, (run.files for run in runs_of(path)))] == [2]
     path = tidy("a,T,0,10,1\na,T,0,20,2\na,T,0,15,3\na,T,0,30,4\n")
-    assert curves(path) == {("a", 0): ([10, 15, 30], [1, 3, 4], None)}, "in the same file"
+    assert curves(path) == {("a", "T", 0): ([10, 15, 30], [1, 3, 4], None)}, "in the same file"
     monitor("a_1/monitor.csv", EPISODES[:2])
     monitor("again/a_1/monitor.csv", EPISODES[:2], start=1.7e9 + 100)
     entries = [
         {"format": "sb3-monitor", "files": files} for files in ("{arm}_{seed}/monitor.csv", "again/{arm}_{seed}/*")
     ]
-    assert curves(monitors(runs=entries)) == {("a", 1): ([10, 20, 30, 40], [1, 2, 1, 2], None)}
+    assert curves(monitors(runs=entries)) == {("a", "T", 1): ([10, 20, 30, 40], [1, 2, 1, 2], None)}
 
 
 def test_a_run_that_was_begun_twice():
@@ -345,10 +343,20 @@ def test_a_run_that_was_begun_twice():
         path = tidy("b,T,0,10,1\nb,T,0,30,3\n", runs=[{"format": "tidy", "files": "*.csv"}])
         found = curves(path)
         if said is None:
-            assert [*found] == [("b", 0)]
+            assert [*found] == [("b", "T", 0)]
             assert out(path) == ["left out: a on T, seed 0 (y.csv): appears twice; the other is in x.csv"]
         else:
-            assert found["a", 0][1][-1] == said and "was begun more than once" in reading(path).notes[0]
+            assert found["a", "T", 0][1][-1] == said and "was begun more than once" in reading(path).notes[0]
+
+
+def test_of_several_event_files_in_a_folder_the_one_that_is_used_is_named():
+    for end, returns in (("a", [1, 2]), ("b", [3, 4])):
+        write_tensorboard(Path("a_1"), [10, 30] if end == "a" else [10, 20], returns, filename_suffix=f".{end}")
+    used, other = (next(Path("a_1").glob(f"*.{end}")) for end in "ab")
+    path = tidy("", runs=[{"format": "tensorboard", "files": "{arm}_{seed}/events*"}], smooth=1)
+    found = reading(path)
+    assert [[*run.files] for run in found.runs] == [[str(used)]]
+    assert found.notes == [f"arm a, task T, seed 1: was begun more than once; {used} is used, not {other}"]
 
 
 # --- what is no seed ---------------------------------------------------------------------------------------------------------------
@@ -387,7 +395,6 @@ def test_suspicions_are_told_to_the_verdict(softbench):
 
 
 def test_numbers_of_parts_are_no_seeds(softbench):
-    Path("t.csv").write_text("arm,task,episode,step,return\na,T,0,10,1\na,T,0,30,2\n")
     for column in ("episode", "rank", "env_index", "worker"):
         Path("t.csv").write_text(f"arm,task,{column},step,return\na,T,0,10,1\na,T,0,30,2\n")
         runs = [{"format": "tidy", "files": "t.csv", "columns": {"seed": column}}]
@@ -402,6 +409,21 @@ def test_numbers_of_parts_are_no_seeds(softbench):
     entry = {"format": "tensorboard", "files": "{arm}/events.out.tfevents.{seed}.host*"}
     write_import(Path(), tasks=TASK, arms=TWO, grid={"first": 10, "last": 30, "points": 3}, smooth=1, runs=[entry])
     assert "are the files of one run and its restarts, not 2 seeds" in softbench("import", "import.yaml")[2]
+
+
+def test_seeds_at_the_end_of_event_files_are_seeds(softbench):
+    """Their digits are found in every time too."""
+    for seed in (0, 1, 7):
+        for arm in TWO:
+            write_tensorboard(Path(arm), [10, 30], [1, 2 + seed], filename_suffix=f".seed{seed}")
+            (path,) = Path(arm).glob(f"*.seed{seed}")
+            path.rename(path.with_name(f"events.out.tfevents.1700000017.host.1.0.seed{seed}"))
+    entry = {"format": "tensorboard", "files": "{arm}/events*.seed{seed}"}
+    path = write_import(
+        Path(), tasks=TASK, arms=TWO, grid={"first": 10, "last": 30, "points": 3}, smooth=1, runs=[entry]
+    )
+    code, _, errors = softbench("import", "import.yaml")
+    assert (code, errors) == (0, "") and {seed for _, _, seed in curves(path)} == {0, 1, 7}
 
 
 # --- numbers too large -------------------------------------------------------------------------------------------------------------
@@ -440,9 +462,8 @@ def test_a_column_of_whole_numbers_beside_empty_cells():
     data = pd.DataFrame(rows("a", 1, (10, 30), (1, 2), "T"), columns=["arm", "task", "seed", "step", "return"])
     data.loc[2] = ["a", "T", np.nan, np.nan, np.nan]
     data.to_csv("t.csv", index=False)
-    path = table(rows()).with_name("import.yaml")
     runs = [{"format": "tidy", "files": "t.csv"}]
     path = write_import(
         Path(), tasks=TASK, arms=TWO, grid={"first": 10, "last": 30, "points": 3}, smooth=None, runs=runs
     )
-    assert curves(path) == {("a", 1): ([10, 30], [1, 2], None)}
+    assert curves(path) == {("a", "T", 1): ([10, 30], [1, 2], None)}

@@ -69,8 +69,7 @@ def examples() -> list[str]:
     [pytest.param(at, marks=[pytest.mark.slow] if "train.py" in text else []) for at, text in enumerate(examples())],
 )
 def test_the_examples_can_be_copied(softbench, number):
-    for kind, name, content in re.findall(r"```(csv|yaml|python) (\S+)\n(.*?)```", examples()[number], re.S):
-        assert kind in ("csv", "yaml", "python")
+    for name, content in re.findall(r"```(?:csv|yaml|python) (\S+)\n(.*?)```", examples()[number], re.S):
         Path(name).parent.mkdir(parents=True, exist_ok=True)
         Path(name).write_text(content)
     (commands,) = re.findall(r"```sh\n(.*?)```", examples()[number], re.S)
@@ -320,6 +319,12 @@ def test_smoothing_is_the_mean_of_the_last_finite_values():
     assert run.curve.steps.tolist() == [0, 5, 10, 20] and run.curve.returns.tolist() == [2, 4, 6, 8]
     (run,) = runs_of(write_import(Path(), smooth=3))
     assert run.curve.returns.tolist() == [2, 3, 4, 6] and run.curve.diverged is None
+
+
+def test_the_floor_is_the_lowest_return_in_a_log_and_not_the_lowest_mean():
+    table(rows(steps=(0, 5, 10, 15), returns=(10, 10, -500, "nan")) + rows("a2c"))
+    imported(write_import(Path(), grid={"first": 0, "last": 20, "points": 3}, smooth=3))
+    assert read_cell(CELL).manifest.imported.lowest == -500
 
 
 # --- the command -------------------------------------------------------------------------------------------------------------------

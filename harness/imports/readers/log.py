@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +19,8 @@ class Log:
     """One run's log: `steps [N]` and `returns [N]` in the order written, without what is absent; not finite where it was so logged.
 
     `said`: what of arm, task and seed the file says; `fault`: why the run cannot be used; `began`: the time at which its environment
-    was started, in seconds, where the file says it; `emptied`: after the last return there are rows whose return is empty.
+    was started, in seconds, where the file says it; `emptied`: after the last return there are rows whose return is empty; `path`: the
+    file, where it is only one of those that are read together.
     """
 
     said: dict[str, str] = field(default_factory=dict)
@@ -27,6 +29,7 @@ class Log:
     fault: str = ""
     began: float | None = None
     emptied: bool = False
+    path: Path | None = None
 
 
 Read = Iterator[Log]

@@ -11,6 +11,7 @@ import numpy as np
 from harness.imports.readers.content import Unusable, listed, short, text
 from harness.imports.readers.log import Log, Read, log
 from harness.imports.readers.progress import json_numbers
+from harness.imports.readers.tables import Numbers
 from harness.imports.schema import Dopamine, MarlEval
 
 
@@ -68,7 +69,7 @@ def dopamine(entry: Dopamine, data: bytes) -> Read:
         if name not in rows[0]:
             raise Unusable(f"{name!r} is missing; its rows have: {listed(rows[0])}")
     iterations, values = (json_numbers([row.get(name) for row in rows]) for name in ("Iteration", "Value"))
-    steps = type(iterations)((iterations.values + 1) * entry.iteration, iterations.absent, iterations.wrong)
+    steps = Numbers((iterations.values + 1) * entry.iteration, iterations.absent, iterations.wrong)
     of_arm: dict[str, list[list[int]]] = {}
     for at, row in enumerate(rows):
         runs = of_arm.setdefault(str(row.get("Agent")), [])

@@ -15,7 +15,7 @@ import numpy as np
 from harness.imports.readers.content import Unusable, content, listed, short, text
 from harness.imports.readers.log import Log, log
 from harness.imports.readers.rows import run_name
-from harness.imports.readers.tables import ABSENT, Numbers, header, number, read_table, require
+from harness.imports.readers.tables import Numbers, header, is_absent, number, read_table
 from harness.imports.schema import OpenRlBenchmark, Progress
 
 
@@ -23,10 +23,6 @@ def progress(entry: Progress, data: bytes) -> Log:
     """A table of one run, with a step and a return column; of RLlib's, those of its old or its new API, whichever is there."""
     columns = header(data)
     names = next((pair for pair in entry.pairs if {*pair} <= {*columns}), entry.pairs[0])
-    for name in names:
-        if name not in columns:
-            raise Unusable(f"column {name!r} is missing; it has: {listed(columns)}")
-    require(names, columns)
     table = read_table(data, names, {*names})
     return log({}, table.numbers(names[0]), table.numbers(names[1]), np.arange(len(table)), names)
 
@@ -44,9 +40,8 @@ def rllib_result(entry: Progress, data: bytes) -> Log:
                 raise
     if not found:
         raise Unusable("holds no result")
-    names = next(
-        (pair for pair in entry.pairs if all(_deep(found[-1], name) is not None for name in pair)), entry.pairs[0]
-    )
+    there = (pair for pair in entry.pairs if all(any(_deep(row, name) is not None for row in found) for name in pair))
+    names = next(there, entry.pairs[0])
     for name in names:
         if all(_deep(row, name) is None for row in found):
             raise Unusable(f"{name!r} is missing; it has: {listed(found[-1])}")
@@ -91,9 +86,7 @@ def json_numbers(cells: list[Any]) -> Numbers:
     values, absent, wrong = np.full(len(cells), np.nan), np.zeros(len(cells), bool), {}
     for at, cell in enumerate(cells):
         value = json_number(cell)
-        absent[at] = value is None and (
-            cell is None or cell == [] or (isinstance(cell, str) and cell.strip() in ABSENT)
-        )
+        absent[at] = value is None and (cell is None or cell == [] or (isinstance(cell, str) and is_absent(cell)))
         if value is not None:
             values[at] = value
         elif not absent[at]:
@@ -122,11 +115,8 @@ def json_number(cell: Any) -> float | None:
 def open_rl_benchmark(entry: OpenRlBenchmark, path: Path) -> Log:
     """A run that openrlbenchmark downloaded: run_df.csv, and run.json beside it, which names it."""
     said = _downloaded(path.with_name("run.json"), entry)
-    data = content(path)
-    columns = header(data)
     names = (entry.step, entry.tag)
-    require(names, columns)
-    table = read_table(data, names, {*names})
+    table = read_table(content(path), names, {*names})
     return log(said, table.numbers(names[0]), table.numbers(names[1]), np.arange(len(table)), names)
 
 

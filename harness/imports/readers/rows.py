@@ -62,17 +62,16 @@ def _optional(columns: Columns, only: set[str]) -> set[str]:
 def _read(data: bytes, names: dict[str, str], optional: set[str]) -> Table:
     if len(set(names.values())) < len(names):
         raise Unusable(f"columns: two of {listed(names.values())} are the same column")
-    there = header(data)
+    numeric = {names[name] for name in ("step", "return") if name in names}
     try:
-        require(list(names.values()), there, {names.get(name, name) for name in optional})
+        return read_table(data, list(names.values()), numeric, {names.get(name, name) for name in optional})
     except Unusable as error:
-        if any(AGGREGATED.fullmatch(cell.decode()) for cell in re.split(rb"[,\n]", data[:2000]) if b"\xc2\xb1" in cell):
+        cells = re.split("[,\n]", data[:2000].decode(errors="replace"))
+        if any(AGGREGATED.fullmatch(cell) for cell in cells):
             raise Unusable(
                 "holds means over runs (mean ± spread), not the runs; a comparison needs one value a seed"
             ) from error
         raise
-    numeric = {names[name] for name in ("step", "return") if name in names}
-    return read_table(data, list(names.values()), numeric, {names.get(name, name) for name in optional})
 
 
 def wandb_long(entry: WandbLong, data: bytes, known: set[str]) -> Read:
@@ -109,7 +108,7 @@ def wandb_wide(entry: WandbWide, data: bytes) -> Read:
         run = name.removesuffix(end)
         said = run_name(entry.run, run)
         if said is None:
-            yield Log({"run": run}, fault=_unfit(entry.run, run))
+            yield Log(fault=_unfit(entry.run, run))
         else:
             yield log(said, steps, table.numbers(name), rows, (entry.step, name))
 

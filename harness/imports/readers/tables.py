@@ -126,13 +126,8 @@ def number(cell: str, decimal_comma: bool = False) -> float | None:
     return None if value is not None and math.isinf(value) and cell.strip("+-")[0].isdigit() else value
 
 
-def read_table(
-    data: bytes, names: Sequence[str] | None, numeric: Collection[str], optional: Collection[str] = ()
-) -> Table:
-    """Columns of a CSV or Parquet file by their names; all columns for None, where all but those not `numeric` are read as text.
-
-    `optional` ones may be absent. Raises Unusable naming the column.
-    """
+def read_table(data: bytes, names: Sequence[str], numeric: Collection[str], optional: Collection[str] = ()) -> Table:
+    """Columns of a CSV or Parquet file by their names; `optional` ones may be absent. Raises Unusable naming the column."""
     if data.startswith(PARQUET):
         return Table(_parquet(data, names, optional))
     return _csv(text(data), names, numeric, optional)
@@ -152,9 +147,9 @@ def _opened(data: bytes) -> pq.ParquetFile:
         raise Unusable(f"is no Parquet file, or damaged: {short(error)}") from error
 
 
-def _parquet(data: bytes, names: Sequence[str] | None, optional: Collection[str]) -> pa.Table:
+def _parquet(data: bytes, names: Sequence[str], optional: Collection[str]) -> pa.Table:
     file = _opened(data)
-    chosen = require(file.schema_arrow.names if names is None else names, file.schema_arrow.names, optional)
+    chosen = require(names, file.schema_arrow.names, optional)
     try:
         groups = [file.metadata.row_group(number) for number in range(file.metadata.num_row_groups)]
         size = sum(
@@ -178,10 +173,10 @@ def _split(data: bytes, wanted: Sequence[str]) -> tuple[str, list[str]]:
     return best, every[best]
 
 
-def _csv(data: bytes, names: Sequence[str] | None, numeric: Collection[str], optional: Collection[str]) -> Table:
+def _csv(data: bytes, names: Sequence[str], numeric: Collection[str], optional: Collection[str]) -> Table:
     """A CSV file by its own separator. Every line must have all cells; the last one may lack its end (RFC 4180, 2.2)."""
-    separator, there = _split(data, names or ())
-    chosen = require(list(dict.fromkeys(there)) if names is None else names, there, optional)
+    separator, there = _split(data, names)
+    chosen = require(names, there, optional)
     if data.count(b'"') % 2:
         raise Unusable("is truncated or damaged: a quote is opened and never closed")
     places = {name: f"{there.index(name)}" for name in chosen}

@@ -29,7 +29,7 @@ def tensorboard(entry: TensorBoard, paths: list[Path]) -> list[Log]:
                         values.append(_scalar(value))
         except Unusable as error:
             raise Unusable(f"{path.name} {error}" if len(paths) > 1 else str(error)) from error
-        logs.append(Log({}, np.array(steps, np.float64), np.array(values, np.float64)))
+        logs.append(Log({}, np.array(steps, np.float64), np.array(values, np.float64), path=path))
     if not any(len(each.steps) for each in logs):
         raise Unusable(f"tag: {entry.tag!r} is missing{suggestion(entry.tag, sorted(tags)[:20])}")
     return [each for each in logs if len(each.steps)]
