@@ -79,6 +79,14 @@ def test_every_exit_code_is_documented_with_its_meaning():
     assert rows == [(str(int(code)), meaning) for code, meaning in MEANINGS.items()]
 
 
+def test_numbers_of_trained_policies_are_those_of_the_code():
+    from harness.commands.policy import TRIED
+    from harness.schema.episodes import FRAMES
+
+    text = (ROOT / "docs/policy.md").read_text()
+    assert f"on {TRIED:,} observations" in text and f"records {['nine', 'ten', 'eleven'][FRAMES - 9]} moments" in text
+
+
 def test_the_changelog_begins_with_this_version():
     versions = re.findall(r"^## \[([0-9.]+)\]", (ROOT / "CHANGELOG.md").read_text(), re.M)
     assert versions[0] == PROJECT["project"]["version"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -13,6 +14,7 @@ from harness.commands.shared import CORES, Results, Workers, new_app
 from harness.exits import Exit, legend
 from harness.plan.cells import make_plans
 from harness.plan.cost import Cost, costs
+from harness.plan.rates import Rate
 from harness.schema.suite import load_suite
 
 app = new_app()
@@ -50,21 +52,33 @@ def lines(found: list[Cost], workers: int) -> list[str]:
     members, steps = sum(each.members for each in found), sum(each.steps for each in found)
     disk, memory = sum(each.disk for each in found), max(each.memory for each in found)
     known = [each.hours for each in found if each.hours is not None]
+    rates = {(each.pair, each.task): each.rate for each in found}
     said = [f"{len(found)} cells, {members:,} members, {steps:,} steps; checkpoints {size(disk)}"]
     if known:
-        part = "" if len(known) == len(found) else f" of the {len(known)} cells with a rate"
-        said.append(
-            f"{duration(sum(known))}{part} of one worker, {duration(sum(known) / workers)} on {workers} workers at best; "
-            f"memory {size(memory * workers)} at most"
-        )
-    sources = dict.fromkeys(each.rate.source for each in found if each.rate)
-    said += [f"rate: recorded in {source}" for source in sources]
-    said += [
-        f"no rate is recorded of {each.pair} on {each.task}: softbench bench --pair {each.pair} --task {each.task}"
-        for each in found
-        if each.rate is None
+        took = on_workers(sum(known), workers, known_part(rates.values()))
+        said.append(f"{took}; memory {size(memory * workers)} at most")
+    return said + rate_lines(rates)
+
+
+def known_part(rates: Collection[Rate | None]) -> str:
+    """Of which cells a sum of hours is: empty where all have a rate."""
+    known = sum(rate is not None for rate in rates)
+    return "" if known == len(rates) else f" of the {known} cell{'s' * (known != 1)} with a rate"
+
+
+def on_workers(hours: float, workers: int, part: str = "") -> str:
+    """The hours of one worker, and at best of several."""
+    return f"{duration(hours)}{part} of one worker, {duration(hours / workers)} on {workers} workers at best"
+
+
+def rate_lines(rates: Mapping[tuple[str, str], Rate | None]) -> list[str]:
+    """Where the rates of cells, by pair and task, come from, and how those that are missing are measured."""
+    sources = dict.fromkeys(rate.source for rate in rates.values() if rate)
+    return [f"rate: recorded in {source}" for source in sources] + [
+        f"no rate is recorded of {pair} on {task}: softbench bench --pair {pair} --task {task}"
+        for (pair, task), rate in rates.items()
+        if rate is None
     ]
-    return said
 
 
 def duration(hours: float) -> str:

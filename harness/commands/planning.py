@@ -9,17 +9,24 @@ from typing import Annotated
 import typer
 from pydantic import ValidationError
 
-from harness.commands.cost import duration
+from harness.commands.cost import known_part, on_workers, rate_lines
 from harness.commands.deciding import find_claim
 from harness.commands.shared import CORES, Results, Workers, new_app
-from harness.errors import InputError
+from harness.errors import InputError, suggestion
 from harness.exits import Exit, legend
+from harness.plan.cells import cell_specs
+from harness.plan.manifest import against_of
+from harness.plan.pairs import find_pair
 from harness.plan.rates import recorded
 from harness.schema.claims import Claim, Ledger, check, tasks_of
 from harness.schema.documents import first_problem
 from harness.schema.suite import Suite, load_suite, suite_names
-from reports.statistics.design.planning import Planned, assumed, level, plan
+from reports.statistics.design.ledger import level, seeds_of
+from reports.statistics.design.planning import Planned, assumed, plan
+from reports.statistics.forms.spread import FEWEST
+from reports.statistics.forms.spread import TEST as SPREAD
 from reports.statistics.intervals import Array
+from reports.statistics.measuring import WANTED, behind
 from reports.statistics.power import MOST_SEEDS
 from reports.statistics.scores import read_studies
 from reports.statistics.verdicts import measure
@@ -56,7 +63,9 @@ def plan_command(
     found = changed(found, suite, margin, effect)
     if spread is not None and not 0 < spread < math.inf:
         raise InputError(f"--spread: {spread:g} must be above 0 and finite")
-    at, registered = level(found, ledger, suite), min(_registered(found, suite))
+    if spread is not None and found.test == SPREAD:
+        raise InputError(f"--spread: the power of {SPREAD} depends on how the arms are correlated alone; leave it out")
+    at, registered, members = level(ledger, suite), seeds_of(found, suite), members_a_seed(found, suite)
     print(f"{suite.name}/{found.id}: {found.statement}")
     print(
         f"{found.test}, {found.method}: margin {found.margin:g}, effect {found.assumed:g}, "
@@ -66,19 +75,22 @@ def plan_command(
     if pilot is not None:
         source, arm, against = pilot
         done = plan(found, arm, against, at, registered)
-        told = [(done, f"spread {done.spread:.3g}, from {source}")]
+        how = "arms correlated as in" if found.test == SPREAD else f"spread {done.spread:.3g}, from"
+        told = [(done, f"{how} {source}")]
+    elif found.test == SPREAD:
+        matrices = assumed(found, 1.0, tasks_of(found, suite))
+        told = [(plan(found, *matrices, at, registered), "arms uncorrelated, assumed")]
     else:
         spreads = SPREADS if spread is None else (spread,)
-        matrices = [assumed(found, each, tasks_of(found, suite)) for each in spreads]
         told = [
-            (plan(found, *each, at, registered), f"spread {size:g}, assumed")
-            for each, size in zip(matrices, spreads, strict=True)
+            (plan(found, *assumed(found, each, tasks_of(found, suite)), at, registered), f"spread {each:g}, assumed")
+            for each in spreads
         ]
     for done, where in told:
         print(f"\n{where}: {needed(done)}{_with(done, registered)}")
         for line in curve(done) if len(told) == 1 else ():
             print(line)
-        for line in hours(found, suite, done, workers, results):
+        for line in hours(found, suite, members, done, workers, results):
             print(line)
 
 
@@ -93,8 +105,26 @@ def changed(claim: Claim, suite: Suite, margin: float | None, effect: float | No
     return made
 
 
-def _registered(claim: Claim, suite: Suite) -> list[int]:
-    return [len(suite.registered(claim.pair, task).seeds) for task in tasks_of(claim, suite)]
+def members_a_seed(claim: Claim, suite: Suite) -> dict[str, int]:
+    """How many arms, points of grids included, one seed of the claim takes on each of its tasks; {} of an imported suite.
+
+    Raises InputError where the claim is about an arm that its cells do not have.
+    """
+    found: dict[str, int] = {}
+    for task in tasks_of(claim, suite) if suite.imported is None else ():
+        kind = find_pair(claim.pair)
+        specs = cell_specs(suite, claim.pair, task)
+        hard_of = {
+            arm: against_of(kind, arm) if kind.arms[its.arm].role == "soft" else None for arm, its in specs.items()
+        }
+        for side in claim.arms:
+            if not behind(claim, hard_of, side):
+                where = f"suites/{suite.name}/claims.yaml: {claim.id}"
+                raise InputError(
+                    f"{where}: {side!r} is no {WANTED[claim.of]} of {claim.pair} on {task}{suggestion(side, hard_of)}"
+                )
+        found[task] = len({arm for side in claim.arms for arm in behind(claim, hard_of, side)})
+    return found
 
 
 def observed(claim: Claim, suite: Suite, ledger: Ledger, results: Path) -> tuple[str, Array, Array] | None:
@@ -111,7 +141,8 @@ def observed(claim: Claim, suite: Suite, ledger: Ledger, results: Path) -> tuple
             data = measure(asked, ledger, other, study, other.primary(claim.pair), damaged).data
         except InputError:  # another suite that cannot be read, or has no such arm, is no source
             continue
-        if data is not None and min(data.counts) > 1 and data.tasks == tasks:
+        fewest = FEWEST if claim.test == SPREAD else 2
+        if data is not None and min(data.counts) >= fewest and data.tasks == tasks:
             note = "" if other.name == suite.name else ", another suite: its budget and settings may differ"
             return f"{results / name} ({min(data.counts)} seeds{note})", data.arm, data.against
     return None
@@ -138,21 +169,16 @@ def curve(done: Planned) -> list[str]:
     ]
 
 
-def hours(claim: Claim, suite: Suite, done: Planned, workers: int, results: Path) -> list[str]:
-    """How long the seeds needed take at recorded rates."""
+def hours(claim: Claim, suite: Suite, members: dict[str, int], done: Planned, workers: int, results: Path) -> list[str]:
+    """How long the seeds needed take at recorded rates. `members`: of one seed, by task."""
     if done.seeds is None or math.isinf(done.seeds):
         return []
-    tasks, said, total = tasks_of(claim, suite), [], 0.0
-    steps = {task: 2 * done.seeds * suite.registered(claim.pair, task).steps for task in tasks}
-    rates = {task: recorded(results, suite.name, claim.pair, task) for task in tasks}
-    for task, rate in rates.items():
-        if rate is None:
-            said.append(f"no rate is recorded of {claim.pair}: softbench bench --pair {claim.pair} --task {task}")
-        else:
-            total += rate.hours(steps[task])
-    if any(rates.values()):
-        many = f"{done.seeds:.0f} seeds of 2 arms, {sum(steps.values()):,.0f} steps"
-        said.append(
-            f"{many}: {duration(total)} of one worker, {duration(total / workers)} on {workers} workers at best"
-        )
-    return [*said, *dict.fromkeys(f"rate: recorded in {rate.source}" for rate in rates.values() if rate)]
+    rates = {(claim.pair, task): recorded(results, suite.name, claim.pair, task) for task in members}
+    count, steps, total = 0.0, 0.0, 0.0
+    for (_, task), rate in rates.items():
+        if rate is not None:
+            its = members[task] * done.seeds
+            its_steps = its * suite.registered(claim.pair, task).steps
+            count, steps, total = count + its, steps + its_steps, total + rate.hours(its_steps)
+    said = f"{count:,.0f} members, {steps:,.0f} steps{known_part(rates.values())}: {on_workers(total, workers)}"
+    return [*([said] if any(rates.values()) else []), *rate_lines(rates)]

@@ -11,13 +11,14 @@ import numpy as np
 import typer
 from rich.console import Console
 
-from harness.commands.shared import CellName, Results, new_app
+from harness.commands.shared import ArmName, CellName, Results, SeedNumber, new_app
 from harness.errors import InputError
 from harness.exits import Exit, legend
+from harness.plan.cells import Plan
 from harness.policy.episodes import episode, scene
 from harness.policy.graph import disagreement, require_packages, write_onnx
 from harness.policy.policy import Policy
-from harness.policy.trained import plan_of, trained
+from harness.policy.trained import Trained, plan_of, trained
 from harness.progress import Display
 
 SUFFIXES = (".onnx", ".safetensors")
@@ -35,17 +36,14 @@ app = new_app()
 )
 def policy(
     cell: CellName,
-    arm: Annotated[str, typer.Option(help="arm of the pair")],
-    seed: Annotated[int, typer.Option(min=0, help="training seed")],
+    arm: ArmName,
+    seed: SeedNumber,
     out: Annotated[Path, typer.Option("-o", "--out", help=f"file to write: {' or '.join(SUFFIXES)}")],
     results: Results = Path("results"),
 ) -> None:
     """Write the trained policy of a member, from its checkpoint or by training it again, alone; say whether it is the published one."""
     check_file(out)
-    with Display(Console()) as display:
-        found = trained(plan_of(cell, arm, seed, results), display)
-    for line in found.said:
-        print(line)
+    found = trained_and_told(plan_of(cell, arm, seed, results))
     try:
         if out.suffix == ".onnx":
             write_onnx(found.policy, out)
@@ -57,6 +55,15 @@ def policy(
     print(out)
     if found.published is False:
         raise typer.Exit(Exit.DIFFERENT)
+
+
+def trained_and_told(plan: Plan) -> Trained:
+    """The policy of the one member of a plan; progress is shown, and where it comes from is printed."""
+    with Display(Console()) as display:
+        found = trained(plan, display)
+    for line in found.said:
+        print(line)
+    return found
 
 
 def check_file(out: Path) -> None:

@@ -16,6 +16,8 @@ Workers = Annotated[int, typer.Option(min=1, max=1024, help="worker processes, o
 CellName = Annotated[
     str, typer.Argument(metavar="CELL", help="SUITE/PAIR/TASK, for example smoke/ppo/CartPole-v1; see `softbench list`")
 ]
+ArmName = Annotated[str, typer.Option(help="arm of the pair")]
+SeedNumber = Annotated[int, typer.Option(min=0, help="training seed")]
 Results = Annotated[Path, typer.Option(help="folder of the results")]
 Json = Annotated[bool, typer.Option("--json", help="print a list of objects")]
 

@@ -8,17 +8,16 @@ from typing import Annotated
 
 import numpy as np
 import typer
-from rich.console import Console
 
-from harness.commands.shared import CellName, Results, new_app
+from harness.commands.policy import trained_and_told
+from harness.commands.shared import ArmName, CellName, Results, SeedNumber, new_app
 from harness.errors import InputError
 from harness.exits import Exit, legend
 from harness.plan.cells import Plan
 from harness.policy import video as videos
 from harness.policy.episodes import Moment, Scene, episode, scene
 from harness.policy.policy import Policy
-from harness.policy.trained import plan_of, trained
-from harness.progress import Display
+from harness.policy.trained import plan_of
 
 app = new_app()
 
@@ -31,8 +30,8 @@ app = new_app()
 )
 def watch(
     cell: CellName,
-    arm: Annotated[str, typer.Option(help="arm of the pair")],
-    seed: Annotated[int, typer.Option(min=0, help="training seed")],
+    arm: ArmName,
+    seed: SeedNumber,
     episodes: Annotated[int, typer.Option(min=1, max=1000, help="episodes to run")] = 5,
     video: Annotated[Path | None, typer.Option(help="file for a video of all episodes: .gif or .mp4")] = None,
     results: Results = Path("results"),
@@ -41,10 +40,7 @@ def watch(
     if video is not None:
         videos.check(video)
     plan = plan_of(cell, arm, seed, results)
-    with Display(Console()) as display:
-        found = trained(plan, display)
-    for line in found.said:
-        print(line)
+    found = trained_and_told(plan)
     mode = plan.suite.registered(plan.pair, plan.task).evaluation.primary
     on, returns = scene(found.policy, pictures=video is not None), list[float]()
     played = (_play(found.policy, on, mode, number, returns) for number in range(1, episodes + 1))

@@ -43,9 +43,10 @@ class Exported:
 def export(kind: str, suite: Suite, results: Path, out: Path) -> tuple[list[Path], list[str]]:
     """Write all pairs of a suite that have results: the import files, and a line for each cell that is damaged and left out.
 
-    Raises InputError where there are none, or the folder is not free.
+    Raises InputError where there are none, or a folder is not free; nothing is written then.
     """
-    written, damaged = [], []
+    found: dict[Path, Exported] = {}
+    damaged: list[str] = []
     for pair, tasks in suite.cells.items():
         cells: dict[str, Cell] = {}
         for task in tasks:
@@ -55,20 +56,26 @@ def export(kind: str, suite: Suite, results: Path, out: Path) -> tuple[list[Path
             except ResultsError as error:
                 damaged.append(str(error))
         if cells:
-            written.append(_write(kind, Exported(suite, pair, cells), out / folder_name(pair)))
-    if not written:
+            found[out / folder_name(pair)] = Exported(suite, pair, cells)
+    if not found:
         train = f"train it first: softbench train {suite.name}"
         raise InputError(
             damaged[0] if damaged else f"SUITE: {suite.name!r} has no results in {results / suite.name}; {train}"
         )
-    return written, damaged
+    for folder, exported in found.items():
+        _check(exported, folder)
+    return [_write(kind, exported, folder) for folder, exported in found.items()], damaged
 
 
-def _write(kind: str, exported: Exported, folder: Path) -> Path:
+def _check(exported: Exported, folder: Path) -> None:
+    """Raises InputError where there are no curves, or the folder is not free."""
     if any(cell.curves["step"].nunique() < 2 for cell in exported.cells.values()):
         raise InputError(f"SUITE: {exported.suite.name!r} has one evaluation a run, so no curves")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InputError(f"-o: {folder} is there and not an empty folder; choose another one")
+
+
+def _write(kind: str, exported: Exported, folder: Path) -> Path:
     try:
         make_folder(folder)
         runs = WRITERS[kind](exported, folder)

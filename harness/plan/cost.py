@@ -35,11 +35,14 @@ class Cost:
     task: str
     arms: int
     seeds: int
-    members: int
     steps: int
     rate: Rate | None
     memory: int
     disk: int
+
+    @property
+    def members(self) -> int:
+        return self.arms * self.seeds
 
     @property
     def hours(self) -> float | None:
@@ -70,17 +73,15 @@ def _jobs(plan: Plan) -> list[Job]:
 
 
 def _cost(plan: Plan, sizes: Sizes, memory: int, results: Path) -> Cost:
-    members = len(plan.arms) * len(plan.seeds)
     return Cost(
         pair=plan.pair,
         task=plan.task,
         arms=len(plan.arms),
         seeds=len(plan.seeds),
-        members=members,
         steps=sum(plan.specs[arm].steps for arm in plan.arms) * len(plan.seeds),
         rate=recorded(results, plan.suite.name, plan.pair, plan.task),
         memory=memory,
-        disk=members * sizes.disk,
+        disk=len(plan.arms) * len(plan.seeds) * sizes.disk,
     )
 
 

@@ -30,21 +30,19 @@ def recorded(results: Path, suite: str, pair: str, task: str) -> Rate | None:
     pair, task = folder_name(pair), folder_name(task)
     for places in (f"{suite}/{pair}/{task}", f"*/{pair}/{task}"):
         for path in sorted(results.glob(f"{places}/timing.json")):
-            steps_per_second = _steps_per_second(path)
-            if steps_per_second:
-                return Rate(steps_per_second, f"{path.parents[2]} on {_processor(path)}")
+            rate = _rate(path)
+            if rate is not None:
+                return rate
     return None
 
 
-def _steps_per_second(path: Path) -> float:
-    """Of one worker; 0 where the file is damaged, or says no times because all came from checkpoints."""
+def _rate(path: Path) -> Rate | None:
+    """Of one worker; None where the file is damaged, or says no times because all came from checkpoints."""
     try:
         timing: dict[str, Any] = json.loads(path.read_text())
         steps = float(timing["steps_per_second"]) * float(timing["wall_seconds"])
-        return steps / sum(float(arm["seconds"]) for arm in timing["arms"].values())
+        steps_per_second = steps / sum(float(arm["seconds"]) for arm in timing["arms"].values())
+        processor = timing.get("cpu") or "an unknown processor"
     except (OSError, ValueError, KeyError, TypeError, AttributeError, ZeroDivisionError):
-        return 0.0
-
-
-def _processor(path: Path) -> str:
-    return str(json.loads(path.read_text()).get("cpu") or "an unknown processor")
+        return None
+    return Rate(steps_per_second, f"{path.parents[2]} on {processor}") if steps_per_second else None

@@ -27,11 +27,10 @@ COLOURS = np.array(
 
 @dataclass(frozen=True)
 class Moment:
-    """A step of an episode: the observation before it [*shape], what it gave, and whether it was the last."""
+    """A step of an episode: the observation before it [*shape], and what it gave."""
 
     observation: np.ndarray
     reward: float
-    last: bool
 
 
 class Scene(Protocol):
@@ -120,7 +119,7 @@ def episode(policy: Policy, on: Scene, mode: str, number: int) -> Iterator[Momen
         noise = draws.take("watched action", draw)[0].numpy() if mode == "sampled" else None
         before = observation[0].copy()
         observation, reward, last = on.step(policy.act(observation, noise))
-        yield Moment(before, reward, last)
+        yield Moment(before, reward)
 
 
 def image_picture(image: np.ndarray, spaces: Spaces) -> np.ndarray:

@@ -200,10 +200,10 @@ def disagreement(policy: Policy, path: Path, observations: np.ndarray) -> float:
     for name, one, other in zip(acting.outputs, ours, theirs, strict=True):
         assert one.shape == other.shape, name
         if one.dtype.kind == "f":
-            far = float(np.abs(one - other).max() / max(np.abs(one).max(), 1e-30))
-            worst = worst if far <= worst else far  # NaN is kept
+            far = np.abs(one - other).max() / max(np.abs(one).max(), 1e-30)
+            worst = float(np.maximum(worst, far))  # NaN is kept
         elif (one != other).any():
-            best = np.sort(ours[1], 1) if len(ours) > 1 else np.array([[0.0, np.inf]])
+            best = np.sort(ours[1], 1) if len(ours) > 1 else np.array([[0.0, 1.0]] * len(one))
             gap = (best[:, -1] - best[:, -2]) / np.abs(best).max()
             worst = np.inf if (gap[one != other] > 1e-5).any() else worst
     return worst

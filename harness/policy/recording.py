@@ -16,11 +16,11 @@ from harness.errors import ResultsError
 from harness.files import replacing
 from harness.plan import tasks
 from harness.plan.cells import Plan
+from harness.plan.manifest import spec_of
 from harness.policy.episodes import OwnScene, episode
 from harness.policy.policy import Policy
 from harness.policy.trained import acting_rows
 from harness.pool.process import answer, ask
-from harness.run.spec import Spec
 from harness.schema.episodes import CELLS, FILE, FORMAT, FRAMES, NUMBERS, Episode, Rank, read_episodes
 from harness.schema.results import Cell, read_cell
 from harness.store.members import Member
@@ -35,8 +35,7 @@ def record(plan: Plan) -> None:
     """Bring `episodes.json` of a trained cell up to date. Raises whatever a user's own code raises."""
     question = {
         "folder": str(plan.folder),
-        "suite": plan.suite.name,
-        "cohorts": {arm: [spec.to_json(), str(plan.cohort_folder(arm))] for arm, spec in plan.specs.items()},
+        "cohorts": {arm: str(plan.cohort_folder(arm)) for arm in plan.specs},
     }
     if ":" in plan.pair + plan.task:
         ask("harness.policy.recording", question, LIMIT)
@@ -51,15 +50,13 @@ def write(question: dict[str, Any]) -> None:
     found = []
     for arm, seed, rank in chosen(cell):
         link = cell.manifest.members[arm][str(seed)].chain[-1]
-        spec, cohort = question["cohorts"].get(arm, (None, ""))
-        made = known.get((link, rank)) or (
-            spec and _episode(cell, Spec(**spec), Path(cohort), arm, seed, rank, question["suite"])
-        )
+        cohort = question["cohorts"].get(arm)
+        made = known.get((link, rank)) or (cohort and _episode(cell, Path(cohort), arm, seed, rank))
         found += [made] if made else []
     if not found or [*known.values()] == found:
         return
-    first = next(iter(question["cohorts"].values()))[0]
-    shape = list(tasks.offered(first["task"], first["backend"]).observation)
+    first = spec_of(cell.manifest, found[0].arm)
+    shape = list(tasks.offered(first.task, first.backend).observation)
     content = {
         "format": FORMAT,
         "mode": cell.manifest.evaluation.primary,
@@ -99,16 +96,17 @@ def chosen(cell: Cell) -> list[tuple[str, int, Rank]]:
     return found
 
 
-def _episode(cell: Cell, spec: Spec, cohort: Path, arm: str, seed: int, rank: Rank, suite: str) -> Episode | None:
+def _episode(cell: Cell, cohort: Path, arm: str, seed: int, rank: Rank) -> Episode | None:
     """None where the member's last checkpoint is gone, or its observations are too large to be kept."""
-    chain = cell.manifest.members[arm][str(seed)].chain
+    spec, chain = spec_of(cell.manifest, arm), cell.manifest.members[arm][str(seed)].chain
     try:
         state, progress = Member(cohort, seed).load()
     except OSError:
         return None
     if progress.chain != chain:
         return None
-    policy = Policy(spec, tasks.offered(spec.task, spec.backend), arm, seed, suite, acting_rows(state), chain[-1])
+    offered, suite = tasks.offered(spec.task, spec.backend), cell.manifest.suite
+    policy = Policy(spec, offered, arm, seed, suite, acting_rows(state), chain[-1])
     moments = list(episode(policy, OwnScene(policy), cell.manifest.evaluation.primary, 1))
     steps = [int(step) for step in np.unique(np.linspace(0, len(moments) - 1, FRAMES).round())]
     seen = [_kept(moments[step].observation) for step in steps]

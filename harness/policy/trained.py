@@ -15,7 +15,7 @@ from harness.audit.draw import kept_checkpoints
 from harness.errors import Incomplete, InputError, suggestion
 from harness.files import locked
 from harness.plan import tasks
-from harness.plan.cells import Plan, cell_specs, make_plans
+from harness.plan.cells import Plan, make_plans
 from harness.plan.manifest import spec_of
 from harness.plan.work import jobs_of, steps_left
 from harness.policy.policy import Policy
@@ -54,10 +54,10 @@ def plan_of(cell: str, arm: str, seed: int, results: Path) -> Plan:
         raise InputError(f"CELL: pair {pair!r} is not in suite {suite.name!r}{suggestion(pair, suite.cells)}")
     if task not in suite.cells[pair]:
         raise InputError(f"CELL: {task!r} is no task of {pair} in {suite.name}{suggestion(task, suite.cells[pair])}")
-    specs = cell_specs(suite, pair, task)
-    if arm not in specs:
-        raise InputError(f"--arm: {arm!r} is no arm of {cell}{suggestion(arm, specs)}")
-    (plan,) = make_plans(suite, results, "cpu", pair, task, [arm], [seed])
+    (plan,) = make_plans(suite, results, "cpu", pair, task, seeds=[seed])
+    if arm not in plan.specs:
+        raise InputError(f"--arm: {arm!r} is no arm of {cell}{suggestion(arm, plan.specs)}")
+    plan.arms = [arm]
     if (plan.folder / "manifest.json").exists():
         plan.existing = read_cell(plan.folder)
     known = {*suite.registered(pair, task).seeds, *map(int, _members(plan.existing, arm))}

@@ -9,11 +9,10 @@ import math
 from collections.abc import Callable, Sequence
 
 from harness.schema.episodes import Episode, Episodes
+from reports.figures.style import SERIES
 
 WIDTH, HEIGHT = 60, 46
 """Of one drawing; its step is written below."""
-SERIES = 6
-"""Colours of the page for the channels of an image."""
 
 Drawing = Callable[[Sequence[float], str], str]
 """Of an observation, in the colour of its arm."""
@@ -95,7 +94,7 @@ def cells(bits: str, shape: Sequence[int]) -> str:
         lit = [channel for channel in range(channels) if _bit(packed, place * channels + channel)]
         if lit:
             row, column = divmod(place, columns)
-            fill = f"var(--series{lit[-1] % SERIES + 1})"
+            fill = f"var(--series{lit[-1] % len(SERIES) + 1})"
             drawn.append(box(left + size * column, size * row, size, size, fill))
     return "".join(drawn)
 

@@ -45,7 +45,7 @@ def strips(study: Study) -> tuple[dict[str, list[Strip]], list[str]]:
 
 
 def _strip(study: Study, task: str, record: Episodes, episode: Episode) -> Strip:
-    role = study.roles.get(episode.arm, "control")
+    role = study.roles[episode.arm]
     return Strip(
         episode.arm, role, _words(study.cells[task], episode, record.mode), frames(task, record, episode, COLORS[role])
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -104,7 +104,7 @@ def measure(
         why = f"The results were altered after they were written: {altered[0]}."
         return replace(found, absent=INVALID, because=why)
     for side in claim.arms:
-        if not _behind(claim, study, side):
+        if not behind(claim, study.hard_of, side):
             where, what = f"suites/{suite.name}/claims.yaml: {claim.id}", WANTED[claim.of]
             raise InputError(f"{where}: {side!r} is no {what} of these results{suggestion(side, study.arms)}")
     idle = [task for task in tasks if not _informative(claim, study, task, mode)]
@@ -143,20 +143,23 @@ WANTED = {"arm": "arm", "gain": "soft arm", "grid": "arm with a grid"}
 """What a side of a claim must be, by what of it is compared."""
 
 
-def _behind(claim: Claim, study: Study, side: Side) -> list[str]:
-    """The arms of the results that a side of a claim is made of; [] for a number, or where the results have not what it needs."""
+def behind(claim: Claim, hard_of: Mapping[str, str | None], side: Side) -> list[str]:
+    """The arms that a side of a claim is made of, among those that there are; [] for a number, or where what it needs is not among them.
+
+    `hard_of`: arm -> the hard arm that it is compared with, None for a hard one.
+    """
     if claim.of == "grid":
-        return [arm for arm in study.arms if arm != side and base(arm) == side]
-    if side not in study.arms or not isinstance(side, str):
+        return [arm for arm in hard_of if arm != side and base(arm) == side]
+    if side not in hard_of or not isinstance(side, str):
         return []
-    hard = study.hard_of[side]
+    hard = hard_of[side]
     if claim.of == "gain":
         return [] if hard is None else [side, hard]
     return [side]
 
 
 def _all_behind(claim: Claim, study: Study) -> list[str]:
-    return list(dict.fromkeys(arm for side in (claim.arm, claim.against) for arm in _behind(claim, study, side)))
+    return list(dict.fromkeys(arm for side in (claim.arm, claim.against) for arm in behind(claim, study.hard_of, side)))
 
 
 def own_seeds(claim: Claim, study: Study) -> bool:
@@ -240,7 +243,7 @@ def values(claim: Claim, study: Study, task: str, side: Side, mode: str) -> dict
     """seed -> value of a side of the claim, for the seeds found; NaN where its metric was not recorded."""
     if not isinstance(side, str):
         return {seed: side for arm in _all_behind(claim, study) for seed in study.curves[task, arm].seeds}
-    columns = [_of_arm(claim, study, task, arm, mode) for arm in _behind(claim, study, side)]
+    columns = [_of_arm(claim, study, task, arm, mode) for arm in behind(claim, study.hard_of, side)]
     seeds = [seed for seed in columns[0] if all(seed in column for column in columns)]
     if claim.of == "gain":
         own, hard = columns
@@ -321,7 +324,7 @@ def as_if_lost_had_ended(measured: Measured, study: Study, mode: str) -> dict[st
             columns = []
             for task in data.tasks:
                 known = values(claim, study, task, name, mode)
-                gone = {seed for arm in _behind(claim, study, name) for seed in _diverged(study, task, arm)}
+                gone = {seed for arm in behind(claim, study.hard_of, name) for seed in _diverged(study, task, arm)}
                 wanted, lost = _wanted(claim, study, task, name), end if isinstance(name, str) else name
                 columns.append({seed: float(lost if seed in gone else known.get(seed, lost)) for seed in wanted})
             sides.append(stack(columns))

@@ -8,9 +8,12 @@ import subprocess
 import sys
 import time
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
+import pytest
 import torch
 import yaml
 
@@ -46,12 +49,16 @@ def command(*words) -> list[str]:
     return [sys.executable, "-m", "harness", *map(str, words)]
 
 
-def start(folder: Path, *words, **variables) -> subprocess.Popen:
-    """`softbench <words>` in `folder`, as a process of its own; forked off this one, which has imported everything already."""
-    environment = os.environ | {"COLUMNS": "200"} | variables
+def start(folder: Path, *words) -> subprocess.Popen:
+    """`softbench <words>` in `folder`, as a process of its own; forked off this one, which has imported everything already.
+
+    What this process has patched, and what its modules keep in memory, comes along.
+    """
+    environment = os.environ | {"COLUMNS": "200"}
     return subprocess.Popen(
         ["softbench"],
         preexec_fn=partial(_become_softbench, list(map(str, words)), environment),
+        restore_signals=False,  # SIGPIPE stays ignored, as in a Python program that was started
         cwd=folder,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -61,7 +68,7 @@ def start(folder: Path, *words, **variables) -> subprocess.Popen:
 
 
 def _become_softbench(words: list[str], environment: dict[str, str]) -> None:
-    """Never returns: in place of the program that Popen would execute, with nothing of this process's but its modules."""
+    """Never returns: in place of the program that Popen would execute, with this process's modules, none of its open files."""
     code = 70
     try:
         faulthandler.disable()
@@ -113,6 +120,17 @@ def make_plans(out: Path = Path("out"), steps: int | None = None, **choices) -> 
     """The plans of the suite of the working directory."""
     suite = load_suite("small") if steps is None else load_suite("small").at_budget(steps)
     return cells.make_plans(suite, out, "cpu", **choices)
+
+
+@contextmanager
+def folder_of(factory: pytest.TempPathFactory, **changes) -> Iterator[Path]:
+    """A new folder with the suite, trained into its `results`, as the working directory."""
+    folder = factory.mktemp("trained")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        write_suite(folder, **changes)
+        assert train_here(Path("results"))[0]
+        yield folder
 
 
 def train_here(out: Path, workers: int = 1, **choices) -> tuple[bool, list[Event]]:

@@ -11,6 +11,7 @@ from small_suite import make_plans, train_here, write_suite
 from harness.commands.cost import duration, lines, millions, size
 from harness.plan.cost import WORKER, costs
 from harness.plan.rates import recorded
+from harness.plan.work import jobs_of, shards
 
 CELLS = {
     "a2c": {"CartPole-v1": {"environments": 4, "hidden": [32, 32]}},
@@ -54,6 +55,19 @@ def test_members_steps_and_disk_are_those_of_a_run(small):
     assert found[1].memory - found[0].memory > 10_000 * 4 * 4, "a replay of 10,000 observations is in memory"
 
 
+def test_memory_grows_with_the_members_of_the_largest_shard(small):
+    """A worker alone has whole cohorts; of eight, each has a part of one."""
+    largest = {}
+    for workers in (1, 8):
+        jobs = [job for plan in make_plans() for job in jobs_of(plan)[0]]
+        parts = shards(jobs, workers)
+        largest[workers] = {job.cell: max(len(its.rows) for its in parts if its.cell == job.cell) for job in jobs}
+    one, many = ({f"{each.pair}/{each.task}": each for each in costs(make_plans(), n, Path("out"))} for n in (1, 8))
+    for cell, members in largest[1].items():
+        assert members == 2 and largest[8][cell] == 1, cell
+        assert one[cell].memory - WORKER == members * (many[cell].memory - WORKER), cell
+
+
 def test_hours_are_of_the_rate_that_was_recorded_for_one_worker(small):
     timing("small/a2c/CartPole-v1", {"a2c-naive": 120, "a2c-proper": 80})
     rate = recorded(Path("out"), "small", "a2c", "CartPole-v1")
@@ -62,7 +76,7 @@ def test_hours_are_of_the_rate_that_was_recorded_for_one_worker(small):
     assert first.hours == pytest.approx(16_000 / 1500 / 3600) and second.hours is None
     told = lines([first, second], 2)
     assert told[0].startswith("2 cells, 8 members, 32,000 steps; checkpoints ")
-    assert told[1].startswith("11 s of the 1 cells with a rate of one worker, 5 s on 2 workers at best; memory ")
+    assert told[1].startswith("11 s of the 1 cell with a rate of one worker, 5 s on 2 workers at best; memory ")
     assert told[2:] == [
         "rate: recorded in out/small on Abacus",
         "no rate is recorded of dqn on CartPole-v1: softbench bench --pair dqn --task CartPole-v1",

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from small_suite import train_here, write_suite
+from small_suite import folder_of, train_here, write_suite
 
 from harness.schema.results import folder_name, read_cell
 
@@ -34,11 +34,8 @@ pytestmark = pytest.mark.usefixtures("no_sync")
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     """A suite of uneven steps, a grid and a control, of which one member has diverged in the middle."""
-    folder = tmp_path_factory.mktemp("exported")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        write_suite(folder, cells=CELLS, tasks=TASKS, references={task: dict(SCALE) for task in TASKS})
-        assert train_here(Path("results"))[0]
+    references = {task: dict(SCALE) for task in TASKS}
+    with folder_of(tmp_path_factory, cells=CELLS, tasks=TASKS, references=references) as folder:
         path = Path("results/small/ppo/CartPole-v1/curves.parquet")
         curves = pd.read_parquet(path)
         late = (curves["arm"] == "sppo-38") & (curves["seed"] == 1) & (curves["segment"] > 2)
@@ -151,6 +148,14 @@ def test_what_cannot_be_exported_is_said_in_a_line(here, softbench, words, messa
     code, _, err = softbench("export", *words)
     assert code == 2 and message in err and err.count("\n") == 1
     assert not Path("x").exists()
+
+
+def test_nothing_is_written_where_one_of_the_folders_is_not_free(here, softbench):
+    Path("half/ppo").mkdir(parents=True)
+    Path("half/ppo/old.csv").write_text("")
+    code, out, err = softbench("export", "tidy", "small", "-o", "half")
+    assert code == 2 and not out and "-o: half/ppo is there and not an empty folder" in err and err.count("\n") == 1
+    assert [*Path("half").iterdir()] == [Path("half/ppo")]
 
 
 def test_a_damaged_cell_is_left_out_and_told(here, softbench):

@@ -12,6 +12,8 @@ from small_suite import make_plans, train_here, write_suite
 from harness.audit import certificate as auditing
 from harness.errors import InputError
 from harness.plan import pairs
+from harness.policy.recording import record
+from harness.schema.episodes import read_episodes
 from harness.schema.results import read_cell
 
 PAIR = '''
@@ -44,6 +46,15 @@ def own(tmp_path, monkeypatch):
         return place / f"{name}.py"
 
     return write
+
+
+def test_episodes_are_recorded_by_a_process_of_their_own(own):
+    own("own_recorded", PAIR)
+    (plan,) = make_plans()
+    assert train_here(Path("out"))[0]
+    record(plan)
+    found = read_episodes(plan.folder)
+    assert found is not None and {each.arm for each in found.episodes} == {"mine", "mine-soft"}
 
 
 def test_it_trains_is_audited_and_its_module_belongs_to_the_code(own, tmp_path):

@@ -11,7 +11,7 @@ import gymnasium
 import numpy as np
 import pytest
 from PIL import Image
-from small_suite import CELL, Here, train_here, write_suite
+from small_suite import CELL, Here, folder_of, train_here, write_suite
 
 from harness.files import ROOT
 from harness.policy import trained
@@ -29,12 +29,8 @@ pytestmark = pytest.mark.usefixtures("no_sync")
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     """The small suite, trained into `results`."""
-    folder = tmp_path_factory.mktemp("trained")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        write_suite(folder)
-        assert train_here(Path("results"))[0]
-    return folder
+    with folder_of(tmp_path_factory) as folder:
+        return folder
 
 
 @pytest.fixture

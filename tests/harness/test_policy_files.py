@@ -93,6 +93,46 @@ def test_the_comparison_with_ours_finds_another_policy(written):
     assert graph.disagreement(other, path, observations(policy.spaces, 200)) > 1e-4
 
 
+@pytest.mark.parametrize(
+    ("case", "outputs", "broken", "far"),
+    [
+        ("categorical", 1, "nothing", 0.0),
+        ("categorical", 1, "a choice", np.inf),
+        ("categorical", 2, "a choice", np.inf),
+        ("gaussian", 3, "a number", np.nan),
+    ],
+)
+@pytest.mark.parametrize("count", [1, 5])
+def test_another_choice_and_nan_are_found_whatever_the_outputs(monkeypatch, count, case, outputs, broken, far):
+    """Of a file that has so many of its outputs, and is broken in the first: NaN is told though the others are ours."""
+    onnxruntime = pytest.importorskip("onnxruntime")
+    policy = policy_of(*CASES[case][:-1])
+    seen = observations(policy.spaces, count)
+    whole = graph.Acting.forward
+
+    def forward(self, observation, noise=None):
+        found = whole(self, observation, noise)[:outputs]
+        self.outputs = self.outputs[:outputs]
+        return found
+
+    class Session:
+        def __init__(self, *_, **__):
+            pass
+
+        def run(self, names, given):
+            with torch.no_grad():
+                found = [each.numpy().copy() for each in whole(graph.Acting(policy), torch.from_numpy(seen))]
+            if broken == "a choice":
+                found[0][-1] = found[1][-1].argmin()
+            if broken == "a number":
+                found[0][0, 0] = np.nan
+            return found[: len(names)]
+
+    monkeypatch.setattr(graph.Acting, "forward", forward)
+    monkeypatch.setattr(onnxruntime, "InferenceSession", Session)
+    np.testing.assert_equal(graph.disagreement(policy, Path("x.onnx"), seen), far)
+
+
 def test_the_file_says_where_it_comes_from(written):
     import onnxruntime
 

@@ -1,12 +1,15 @@
 """Real worker processes: every arm of every pair leaves the same bytes on two workers and here, in another order of seeds."""
 
+import os
+import signal
+import sys
 from pathlib import Path
 
 import torch
 import yaml
 from small_suite import STABLE, SUITE, Here, start
 
-from harness import training
+from harness import cli, training
 from harness.plan.cells import make_plans
 from harness.run.spec import learner_class, pair_names
 from harness.schema.suite import load_suite
@@ -41,3 +44,11 @@ def test_two_workers_or_none_leave_the_same_bytes_for_every_arm(tmp_path, monkey
             for name in STABLE:
                 two, here = (Path(out) / "all" / pair / task / name for out in ("two", "here"))
                 assert two.read_bytes() == here.read_bytes(), f"{pair}: {name}"
+
+
+def test_a_broken_pipe_does_not_end_a_process_that_a_test_forks_off(tmp_path, monkeypatch):
+    """Nor one that a shell starts: Python ignores the signal."""
+    monkeypatch.setattr(cli, "main", lambda: sys.exit(os.kill(os.getpid(), signal.SIGPIPE)))
+    with start(tmp_path) as process:
+        assert process.communicate(timeout=60) == ("", "")
+    assert process.returncode == 0

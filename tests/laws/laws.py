@@ -187,7 +187,7 @@ def page(pair: str) -> list[str]:
 
 
 def policy(pair: str) -> list[str]:
-    """What it has learned is a graph of tensors: an ONNX file acts as it does, whatever the arm."""
+    """What it has learned is a graph of tensors: an ONNX file acts as it does, for one arm of each task."""
     pytest.importorskip("onnxruntime")
     pytest.importorskip("onnxscript")
     said, draw = [], np.random.default_rng(0)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -9,10 +11,12 @@ import pytest
 import yaml
 from invented_results import Workspace
 
+from harness.commands.cost import duration
 from harness.commands.planning import observed
 from harness.schema.claims import Claim, Ledger, load_ledger
 from harness.schema.suite import Suite, load_suite
 from reports.statistics.design import planning
+from reports.statistics.design.ledger import level
 from reports.statistics.forms import form
 
 CLAIM = {
@@ -72,9 +76,9 @@ def test_the_level_is_what_holm_leaves_at_worst():
     first, second = claim(), claim(id="D", metric="area")
     ledger = Ledger(claims=[first, second], level=0.05)
     suite = Suite.model_validate(SUITE)
-    assert planning.level(first, ledger, suite) == 0.025
+    assert level(ledger, suite) == 0.025
     twice = Ledger(claims=[claim(test="non-inferiority", margin=0.1, effect=None), claim(id="E")], level=0.05)
-    assert planning.level(twice.claims[0], twice, suite) == 0.05, "not worse and better of one comparison are one entry"
+    assert level(twice, suite) == 0.05, "not worse and better of one comparison are one entry"
 
 
 def test_scores_that_do_not_differ_say_nothing():
@@ -85,18 +89,115 @@ def test_scores_that_do_not_differ_say_nothing():
 
 @pytest.fixture
 def suite(tmp_path, monkeypatch):
-    folder = tmp_path / "suites" / "small"
-    folder.mkdir(parents=True)
-    (folder / "suite.yaml").write_text(yaml.safe_dump(SUITE))
-    (folder / "claims.yaml").write_text(yaml.safe_dump({"claims": [CLAIM]}))
     monkeypatch.chdir(tmp_path)
+    write()
+
+
+def write(changes=None, **suite) -> None:
+    """The suite and its claim, with these changes, in the working directory."""
+    folder = Path("suites", "small")
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "suite.yaml").write_text(yaml.safe_dump({**SUITE, **suite}))
+    (folder / "claims.yaml").write_text(yaml.safe_dump({"claims": [{**CLAIM, **(changes or {})}]}))
+
+
+def rate(pair: str, task: str) -> None:
+    """1,000 steps a second of one worker."""
+    path = Path("results", "small", pair, task, "timing.json")
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps({"steps_per_second": 1000, "wall_seconds": 60, "arms": {"x": {"seconds": 60}}}))
+
+
+SPREAD = {"test": "smaller-spread", "method": "pitman-morgan", "effect": 0.69}
+
+
+def test_of_deviations_the_correlation_is_assumed_and_no_spread_is_asked(suite, softbench):
+    write(SPREAD)
+    code, out, _ = softbench("plan", "C")
+    asked = claim(**SPREAD)
+    planned = planning.plan(asked, *planning.assumed(asked, 1.0, ["one"]), 0.025, 5)
+    assert planned.registered is not None and planned.seeds is not None and 15 < planned.seeds < 30
+    assert f"arms uncorrelated, assumed: {planned.seeds:.0f} seeds an arm are needed for 80 % power" in out
+    assert (
+        code == 0
+        and "; the 5 registered have " in out
+        and "\n           4   " in out
+        and "\n           3   " not in out
+    )
+    code, _, err = softbench("plan", "C", "--spread", 0.1)
+    assert code == 2 and err.count("\n") == 1
+    assert "--spread: the power of smaller-spread depends on how the arms are correlated alone" in err
+
+
+@pytest.mark.parametrize(
+    ("seeds", "where"),
+    [(10, "arms correlated as in results/classic (10 seeds): "), (3, "arms uncorrelated, assumed: ")],
+)
+def test_of_deviations_results_of_too_few_seeds_say_nothing(workspace: Workspace, softbench, seeds, where):
+    workspace.suite("classic", {"a2c": ["CartPole-v1"]})
+    workspace.claims("classic", [{**CLAIM, **SPREAD}])
+    workspace.cell("classic", "a2c", "CartPole-v1", seeds=seeds)
+    code, out, _ = softbench("plan", "C")
+    assert code == 0 and where in out and " seeds an arm are needed for 80 % power; the 10 registered have " in out
+    assert "on A processor" in out
+
+
+GRID = {"ppo": {"CartPole-v1": {"grid": {"temperature": [0.01, 0.1, 0.3]}}}}
+
+
+@pytest.mark.parametrize(
+    ("changes", "cells", "members"),
+    [
+        ({}, {"ppo": {"CartPole-v1": {}}}, 2),
+        ({"of": "gain", "against": "sppo-40"}, {"ppo": {"CartPole-v1": {}}}, 3),
+        ({"of": "grid"}, GRID, 6),
+        ({"against": 0.5}, {"ppo": {"CartPole-v1": {}}}, 1),
+    ],
+)
+def test_the_hours_are_those_of_all_arms_behind_a_claim(suite, softbench, changes, cells, members):
+    write({"pair": "ppo", "arm": "sppo-38", "against": "ppo", **changes}, cells=cells)
+    rate("ppo", "CartPole-v1")
+    code, out, _ = softbench("plan", "C", "--spread", 0.1, "--workers", 2)
+    steps = 10 * members * 4000
+    assert code == 0 and f"\n{10 * members} members, {steps:,} steps: " in out and "10 seeds an arm" in out
+    assert f": {duration(steps / 1000 / 3600)} of one worker, {duration(steps / 2000 / 3600)} on 2 workers" in out
+
+
+def test_hours_and_steps_are_of_the_tasks_with_a_rate(suite, softbench):
+    task = {"low": -500, "high": 0, "source": "range"}
+    write(
+        tasks={**SUITE["tasks"], "Acrobot-v1": {"steps": 8000}},
+        references={**SUITE["references"], "Acrobot-v1": task},
+        cells={"a2c": {"CartPole-v1": {}, "Acrobot-v1": {}}},
+    )
+    rate("a2c", "CartPole-v1")
+    code, out, _ = softbench("plan", "C", "--spread", 0.1, "--workers", 2)
+    seeds = int(re.search(r"assumed: (\d+) seeds", out)[1])
+    assert code == 0 and f"\n{2 * seeds} members, {8000 * seeds:,} steps of the 1 cell with a rate: " in out
+    assert (
+        f": {duration(8 * seeds / 3600)} of one worker" in out and "no rate is recorded of a2c on Acrobot-v1: " in out
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"arm": "a2c-prope"}, "'a2c-prope' is no arm of a2c on CartPole-v1; did you mean 'a2c-proper'"),
+        ({"of": "gain"}, "'a2c-naive' is no soft arm of a2c on CartPole-v1"),
+        ({"of": "grid"}, "'a2c-proper' is no arm with a grid of a2c on CartPole-v1"),
+    ],
+)
+def test_a_claim_about_what_its_cells_do_not_have_is_refused(suite, softbench, changes, message):
+    write(changes)
+    code, out, err = softbench("plan", "C")
+    assert code == 2 and not out and f"claims.yaml: C: {message}" in err and err.count("\n") == 1
 
 
 def test_without_results_the_spread_is_assumed_and_said(suite, softbench):
     code, out, _ = softbench("plan", "C")
     assert code == 0 and out.count(", assumed: ") == 4
     assert "spread 0.1, assumed: 10 seeds an arm are needed for 80 % power; the 5 registered have 40%" in out
-    assert "no rate is recorded of a2c: softbench bench --pair a2c --task CartPole-v1" in out
+    assert "no rate is recorded of a2c on CartPole-v1: softbench bench --pair a2c --task CartPole-v1" in out
     code, out, _ = softbench("plan", "small/C", "--spread", 0.1, "--effect", 0.2)
     assert code == 0 and "effect 0.2" in out and "\n           5   " in out and "█" in out
     assert "spread 0.1, assumed: 5 seeds an arm are needed" in out

@@ -99,6 +99,12 @@ def test_what_says_nothing_has_no_p_value() -> None:
     assert SUPPORTED in spread().words
 
 
+def test_too_few_seeds_have_no_power_whatever_is_known_of_the_correlation() -> None:
+    ours, theirs = exact(1.6, 0.5)
+    assert [spread().power(ours, theirs, 5.0, 0.025, seeds) for seeds in (2, 3)] == [None, None]
+    assert spread().power(ours, theirs, 5.0, 0.025, 4) is not None
+
+
 @pytest.mark.parametrize(
     ("arm", "against", "says"),
     [

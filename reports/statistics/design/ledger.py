@@ -33,6 +33,15 @@ def entries(claims: Sequence[tuple[Claim, Sequence[str]]]) -> list[list[int]]:
     return sorted(found)
 
 
+def level(ledger: Ledger, suite: Suite) -> float:
+    """One-sided; what Holm's correction leaves a claim at worst: the first of the ledger's entries."""
+    return ledger.level / len(_entries(ledger, suite))
+
+
+def _entries(ledger: Ledger, suite: Suite) -> list[list[int]]:
+    return entries([(claim, tasks_of(claim, suite)) for claim in ledger.claims])
+
+
 def problems(ledger: Ledger, suite: Suite) -> list[str]:
     """Designs that no run should be started for, one line each that names file and field; [] for a sound ledger.
 
@@ -54,11 +63,11 @@ def notes(ledger: Ledger, suite: Suite, seeds: Sequence[int | None] | None = Non
     `seeds`: how many each claim has; None: those that the suite registers.
     """
     given = seeds or [None] * len(ledger.claims)
-    family = len(entries([(claim, tasks_of(claim, suite)) for claim in ledger.claims]))
+    family, at = len(_entries(ledger, suite)), level(ledger, suite)
     found, never = [], _never(ledger, suite, given)
     for number, claim in enumerate(ledger.claims):
         why = f", left by Holm's correction for {family} entries at worst"
-        seldom = _unreachable(claim, suite, given[number], ledger.level / family, why)
+        seldom = _unreachable(claim, suite, given[number], at, why)
         found.append((*(never[number] or seldom), *_beyond(claim, ledger, suite)))
     return found
 
@@ -66,10 +75,10 @@ def notes(ledger: Ledger, suite: Suite, seeds: Sequence[int | None] | None = Non
 def _never(ledger: Ledger, suite: Suite, seeds: Sequence[int | None]) -> list[list[str]]:
     """For each claim, why its level can never be reached, or []: not even if every claim had the smallest p value of its design."""
     least = [
-        smallest_p(claim.method, _seeds(claim, suite, its), len(tasks_of(claim, suite)))
+        smallest_p(claim.method, seeds_of(claim, suite, its), len(tasks_of(claim, suite)))
         for claim, its in zip(ledger.claims, seeds, strict=True)
     ]
-    at_best = holm(least, entries([(claim, tasks_of(claim, suite)) for claim in ledger.claims]))
+    at_best = holm(least, _entries(ledger, suite))
     found = []
     for claim, its, corrected in zip(ledger.claims, seeds, at_best, strict=True):
         never = _unreachable(claim, suite, its, ledger.level, "")
@@ -97,19 +106,19 @@ def headroom(claim: Claim, ledger: Ledger, suite: Suite) -> float | None:
     return sum(room) / len(room)
 
 
-def _seeds(claim: Claim, suite: Suite, given: int | None) -> int:
-    """Seeds an arm of a claim."""
+def seeds_of(claim: Claim, suite: Suite, given: int | None = None) -> int:
+    """Seeds an arm of a claim: those given, or as many as the suite registers on the task where they are fewest."""
     registered = (len(suite.registered(claim.pair, task).seeds) for task in tasks_of(claim, suite))
     return min(registered) if given is None else given
 
 
 def _unreachable(claim: Claim, suite: Suite, given: int | None, level: float, why: str) -> list[str]:
-    reached = smallest_p(claim.method, _seeds(claim, suite, given), len(tasks_of(claim, suite))) <= level
+    reached = smallest_p(claim.method, seeds_of(claim, suite, given), len(tasks_of(claim, suite))) <= level
     return [] if reached else [_told(claim, suite, given, level, why)]
 
 
 def _told(claim: Claim, suite: Suite, given: int | None, level: float, why: str) -> str:
-    tasks, seeds = tasks_of(claim, suite), _seeds(claim, suite, given)
+    tasks, seeds = tasks_of(claim, suite), seeds_of(claim, suite, given)
     design = f"{claim.method} with {seeds} seeds on {len(tasks)} task{'s' * (len(tasks) > 1)}"
     least = numeral(smallest_p(claim.method, seeds, len(tasks)), ".3g")
     return (

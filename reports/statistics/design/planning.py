@@ -10,11 +10,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from harness.schema.claims import Claim, Ledger, tasks_of
-from harness.schema.suite import Suite
+from harness.schema.claims import Claim
 from reports.statistics.centres import samples
-from reports.statistics.design.ledger import entries
 from reports.statistics.forms import form
+from reports.statistics.forms.spread import TEST as SPREAD
 from reports.statistics.intervals import Array
 from reports.statistics.verdicts import FEW
 
@@ -36,11 +35,6 @@ class Planned:
     """Power with the seeds that the suite registers."""
 
 
-def level(claim: Claim, ledger: Ledger, suite: Suite) -> float:
-    """One-sided; what Holm's correction leaves a claim at worst: the first of the ledger's entries."""
-    return ledger.level / len(entries([(each, tasks_of(each, suite)) for each in ledger.claims]))
-
-
 def plan(claim: Claim, arm: Array, against: Array, at: float, registered: int) -> Planned:
     """The plan of a claim at level `at` if scores spread as those of `arm [n, T]` and `against [m, T]`.
 
@@ -60,6 +54,11 @@ def plan(claim: Claim, arm: Array, against: Array, at: float, registered: int) -
 
 
 def assumed(claim: Claim, spread: float, tasks: Sequence[str]) -> tuple[Array, Array]:
-    """Score matrices [2, T] whose spread is exactly this, on every task."""
+    """Score matrices [n, T] whose spread is exactly this, on every task.
+
+    Of a test of deviations, whose power depends on the correlation of the arms alone, two that are uncorrelated: the worst case.
+    """
+    if claim.test == SPREAD:
+        return np.array([[1.0], [1.0], [-1.0], [-1.0]]), np.array([[1.0], [-1.0], [1.0], [-1.0]])
     sides = np.array([[1.0], [-1.0]]) * np.full(len(tasks), spread / 2**0.5)
     return sides, sides.copy() if claim.method == "welch" else np.zeros_like(sides)

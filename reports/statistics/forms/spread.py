@@ -117,10 +117,10 @@ class Spread:
     def power(self, arm: Array, against: Array, effect: float, level: float, seeds: int | None = None) -> float | None:
         """Probability that the claim is supported if d is `effect`, at the observed correlation, by Fisher's transformation of its t.
 
-        With `seeds` an arm (None: as there are); None where there is no variance.
+        With `seeds` an arm (None: as there are); None where there is no variance, or there are fewer than `FEWEST` seeds.
         """
-        scale = self._scale(arm, against, level)
-        return None if scale is None else float(self._power(effect, scale, level, np.array(seeds or len(arm))))
+        n, scale = seeds or len(arm), self._scale(arm, against, level)
+        return None if scale is None or n < FEWEST else float(self._power(effect, scale, level, np.array(n)))
 
     def detectable(self, arm: Array, against: Array, level: float) -> float | None:
         """The smallest true d that these seeds find with 80 % power; None where there is no variance."""
