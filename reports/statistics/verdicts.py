@@ -317,13 +317,13 @@ def bar(claim: Claim) -> str:
 
 
 def _why(verdict: Verdict) -> str:
-    claim, estimate, needed = verdict.claim, verdict.outcome.estimate if verdict.outcome else 0.0, verdict.seeds_needed
+    claim, found, needed = verdict.claim, verdict.outcome, verdict.seeds_needed
     seeds = " and ".join(map(str, dict.fromkeys(verdict.data.counts))) if verdict.data else ""
-    if verdict.words and verdict.verdict in verdict.words:
+    if found and found.estimate is not None and verdict.words and verdict.verdict in verdict.words:
         region = form(claim.test, claim.method, claim.margin).words[verdict.verdict]
         p = f"Holm p {numeral(verdict.words[verdict.verdict], '.2g')}, {seeds} seeds"
-        return f"The difference is {numeral(estimate, '+.3f')} and shown to be {region} ({p})."
-    question = f"whether the difference is {bar(claim)}"
+        return f"The {claim.estimand} is {numeral(found.estimate, '+.3f')} and shown to be {region} ({p})."
+    question = f"whether the {claim.estimand} is {bar(claim)}"
     if needed is None:
         return f"{seeds} seeds do not show {question}; how many would is not known, since they have no spread."
     if needed > verdict.seeds:

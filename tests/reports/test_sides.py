@@ -206,3 +206,11 @@ def test_gains_and_arms_are_claims_apart_and_have_no_looks(workspace: Workspace)
     assert entries([(claim, [TASK]) for claim in ledger.claims]) == [[1, 0], [2]]
     with pytest.raises(InputError, match="'C4' is not about two arms alone"):
         decide("C4", [5], workspace.results, lambda plans: True, lambda look: None)
+
+
+def test_no_card_prints_looks_that_decide_does_not_take(workspace: Workspace) -> None:
+    scores = {**SCORES, "sppo-38-s4": around(0.52, 0.1, 10, 3)}
+    found = judged(workspace, GAIN, ARMS, scored(scores, {"claims": {"C4": GAIN}}))
+    assert found.verdict == "inconclusive" and found.seeds_needed is not None and 10 < found.seeds_needed <= 1000
+    page = build(["classic"], workspace.root / "site").pages[1].read_text()
+    assert "not enough seeds" in page and "softbench decide classic/C4" not in page
