@@ -64,12 +64,13 @@ def decide(
 ) -> tuple[str | None, Path]:
     """Train and test at each of `looks` (seeds an arm) until the claim is decided: (verdict, the decision's file).
 
+    The seeds are the first that the suite registers on the claim's tasks and those that follow: what is below may have been looked at.
     Members are trained from, and kept in, the checkpoints of `results`; the decision's own cells are in `results/sequential`.
     The verdict is None where a cohort failed, and `train` has said so.
     Raises InputError for an unknown claim, looks that are no plan, or results that cannot be used.
     """
     suite, claim, ledger = find_claim(name)
-    if claim.of != "arm" or len(claim.arms) < 2:
+    if not claim.of_arms:
         raise InputError(f"CLAIM: {name!r} is not about two arms alone, so seeds cannot be added by looks")
     plan = sequential.plan(looks, ledger.level)
     out, path = results / "sequential", decision_path(results, suite.name, claim.id)
@@ -82,10 +83,12 @@ def decide(
     )
     _begin(path, content)
     done: list[Look] = []
-    for seeds, nominal in zip(looks, plan, strict=True):
-        if not train(plans(suite, claim, list(range(seeds)), results)):
+    first = max(min(suite.registered(claim.pair, task).seeds) for task in tasks_of(claim, suite))
+    for count, nominal in zip(looks, plan, strict=True):
+        seeds = list(range(first, first + count))
+        if not train(plans(suite, claim, seeds, results)):
             return None, path
-        done.append(_look(suite, claim, ledger.model_copy(update={"level": nominal}), seeds, seeds == looks[-1], out))
+        done.append(_look(suite, claim, ledger.model_copy(update={"level": nominal}), seeds, count == looks[-1], out))
         _write(path, content.model_copy(update={"looks": done, "verdict": done[-1].verdict}))
         say(done[-1])
         if done[-1].verdict != INCONCLUSIVE:
@@ -132,8 +135,8 @@ def plans(suite: Suite, claim: Claim, seeds: list[int], results: Path) -> list[P
     return found
 
 
-def _look(suite: Suite, claim: Claim, ledger: Ledger, seeds: int, last: bool, out: Path) -> Look:
-    """The claim's test on the first `seeds` seeds, at the look's level, which `ledger` has.
+def _look(suite: Suite, claim: Claim, ledger: Ledger, seeds: list[int], last: bool, out: Path) -> Look:
+    """The claim's test on `seeds`, at the look's level, which `ledger` has.
 
     Only the last look says what does not settle the claim.
     """
@@ -142,7 +145,7 @@ def _look(suite: Suite, claim: Claim, ledger: Ledger, seeds: int, last: bool, ou
         pair: {task: cell.model_copy(update={"seeds": None}) for task, cell in tasks.items()}
         for pair, tasks in suite.cells.items()
     }
-    wider = suite.model_copy(update={"seeds": list(range(seeds)), "cells": cells})
+    wider = suite.model_copy(update={"seeds": seeds, "cells": cells})
     studies, damaged = read_studies(wider, out)
     study = next((each for each in studies if each.pair == claim.pair), None)
     found = verdicts.measure(claim, ledger, wider, study, suite.primary(claim.pair), damaged)
@@ -156,7 +159,7 @@ def _look(suite: Suite, claim: Claim, ledger: Ledger, seeds: int, last: bool, ou
     )
     verdict = decision.verdict if settled or last else INCONCLUSIVE
     return Look(
-        seeds=seeds,
+        seeds=len(seeds),
         nominal=nominal,
         estimate=outcome.estimate,
         p=outcome.p,
@@ -169,7 +172,8 @@ def line(look: Look) -> str:
     """A look in words."""
     p, p_against = ("undefined" if p is None else f"{p:.2g}" for p in (look.p, look.p_against))
     tests = f"p {p}, against {p_against}, may spend {look.nominal:.2g}"
-    return f"{look.seeds} seeds an arm: difference {look.estimate:+.3f}, {tests}: {look.verdict}"
+    estimate = "undefined" if look.estimate is None else f"{look.estimate:+.3f}"
+    return f"{look.seeds} seeds an arm: estimate {estimate}, {tests}: {look.verdict}"
 
 
 @app.command(

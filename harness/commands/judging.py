@@ -125,7 +125,8 @@ def lines(suite: str, verdicts: Sequence[Verdict]) -> list[str]:
             interval = (
                 "" if outcome.low is None or outcome.high is None else f" [{outcome.low:+.3f}, {outcome.high:+.3f}]"
             )
-            facts.append(f"{' − '.join(verdict.claim.sides)} = {outcome.estimate:+.3f}{interval}")
+            estimate = "undefined" if outcome.estimate is None else f"{outcome.estimate:+.3f}"
+            facts.append(f"{verdict.claim.contrast} = {estimate}{interval}")
         facts.append(verdict.counted)
         found += ["", "  ".join(facts), f"    {verdict.statement}", f"    {verdict.why}"]
         if verdict.flips and verdict.modes:

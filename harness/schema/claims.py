@@ -36,7 +36,7 @@ Side = str | Annotated[float, Field(strict=True, ge=-MOST_NUMBER, le=MOST_NUMBER
 
 
 class Claim(Strict):
-    """One claim: `arm` against `against`, tested once. The estimand is the mean over tasks of the difference of mean metrics."""
+    """One claim: `arm` against `against`, tested once. `estimand` says what is estimated, as a mean over tasks."""
 
     id: Id
     statement: Text
@@ -64,6 +64,16 @@ class Claim(Strict):
         return [side for side in (self.arm, self.against) if isinstance(side, str)]
 
     @property
+    def of_arms(self) -> bool:
+        """Whether it is about two arms alone, not about gains, grids or a number."""
+        return self.of == "arm" and len(self.arms) == 2
+
+    @property
+    def of_means(self) -> bool:
+        """Whether it is about the difference of two arms' means."""
+        return self.of_arms and self.test != "smaller-spread"
+
+    @property
     def sides(self) -> tuple[str, str]:
         """Both as pages print them: `sppo-38`, `gain of sppo-38`, `steadiness of sppo-38`, `0.1`."""
         word = {"arm": "", "gain": "gain of ", "grid": "steadiness of "}[self.of]
@@ -74,6 +84,12 @@ class Claim(Strict):
     def estimand(self) -> str:
         """What is estimated, in words."""
         return "log ratio of deviations" if self.test == "smaller-spread" else "difference"
+
+    @property
+    def contrast(self) -> str:
+        """The same as a formula: `sppo-38 − ppo`, `log(sd ppo / sd sppo-38)`."""
+        first, second = self.sides
+        return f"log(sd {second} / sd {first})" if self.test == "smaller-spread" else f"{first} − {second}"
 
     @property
     def assumed(self) -> float:

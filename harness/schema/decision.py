@@ -24,7 +24,7 @@ class Planned(Strict):
 class Look(Planned):
     """What was found at a look."""
 
-    estimate: float
+    estimate: float | None = None
     p: float | None = None
     p_against: float | None = None
     verdict: str

@@ -25,7 +25,7 @@ METHODS = {
     "welch": "Welch’s t interval, stratified by task",
     "paired": "t interval of the differences by seed, stratified by task",
     "sign-flip": "interval of the exact sign-flip test of the differences by seed",
-    "pitman-morgan": "interval of Pitman’s and Morgan’s test of paired deviations (the difference: of their logarithms)",
+    "pitman-morgan": "interval of Pitman’s and Morgan’s test of paired deviations",
 }
 CROWD = 150
 """Seeds of an arm from which on marks may hide each other."""
@@ -35,7 +35,7 @@ DIFFERENCE = Look(PLAIN["ink"], "D")
 def claim(verdict: Verdict, looks: Mapping[str, Look], unit: str, command: str) -> Picture:
     """Above: the mean over tasks of every seed, in the metric's `unit`; below: the interval. Raises ValueError if nothing was measured."""
     its, data, found = verdict.claim, verdict.data, verdict.outcome
-    if data is None or found is None:
+    if data is None or found is None or found.estimate is None:
         raise ValueError("only a measured claim has a figure")
     estimate = Estimate(found.estimate, found.low, found.high, found.why)
 
@@ -62,8 +62,8 @@ def claim(verdict: Verdict, looks: Mapping[str, Look], unit: str, command: str) 
         f"claim-{its.id}",
         f"Claim {its.id}: every seed, and the interval against the bar",
         f"Above: one mark a seed, its mean over tasks ({_named(verdict, 0, looks)}, {_named(verdict, 1, looks)}), and a line at the mean. "
-        f"Below: the difference with its {1 - 2 * verdict.level:.0%} {METHODS[its.method]}.",
-        f"Difference {say(estimate)}; the claim holds where it is {bar(its)}. Mean of {its.sides[0]}: "
+        f"Below: the {its.estimand} with its {1 - 2 * verdict.level:.0%} {METHODS[its.method]}.",
+        f"{its.estimand.capitalize()} {say(estimate)}; the claim holds where it is {bar(its)}. Mean of {its.sides[0]}: "
         f"{numeral(float(centre(data.arm)), '.3f')}, of {its.sides[1]}: {numeral(float(centre(data.against)), '.3f')}; {verdict.counted}.",
         command,
     )
@@ -129,7 +129,7 @@ def _strip(axes: Axes, sides: Sequence[Array], looks: Sequence[Look]) -> None:
 
 
 def _interval(axes: Axes, verdict: Verdict, estimate: Estimate) -> None:
-    """The difference with its interval, and where the claim holds."""
+    """The estimate with its interval, and where the claim holds."""
     margin, test = verdict.claim.margin, verdict.claim.test
     seen = [each for each in (estimate.low, estimate.high, estimate.value, 0.0) if each is not None]
     low, high = min(*seen, -1.3 * margin), max(*seen, 1.3 * margin)
@@ -142,7 +142,7 @@ def _interval(axes: Axes, verdict: Verdict, estimate: Estimate) -> None:
     for end in {first, last} - {high}:
         axes.axvline(end, color=PLAIN["holds"], linewidth=1.4, linestyle=(0, (4, 2)))
     reference(axes, 0)
-    axes.set(xlabel="difference; shaded: the claim holds", ylabel=" ")
+    axes.set(xlabel=f"{verdict.claim.estimand}; shaded: the claim holds", ylabel=" ")
     points(axes, [estimate], DIFFERENCE)
     axes.set(ylim=(0.6, -0.6), yticks=[], ylabel="")
     label_ends(axes.xaxis, places)

@@ -13,9 +13,10 @@ from reports.figures.forest import interval
 from reports.figures.picture import Picture, Studio
 from reports.site import claim_tables as tables
 from reports.site.evidence import Evidence
-from reports.statistics.forms.difference import TESTS
+from reports.statistics.forms.spread import TOO_FEW
 from reports.statistics.metrics import METRICS
 from reports.statistics.numerals import numeral
+from reports.statistics.sequential import FIRST
 from reports.statistics.verdicts import INCONCLUSIVE, INVALID, NOT_MEASURED, SUPPORTED, VERDICTS, WORDS, Verdict, bar
 from reports.table import NONE, Link, Table, Value, worded
 
@@ -168,7 +169,7 @@ def _claims(cards: Sequence[Card]) -> Table:
 
 def _card(suite: Suite, verdict: Verdict, family: int, evidence: Evidence | None, command: str, studio: Studio) -> Card:
     advice, next_step = _advice(suite, verdict)
-    judged, claim = evidence is not None and verdict.data is not None and verdict.outcome is not None, verdict.claim
+    judged, claim = evidence is not None and tables.estimate(verdict.outcome) is not None, verdict.claim
     looks = evidence.looks if evidence else {}
     return Card(
         verdict=verdict,
@@ -187,12 +188,12 @@ def _card(suite: Suite, verdict: Verdict, family: int, evidence: Evidence | None
 def _other(verdict: Verdict, evidence: Evidence | None) -> str:
     """One line for a reader who has seen another number of the same two arms."""
     claim, found = verdict.claim, verdict.outcome
-    if claim.of != "arm" or len(claim.arms) < 2 or claim.test not in TESTS:
+    if not claim.of_means:
         return ""
     arm, against = claim.arms
     primary = evidence.primary if evidence else {}
     shown = primary.get((arm, against)) or primary.get((against, arm))
-    if shown is None or found is None or verdict.data is None or evidence is None:
+    if shown is None or found is None or found.estimate is None or verdict.data is None or evidence is None:
         return ""
     differs = [
         *([f"the claim is about the {METRICS[claim.metric].meaning}"] if claim.metric != "final" else []),
@@ -220,32 +221,32 @@ def _advice(suite: Suite, verdict: Verdict) -> tuple[str, str]:
         return f"look at the data first, then {make} the pair again", more
     if verdict.verdict != INCONCLUSIVE:
         return "", ""
-    if needed is None:
-        return "there is no spread between seeds, so how many would decide is not known", ""
-    if verdict.seeds < verdict.registered and needed <= verdict.registered:
+    if verdict.seeds < verdict.registered and (needed is None or needed <= verdict.registered):
         return f"{make} the missing seeds: {verdict.counted.removesuffix(' seeds')} are complete", more
+    if needed is None:
+        few = verdict.outcome is not None and verdict.outcome.why == TOO_FEW
+        why = "there are too few seeds for a test" if few else "there is no spread between seeds"
+        return f"{why}, so how many would decide is not known", ""
     if needed > verdict.seeds:
-        decide = shlex.join(["softbench", "decide", f"{suite.name}/{claim.id}", "--max-seeds", str(needed)])
-        return (
-            f"not enough seeds: there are {_an_arm(verdict)}, you need {verdict.needed}",
-            decide if make == "train" and needed <= 1000 else "",
-        )
-    return f"{verdict.seeds} seeds would usually show a difference of {claim.assumed:g}: expect a smaller one", ""
+        said = f"not enough seeds: there are {_an_arm(verdict)}, you need {verdict.needed}"
+        if make == "import" or not claim.of_arms or needed > 1000 or verdict.decision is not None:
+            return said, ""
+        most = f"{max(needed, FIRST):.0f}"
+        return said, shlex.join(["softbench", "decide", f"{suite.name}/{claim.id}", "--max-seeds", most])
+    return f"{verdict.seeds} seeds would usually show a {claim.estimand} of {claim.assumed:g}: expect a smaller one", ""
 
 
 def _reading(verdict: Verdict, family: int) -> str:
     """How to read the card, in one paragraph."""
     claim, found = verdict.claim, verdict.outcome
     arm, against = claim.sides
-    means = "means" if claim.test in TESTS else "standard deviations’ logarithms, taken the other way round,"
-    start = (
-        f"The claim: {arm} {COMPARISON[claim.test]} {against}, that is, the difference of their {means} is {bar(claim)}"
-    )
+    start = f"The claim: {arm} {COMPARISON[claim.test]} {against}, that is, the {claim.estimand} {claim.contrast} is {bar(claim)}"
     start += f" (metric: {METRICS[claim.metric].meaning}). "
     if found is None or verdict.data is None:
         return f"{start}{verdict.why} So nothing is said about it."
     tasks = len(verdict.data.tasks)
-    start += f"{_trained(verdict)} on {tasks} task{'s' * (tasks != 1)}; the difference observed is {numeral(found.estimate, '+.3f')}. "
+    observed = "" if found.estimate is None else f"; the {claim.estimand} observed is {numeral(found.estimate, '+.3f')}"
+    start += f"{_trained(verdict)} on {tasks} task{'s' * (tasks != 1)}{observed}. "
     if found.low is None or found.high is None or verdict.p_holm is None:
         return f"{start}{verdict.why}"
     start += (

@@ -17,7 +17,7 @@ def numbers(verdict: Verdict) -> Table:
     claim, found = verdict.claim, verdict.outcome
     estimate, p, p_against = (found.estimate, found.p, found.p_against) if found else (None, None, None)
     rows: list[list[Value]] = [
-        ["difference", number(estimate, ".3f")],
+        [claim.estimand, number(estimate, ".3f")],
         [f"{1 - 2 * verdict.level:.0%} interval", _interval(found)],
         ["must be", worded(bar(claim))],
         ["p, raw", number(p, ".2g")],
@@ -28,7 +28,7 @@ def numbers(verdict: Verdict) -> Table:
         ["level (one-sided)", number(verdict.level, "g")],
         ["seeds", verdict.counted.removesuffix(" seeds")],
         ["seeds needed", verdict.needed or NONE],
-        ["detectable difference", number(verdict.detectable, ".3f")],
+        [f"detectable {claim.estimand}", number(verdict.detectable, ".3f")],
     ]
     rows += [[f"{mode} actions", decided] for mode, decided in (verdict.modes or {}).items()]
     rows += [[f"if lost seeds ended {case}", decided] for case, decided in (verdict.sensitivity or {}).items()]
@@ -58,7 +58,7 @@ def tasks(verdict: Verdict) -> Table | None:
         f"claim-{claim.id}-tasks",
         f"Claim {claim.id} on each task",
         "The same test on each task alone: descriptive, not corrected, and no verdict by itself.",
-        ["task", *claim.sides, "difference", "p, raw"],
+        ["task", *claim.sides, claim.estimand, "p, raw"],
         rows,
     )
 
@@ -123,13 +123,16 @@ def looks(verdict: Verdict) -> Table | None:
         f"claim-{verdict.claim.id}-looks",
         f"Looks at claim {verdict.claim.id}",
         "What `softbench decide` fixed beforehand and found: a test of this claim on its own, by seeds and a level of its own.",
-        ["seeds an arm", "level it may spend", "difference", "p", "p against", "verdict"],
+        ["seeds an arm", "level it may spend", verdict.claim.estimand, "p", "p against", "verdict"],
         rows,
     )
 
 
 def estimate(found: Outcome | None) -> Estimate | None:
-    return None if found is None else Estimate(found.estimate, found.low, found.high, found.why)
+    """What is drawn and printed with its interval; None where nothing was estimated."""
+    if found is None or found.estimate is None:
+        return None
+    return Estimate(found.estimate, found.low, found.high, found.why)
 
 
 def rests_on(verdict: Verdict) -> str:

@@ -17,6 +17,8 @@ from reports.statistics.intervals import NO_VARIANCE, Array, centre, squared_err
 METHODS = ("welch", "paired", "sign-flip")
 """`welch` takes the seeds of the two arms as independent; the others take row i of both as one seed's, and use the differences."""
 
+LEAST_SEEDS = {"pitman-morgan": 4}
+"""Seeds an arm that a method needs, where these are more than 2."""
 ENUMERATED = 2**16
 PATTERNS = 20_000
 UNREACHABLE = "undefined: too few seeds for this level"
@@ -152,7 +154,7 @@ def samples(arm: Array, against: Array, method: str) -> list[Array]:
 
 def smallest_p(method: str, seeds: int, tasks: int) -> float:
     """The smallest p value that a design of `seeds` an arm on `tasks` can give: a level below it can never be reached."""
-    if seeds < 2:
+    if seeds < LEAST_SEEDS.get(method, 2):
         return 1.0
     if method != "sign-flip":
         return 0.0

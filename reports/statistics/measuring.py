@@ -13,6 +13,7 @@ from harness.schema.grid import base
 from harness.schema.suite import Suite
 from reports.statistics.forms import form
 from reports.statistics.forms.form import INVALID, NOT_MEASURED, Outcome
+from reports.statistics.forms.spread import TEST as SPREAD
 from reports.statistics.intervals import NO_VARIANCE, Array, fewest, mean_interval, stack
 from reports.statistics.metrics import METRICS, Recorded
 from reports.statistics.scores import Damaged, Study
@@ -304,14 +305,17 @@ def _diverged(study: Study, task: str, arm: str) -> list[int]:
 
 
 def as_if_lost_had_ended(measured: Measured, study: Study, mode: str) -> dict[str, Measured]:
-    """`best`, `worst` -> the claim as if every lost seed had ended so for it; {} where none was lost or the metric has no bounds.
+    """`best`, `worst` -> the claim as if every lost seed had ended so for it; {} where none was lost, or nothing is known to be worst: the
+    metric has no bounds, or spreads are compared, to which the lowest and the highest score do the same.
 
     The best and the worst are the metric's bounds, or what was seen beyond them: a task's `low` is no bound where returns lie below it.
     """
     claim, data, bounds = measured.claim, measured.data, METRICS[measured.claim.metric].bounds
-    if not measured.lost or data is None or bounds is None:
+    if not measured.lost or data is None or bounds is None or claim.test == SPREAD:
         return {}
-    low, high = min(bounds[0], data.arm.min(), data.against.min()), max(bounds[1], data.arm.max(), data.against.max())
+    low, high = bounds
+    if claim.of == "arm":
+        low, high = min(low, data.arm.min(), data.against.min()), max(high, data.arm.max(), data.against.max())
     if METRICS[claim.metric].on_scale:
         ends = [study.score(task, np.array(study.extremes(task))) for task in data.tasks]
         low, high = min(low, *(each[0] for each in ends)), max(high, *(each[1] for each in ends))

@@ -33,6 +33,7 @@ from reports.statistics.forms.form import (
     WORDS,
     Outcome,
 )
+from reports.statistics.forms.spread import TEST as SPREAD
 from reports.statistics.measuring import Data, Measured, as_if_lost_had_ended, measure, suspicions
 from reports.statistics.metrics import METRICS
 from reports.statistics.multiplicity import holm, sharing
@@ -316,13 +317,13 @@ def bar(claim: Claim) -> str:
 
 
 def _why(verdict: Verdict) -> str:
-    claim, estimate, needed = verdict.claim, verdict.outcome.estimate if verdict.outcome else 0.0, verdict.seeds_needed
+    claim, found, needed = verdict.claim, verdict.outcome, verdict.seeds_needed
     seeds = " and ".join(map(str, dict.fromkeys(verdict.data.counts))) if verdict.data else ""
-    if verdict.words and verdict.verdict in verdict.words:
+    if found and found.estimate is not None and verdict.words and verdict.verdict in verdict.words:
         region = form(claim.test, claim.method, claim.margin).words[verdict.verdict]
         p = f"Holm p {numeral(verdict.words[verdict.verdict], '.2g')}, {seeds} seeds"
-        return f"The difference is {numeral(estimate, '+.3f')} and shown to be {region} ({p})."
-    question = f"whether the difference is {bar(claim)}"
+        return f"The {claim.estimand} is {numeral(found.estimate, '+.3f')} and shown to be {region} ({p})."
+    question = f"whether the {claim.estimand} is {bar(claim)}"
     if needed is None:
         return f"{seeds} seeds do not show {question}; how many would is not known, since they have no spread."
     if needed > verdict.seeds:
@@ -332,15 +333,17 @@ def _why(verdict: Verdict) -> str:
 
 def _withheld(verdict: Verdict) -> Verdict:
     """A verdict on incomplete seeds stands only where the missing ones, best or worst, could not change it; a diverged seed counts as
-    missing where the metric is no place on the scale of scores, since its floor is no penalty there."""
-    metric, missing = METRICS[verdict.claim.metric], verdict.registered - verdict.seeds
-    diverged = 0 if metric.on_scale else sum(line.endswith(": diverged") for line in verdict.lost)
+    missing where its floor is no penalty: the metric is no place on the scale of scores, or a range or a spread is compared."""
+    claim, metric, missing = verdict.claim, METRICS[verdict.claim.metric], verdict.registered - verdict.seeds
+    penal = metric.on_scale and claim.of != "grid" and claim.test != SPREAD
+    diverged = 0 if penal else sum(line.endswith(": diverged") for line in verdict.lost)
     stands = verdict.sensitivity is not None and set(verdict.sensitivity.values()) == {verdict.verdict}
     if stands or not (missing or diverged) or verdict.verdict not in WORDS:
         return verdict
     lost = f"{missing} seed{'s are' if missing > 1 else ' is'} missing and could change it"
     if not missing:
         gone = f"{diverged} seed{'s' * (diverged > 1)} diverged"
-        lost = f"{gone} and could change it: a diverged seed has no {metric.name}"
+        its = "counts at the floor, which is no penalty here" if metric.on_scale else f"has no {metric.name}"
+        lost = f"{gone} and could change it: a diverged seed {its}"
     why = f"{verdict.seeds} seeds say {verdict.verdict}, but {lost}."
     return replace(verdict, verdict=INCONCLUSIVE, why=why)

@@ -86,6 +86,15 @@ def test_seeds_are_those_of_an_ordinary_run_and_shared_with_it(decide):
     pd.testing.assert_frame_equal(ours, theirs)
 
 
+def test_seeds_start_at_the_first_that_the_suite_registers(decide, tmp_path):
+    path = tmp_path / "suites/small/suite.yaml"
+    path.write_text(yaml.safe_dump({**yaml.safe_load(path.read_text()), "seeds": "20-21"}))
+    verdict, _, looks, trained = decide()
+    assert verdict == "supported" and [look.seeds for look in looks] == [5] and trained == [10]
+    curves = pd.read_parquet(RESULTS / "sequential" / CELL / "curves.parquet")
+    assert sorted(curves["seed"].unique()) == [20, 21, 22, 23, 24]
+
+
 def test_the_plan_is_written_before_the_first_look_and_no_other_is_taken(decide, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(

@@ -15,6 +15,7 @@ import yaml
 from invented_results import CLAIMS, Workspace
 from scipy.optimize import brentq
 from scipy.stats import t
+from test_verdicts import around, scored
 
 from harness.errors import InputError
 from harness.schema.claims import Ledger
@@ -91,6 +92,22 @@ def test_a_cell_counts_once_and_one_that_says_nothing_not_at_all(workspace: Work
     assert one is not None and welch.low is not None and welch.df is not None
     assert one.value == pytest.approx(welch.value)
     assert t.ppf(0.975, welch.df) * one.variance**0.5 == pytest.approx(welch.value - welch.low)
+
+
+def test_a_hard_arm_at_every_point_of_a_grid_counts_once(workspace: Workspace) -> None:
+    arms = {
+        f"{arm}@temperature={at}": None if arm == "ppo" else f"ppo@temperature={at}"
+        for at in (0.1, 0.3)
+        for arm in ("ppo", "sppo-38")
+    }
+    sides = (around(0.5, 0.1), around(0.6, 0.1, 10, 1), around(0.5, 0.1), around(0.7, 0.1, 10, 2))
+    scores = dict(zip(arms, sides, strict=True))
+    workspace.suite("classic", {"ppo": ["CartPole-v1"]})
+    workspace.cell("classic", "ppo", "CartPole-v1", arms=arms, edit=scored(scores, {}))
+    (study,), _ = read_studies(load_suite("classic"), workspace.results)
+    found = effect(study, "CartPole-v1")
+    assert found is not None and found.value == pytest.approx(0.15)
+    assert found.variance == pytest.approx((1 + 1 / 4 + 1 / 4) * 0.1**2 / 10)
 
 
 def test_the_margin_is_that_of_the_claims_about_the_arms_or_the_ledgers_least() -> None:

@@ -8,8 +8,11 @@ import re
 from html import unescape
 from pathlib import Path
 
+from invented_results import Workspace
 from test_site import Parts
+from test_verdicts import CLAIM, DECISION, around, scored
 
+from reports.site.site import build
 from reports.statistics.numerals import numeral
 
 
@@ -107,6 +110,23 @@ def test_a_card_says_how_to_read_it_and_what_is_missing(judged: Path) -> None:
     for card in (better, worse, same):
         assert re.search(r'role="img" aria-label="Difference [^"]{40,}"', card)
         assert "<summary>Data</summary>" in card
+
+
+def test_the_command_takes_the_seeds_of_a_first_look_and_no_other_looks_than_begun(workspace: Workspace) -> None:
+    claim = {**CLAIM, "effect": 5.0}
+    workspace.suite("classic", {"a2c": ["CartPole-v1"]}, seeds="0-2")
+    workspace.claims("classic", [claim])
+    give = scored({"a2c-proper": around(0.54, 0.1, 3), "a2c-naive": around(0.5, 0.1, 3, 1)}, {"claims": {"C4": claim}})
+    workspace.cell("classic", "a2c", "CartPole-v1", seeds=3, edit=give)
+    build(["classic"], workspace.root / "site")
+    card = article(workspace.root / "site", "C4")
+    assert "you need at least 4" in card and "<code>softbench decide classic/C4 --max-seeds 5</code>" in card
+    path = workspace.results / "sequential" / "classic" / "decision-C4.json"
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps({**DECISION, "claim": claim, "looks": [], "verdict": None}))
+    build(["classic"], workspace.root / "site")
+    card = article(workspace.root / "site", "C4")
+    assert "begun, 2 looks to come" in card and "<code>softbench decide classic/C4" not in card
 
 
 def test_untestable_claims_are_named_with_their_needs(judged: Path) -> None:

@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from invented_results import Workspace
+from invented_results import Workspace, diverging, without
 from scipy import stats
-from test_verdicts import CLAIM, Edit, around, scored
+from test_verdicts import CLAIM, Edit, around, chain, scored
 
 from harness.commands.deciding import decide
 from harness.errors import InputError
@@ -19,6 +19,8 @@ from harness.schema.claims import load_ledger
 from harness.schema.suite import load_suite
 from reports.site.site import build
 from reports.statistics.design.ledger import entries
+from reports.statistics.measuring import as_if_lost_had_ended
+from reports.statistics.scores import read_studies
 from reports.statistics.verdicts import Verdict, judge
 
 TASK = "CartPole-v1"
@@ -101,6 +103,31 @@ def test_sensitivity_is_the_range_over_the_points_of_a_grid(workspace: Workspace
     assert "steadiness of sppo-38 against steadiness of ppo" in page
 
 
+def test_arms_that_diverge_at_every_point_of_a_grid_are_not_steady(workspace: Workspace) -> None:
+    scores = grid_scores()
+    for name in scores:
+        scores[name] = scores["ppo" + name.removeprefix("ppo").removeprefix("sppo-38")]
+    edits = [diverging(name, seed, 2) for name in GRID if name.startswith("sppo") for seed in range(8)]
+    found = judged(workspace, STEADY, GRID, chain(scored(scores, {"claims": {"C4": STEADY}}), *edits))
+    assert found.outcome is not None and found.outcome.p is not None and found.outcome.p < 0.001
+    assert found.verdict == "inconclusive" and "diverged and could change it" in found.why
+    assert found.sensitivity is not None and found.sensitivity["worst"] != "supported"
+
+
+@pytest.mark.parametrize(("claim", "arms"), [(GAIN, ARMS), (STEADY, GRID)])
+def test_lost_seeds_have_the_bounds_of_a_gain_or_a_range(
+    workspace: Workspace, claim: dict[str, Any], arms: dict[str, str | None]
+) -> None:
+    scores = SCORES | {"sppo-38-s4": around(0.1, 0.02)} if claim is GAIN else grid_scores()
+    lost = without("sppo-38-s4" if claim is GAIN else "sppo-38@learning_rate=0.01", 3)
+    found = judged(workspace, claim, arms, chain(scored(scores, {"claims": {"C4": claim}}), lost))
+    (study,), _ = read_studies(load_suite("classic"), workspace.results)
+    cases = as_if_lost_had_ended(found, study, "sampled")
+    ends = {case: its.data.arm[3, 0] for case, its in cases.items() if its.data is not None}
+    assert found.data is not None and found.data.arm.min() < -0.05
+    assert ends == pytest.approx({"best": 1.0 if claim is GAIN else 0.0, "worst": -1.0})
+
+
 COLLAPSED = {**GAIN, "arm": 0.1, "against": "ppo", "of": "arm", "metric": "late-entropy", "effect": 0.03}
 
 
@@ -179,3 +206,11 @@ def test_gains_and_arms_are_claims_apart_and_have_no_looks(workspace: Workspace)
     assert entries([(claim, [TASK]) for claim in ledger.claims]) == [[1, 0], [2]]
     with pytest.raises(InputError, match="'C4' is not about two arms alone"):
         decide("C4", [5], workspace.results, lambda plans: True, lambda look: None)
+
+
+def test_no_card_prints_looks_that_decide_does_not_take(workspace: Workspace) -> None:
+    scores = {**SCORES, "sppo-38-s4": around(0.52, 0.1, 10, 3)}
+    found = judged(workspace, GAIN, ARMS, scored(scores, {"claims": {"C4": GAIN}}))
+    assert found.verdict == "inconclusive" and found.seeds_needed is not None and 10 < found.seeds_needed <= 1000
+    page = build(["classic"], workspace.root / "site").pages[1].read_text()
+    assert "not enough seeds" in page and "softbench decide classic/C4" not in page

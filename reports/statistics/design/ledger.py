@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from harness.schema.claims import Claim, Ledger, tasks_of
 from harness.schema.suite import CLAIMS, SUITES, Suite
 from reports.statistics.centres import smallest_p
-from reports.statistics.forms.spread import TEST as SPREAD
 from reports.statistics.metrics import METRICS
 from reports.statistics.multiplicity import holm
 from reports.statistics.numerals import numeral
@@ -95,7 +94,7 @@ def headroom(claim: Claim, ledger: Ledger, suite: Suite) -> float | None:
     The best is the reference's `optimum`, or its `high`. None where a tuning run is not recorded, or the metric is no place on the scale.
     """
     tuned, tasks = ledger.tuning.get(claim.pair, {}), tasks_of(claim, suite)
-    on_scale = METRICS[claim.metric].on_scale and claim.of == "arm" and claim.test != SPREAD
+    on_scale = METRICS[claim.metric].on_scale and claim.of_means
     if not on_scale or any(task not in tuned for task in tasks):
         return None
     room = []

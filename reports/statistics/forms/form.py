@@ -25,7 +25,8 @@ INCONCLUSIVE, INVALID, NOT_MEASURED = "inconclusive", "invalid", "not measured"
 class Outcome:
     """What a test found. An interval or p value that is undefined is None, and `why` says why ("" where all is defined)."""
 
-    estimate: float
+    estimate: float | None
+    """None where it is undefined: of spreads, one of which is 0."""
     low: float | None
     high: float | None
     """Ends of the two-sided interval of confidence 1 - 2 `level`."""

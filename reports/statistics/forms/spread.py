@@ -20,14 +20,14 @@ import numpy.typing as npt
 from scipy.special import ndtr, ndtri, stdtr, stdtrit
 
 from harness.errors import InputError
-from reports.statistics.centres import Centre, Region
+from reports.statistics.centres import LEAST_SEEDS, Centre, Region
 from reports.statistics.forms.difference import Difference
 from reports.statistics.forms.form import SUPPORTED, Outcome
 from reports.statistics.intervals import NO_VARIANCE, Array
 from reports.statistics.power import MOST_SEEDS, POWER
 
 TEST, METHOD = "smaller-spread", "pitman-morgan"
-FEWEST = 4
+FEWEST = LEAST_SEEDS[METHOD]
 """Seeds an arm: Fisher's approximation of the power needs more than 3."""
 TOO_FEW = f"undefined: n < {FEWEST}"
 
@@ -98,10 +98,11 @@ class Spread:
         Raises InputError where level or shapes are not allowed, or a score is not finite.
         """
         self._check(arm, against, level)
-        if len(arm) < FEWEST or not (np.ptp(arm) and np.ptp(against)):
-            return Outcome(0.0, None, None, None, None, {}, None, TOO_FEW if len(arm) < FEWEST else NO_VARIANCE)
+        few = len(arm) < FEWEST
+        estimate = float(np.log(against.std() / arm.std())) if np.ptp(arm) and np.ptp(against) else None
+        if few or estimate is None:
+            return Outcome(estimate, None, None, None, None, {}, None, TOO_FEW if few else NO_VARIANCE)
         found = LogRatio.of(arm, against)
-        estimate = float(found.estimate)
         if found.scale <= 1e-6:  # one arm's scores are the other's, moved or scaled: nothing is left by which to judge
             return Outcome(estimate, None, None, None, None, {}, None, NO_VARIANCE)
         half, words = float(found.half(level)), {word: float(p) for word, p in self.p_values(found).items()}
@@ -138,7 +139,7 @@ class Spread:
             return None
         counts = np.arange(FEWEST, MOST_SEEDS + 1)
         enough = np.flatnonzero(self._power(effect, scale, level, counts) >= POWER)
-        return float(counts[enough[0]]) if len(enough) else np.inf
+        return int(counts[enough[0]]) if len(enough) else np.inf
 
     def _power(self, effect: float, scale: float, level: float, n: npt.NDArray[np.int64]) -> Array:
         """`power` for each number of seeds."""

@@ -121,4 +121,4 @@ def _p(above: Array, below: Array) -> float:
     if found.p is not None:
         return found.p
     constant = min(len(above), len(below)) >= 2 and np.ptp(above) == 0 and np.ptp(below) == 0
-    return 1 / comb(len(above) + len(below), len(above)) if constant and found.estimate > 0 else 1.0
+    return 1 / comb(len(above) + len(below), len(above)) if constant and above.mean() > below.mean() else 1.0

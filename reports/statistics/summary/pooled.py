@@ -8,7 +8,6 @@ alone makes it (Knapp and Hartung 2003), by statsmodels.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -35,7 +34,7 @@ def effect(study: Study, task: str) -> Effect | None:
     """The cell's effect; None where it says nothing: no comparison, fewer than 2 seeds, no variance, or no arm leaves the task's floor.
 
     Variances of the arms' means add up as in `reports.statistics.intervals.difference`; a hard arm counts with the weight of all the soft
-    arms that are compared with it.
+    arms that are compared with it. Arms with the same returns are one, as a hard arm is at every temperature of a grid.
     """
     mode, reference = study.primary, study.suite.references[task]
     comparisons = [each for each in study.comparisons if not study.imported or task in study.shared(each)]
@@ -48,16 +47,17 @@ def effect(study: Study, task: str) -> Effect | None:
     ):
         return None
     share = 1 / len(comparisons)
-    weights: defaultdict[str, float] = defaultdict(float)
+    runs = {arm: each.tobytes() for arm, each in returns.items()}
+    finals = {runs[arm]: study.score(task, each[:, -1]) for arm, each in returns.items()}
+    weights = dict.fromkeys(finals, 0.0)
     for soft, hard in comparisons:
-        weights[soft] += share
-        weights[hard] -= share
-    finals = {arm: study.score(task, each[:, -1]) for arm, each in returns.items()}
-    value = sum(weight * finals[arm].mean() for arm, weight in weights.items())
+        weights[runs[soft]] += share
+        weights[runs[hard]] -= share
+    value = sum(weight * finals[run].mean() for run, weight in weights.items())
     variance = sum(
-        weight**2 * finals[arm].var(ddof=1) / len(finals[arm])
-        for arm, weight in weights.items()
-        if np.ptp(finals[arm]) > 0
+        weight**2 * finals[run].var(ddof=1) / len(finals[run])
+        for run, weight in weights.items()
+        if np.ptp(finals[run]) > 0
     )
     return Effect(study.suite.name, study.pair, task, float(value), float(variance)) if variance else None
 

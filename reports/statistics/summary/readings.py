@@ -6,7 +6,6 @@ from collections.abc import Iterable
 
 from harness.schema.claims import Ledger
 from reports.statistics.forms.form import NO_DIFFERENCE
-from reports.statistics.forms.spread import TEST as SPREAD
 from reports.statistics.intervals import Estimate
 from reports.statistics.metrics import METRICS
 
@@ -35,7 +34,7 @@ def margin(ledger: Ledger | None, pair: str, soft: str, hard: str) -> float | No
     claims = [
         each
         for each in (ledger.claims if ledger else [])
-        if METRICS[each.metric].on_scale and each.margin > 0 and each.of == "arm" and each.test != SPREAD
+        if METRICS[each.metric].on_scale and each.margin > 0 and each.of_means
     ]
     own = [each.margin for each in claims if each.pair == pair and {each.arm, each.against} == {soft, hard}]
     return min(own or [each.margin for each in claims], default=None)
