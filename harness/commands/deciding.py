@@ -27,6 +27,7 @@ from harness.schema.claims import Claim, Ledger, load_ledger, tasks_of
 from harness.schema.decision import Decision, Look, Planned, decision_path, read_decision
 from harness.schema.suite import Suite, load_suite, suite_names
 from reports.statistics import sequential, verdicts
+from reports.statistics.numerals import numeral
 from reports.statistics.scores import read_studies
 from reports.statistics.verdicts import INCONCLUSIVE
 
@@ -170,9 +171,9 @@ def _look(suite: Suite, claim: Claim, ledger: Ledger, seeds: list[int], last: bo
 
 def line(look: Look) -> str:
     """A look in words."""
-    p, p_against = ("undefined" if p is None else f"{p:.2g}" for p in (look.p, look.p_against))
+    p, p_against = ("undefined" if p is None else numeral(p, ".2g") for p in (look.p, look.p_against))
     tests = f"p {p}, against {p_against}, may spend {look.nominal:.2g}"
-    estimate = "undefined" if look.estimate is None else f"{look.estimate:+.3f}"
+    estimate = "undefined" if look.estimate is None else numeral(look.estimate, "+.3f")
     return f"{look.seeds} seeds an arm: estimate {estimate}, {tests}: {look.verdict}"
 
 

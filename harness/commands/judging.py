@@ -16,6 +16,7 @@ from harness.exits import Exit, legend
 from harness.schema.claims import load_ledger
 from harness.schema.decision import Decision
 from harness.schema.suite import CLAIMS, SUITES, load_suite, suite_names
+from reports.statistics.numerals import numeral
 from reports.statistics.verdicts import (
     BELOW_MARGIN,
     CONTRADICTED,
@@ -122,10 +123,9 @@ def lines(suite: str, verdicts: Sequence[Verdict]) -> list[str]:
         facts = [f"{SIGNS[verdict.verdict]} {verdict.claim.id}", verdict.verdict]
         outcome = verdict.outcome
         if outcome is not None:
-            interval = (
-                "" if outcome.low is None or outcome.high is None else f" [{outcome.low:+.3f}, {outcome.high:+.3f}]"
-            )
-            estimate = "undefined" if outcome.estimate is None else f"{outcome.estimate:+.3f}"
+            ends = [numeral(end, "+.3f") for end in (outcome.low, outcome.high) if end is not None]
+            interval = f" [{', '.join(ends)}]" if len(ends) == 2 else ""
+            estimate = "undefined" if outcome.estimate is None else numeral(outcome.estimate, "+.3f")
             facts.append(f"{verdict.claim.contrast} = {estimate}{interval}")
         facts.append(verdict.counted)
         found += ["", "  ".join(facts), f"    {verdict.statement}", f"    {verdict.why}"]

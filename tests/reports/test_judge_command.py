@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -93,6 +94,7 @@ def test_words_for_people(judged: Workspace, softbench: Command) -> None:
     assert "classic: 1 supported, 1 contradicted, 1 inconclusive, 1 not measured" in out
     assert "✓ C4  supported  a2c-proper − a2c-naive = +0.200" in out and "proper is better (difference above 0)." in out
     assert "There are no results yet for Acrobot-v1." in out
+    assert re.search(r"= −0\.\d{3} \[−0\.\d{3}, ", out) and not re.search(r"-\d", out), "one minus sign"
     assert "The claim was not registered when the runs began." in out
 
 
