@@ -82,9 +82,10 @@ class Deck:
         return [self.claims, *(table for table in found if table)]
 
     @property
-    def groups(self) -> list[tuple[str, list[Link]]]:
-        """verdict -> its claims, as links into the page, without verdicts that no claim got."""
-        return groups([(card.verdict, f"#claim-{card.verdict.claim.id}") for card in self.cards])
+    def groups(self) -> list[tuple[str, int, list[Link]]]:
+        """The claims by verdict, as links into the page; see `groups`."""
+        claims = [(card.verdict, card.verdict.claim.id) for card in self.cards]
+        return groups([(verdict, Link(name, f"#claim-{name}")) for verdict, name in claims])
 
     @property
     def other(self) -> bool:
@@ -97,10 +98,10 @@ class Deck:
         return [card for card in self.cards if card.verdict.verdict in (INCONCLUSIVE, INVALID)]
 
 
-def groups(found: Sequence[tuple[Verdict, str]]) -> list[tuple[str, list[Link]]]:
-    """(verdict, its claims) in the order of `VERDICTS`, of (claim judged, where its card is, or ""), without verdicts that none got."""
-    of = {name: [Link(each.claim.id, href) for each, href in found if each.verdict == name] for name in VERDICTS}
-    return [(name, links) for name, links in of.items() if links]
+def groups(found: Sequence[tuple[Verdict, Link]]) -> list[tuple[str, int, list[Link]]]:
+    """(verdict, how many claims got it, their links, each once) in the order of `VERDICTS`, without verdicts that none got."""
+    of = {name: [link for each, link in found if each.verdict == name] for name in VERDICTS}
+    return [(name, len(links), [*dict.fromkeys(links)]) for name, links in of.items() if links]
 
 
 def ledger(

@@ -33,7 +33,7 @@ from reports.statistics.metrics import METRICS
 from reports.statistics.numerals import numeral, typeset
 from reports.statistics.summary.readings import READINGS
 from reports.statistics.verdicts import VERDICTS, verdicts
-from reports.table import Table
+from reports.table import Link, Table
 
 ROOT = Path(__file__).parents[2]
 """Where the code is: a checkout, or where it was installed."""
@@ -117,7 +117,7 @@ def build(suites: list[str], out: Path, results: Path = Path("results")) -> Site
         "trial": trial.result() if trial else None,
         "claims": claims,
         "trials": trials,
-        "groups": cards.groups([(card.verdict, _place(suite, card, pages)) for suite, card in serious]),
+        "groups": cards.groups([(card.verdict, _link(suite, card, pages)) for suite, card in serious]),
         "undecided": [
             (page.suite, card)
             for page in pages
@@ -173,11 +173,12 @@ def _html(suite: Suite) -> str:
     return f"{suite.name}.html"
 
 
-def _place(suite: Suite, card: cards.Card, pages: Sequence[Page]) -> str:
-    """Where on the site a claim's card is; "" for a suite without a page."""
-    return (
-        f"{suite.name}.html#claim-{card.verdict.claim.id}" if suite.name in {page.suite.name for page in pages} else ""
-    )
+def _link(suite: Suite, card: cards.Card, pages: Sequence[Page]) -> Link:
+    """To a claim's card; of a suite without a page the same one, to nowhere, for all its claims."""
+    if suite.name not in {page.suite.name for page in pages}:
+        return Link(f"all of {suite.name}", "")
+    name = card.verdict.claim.id
+    return Link(name, f"{suite.name}.html#claim-{name}")
 
 
 def _simulated(path: Path) -> Record | None:

@@ -57,7 +57,7 @@ def judged(tmp_path_factory: pytest.TempPathFactory) -> Path:
     waiting = {**CLAIMS[2], "id": "waits", "pair": "dqn", "arm": "dqn", "against": "soft-dqn-kl"}
     made.claims("classic", [*CLAIMS[:1], {**CLAIMS[1], "margin": 0.01}, CLAIMS[2], waiting])
     made.suite("later", {"a2c": ["CartPole-v1"]})
-    made.claims("later", CLAIMS[:1])
+    made.claims("later", [CLAIMS[0], {**CLAIMS[0], "id": "too", "metric": "area"}])
     (made.root / "suites" / "untestable.yaml").write_text(UNTESTABLE)
     with contextlib.chdir(made.root):
         build([], made.root / "site")

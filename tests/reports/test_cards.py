@@ -27,7 +27,8 @@ def test_banner_counts_and_names_every_verdict(judged: Path) -> None:
     page, index = ((judged / name).read_text() for name in ("classic.html", "index.html"))
     found = re.findall(r'class="number">(\d+)</span> <span class="word">([a-z ]+)<', page)
     assert found == [("1", "supported"), ("1", "contradicted"), ("1", "inconclusive"), ("1", "not measured")]
-    assert ("2", "not measured") in re.findall(r'class="number">(\d+)</span> <span class="word">([a-z ]+)<', index)
+    assert ("3", "not measured") in re.findall(r'class="number">(\d+)</span> <span class="word">([a-z ]+)<', index)
+    assert '<a href="classic.html#claim-waits">waits</a>, all of later</span>' in index
 
 
 def test_claims_table_says_the_evidence_and_what_to_do(judged: Path) -> None:
@@ -63,6 +64,7 @@ def test_claims_table_says_the_evidence_and_what_to_do(judged: Path) -> None:
         ["Classic", "same"],
         ["Classic", "waits"],
         ["Later", "better"],
+        ["Later", "too"],
     ]
 
 
