@@ -81,7 +81,11 @@ class Published(Strict):
     mean: float
     spread: float | None = None
     seeds: int | None = None
+    actions: Literal["sampled", "greedy", "training"] | None = None
+    """Which of our returns stands beside it: by an evaluation's actions, or of training episodes. None: by which the pair is judged."""
     source: str
+    departs: str | None = None
+    """In what ours is known to depart from it, where the two may not agree."""
 
 
 class Choice(Strict):

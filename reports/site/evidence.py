@@ -89,7 +89,7 @@ def gather(study: Study) -> Evidence:
             (task, arm, mode): mean_interval(curves.returns[mode][:, -1])
             for (task, arm), curves in study.curves.items()
             if curves.seeds
-            for mode in study.modes
+            for mode in curves.returns
         },
         learning=[_learning(study, seen, task) for task in study.cells if task not in silent],
         silent=list(silent.values()),

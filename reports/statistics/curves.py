@@ -23,7 +23,8 @@ from reports.statistics.intervals import Array
 class Curves:
     """Evaluations of one arm on one task: seeds are rows, segments columns.
 
-    `steps [S]` in environment steps of a member; `returns[mode] [n, S]` undiscounted, with a diverged member's at the floor;
+    `steps [S]` in environment steps of a member; `returns[mode] [n, S]` undiscounted, in each mode that the cell measures, with a
+    diverged member's at the floor;
     `diverged [n, S]`; `training [n, S]` the mean return of the training episodes that ended in each segment (NaN: none);
     `entropy [n, S]` of the behaviour policy in nats, 0 from a divergence on (NaN everywhere: not recorded).
     """
@@ -40,11 +41,11 @@ def read_curves(suite: Suite, cell: Cell, arm: str) -> Curves:
     """The registered seeds of one arm, from the tidy table. Raises ResultsError where a member lacks a segment."""
     members = cell.manifest.members.get(arm, {})
     seeds = [seed for seed in suite.registered(cell.pair, cell.task).seeds if str(seed) in members]
-    shape = len(seeds), cell.manifest.segments
+    shape, imported = (len(seeds), cell.manifest.segments), cell.manifest.imported is not None
+    modes = suite.modes(cell.pair) if imported else suite.registered(cell.pair, cell.task).evaluation.modes
     if not seeds:
         empty = np.zeros(shape)
-        modes = dict.fromkeys(suite.modes(cell.pair), empty)
-        return Curves([], np.zeros(0, np.int64), modes, empty.astype(bool), empty, empty)
+        return Curves([], np.zeros(0, np.int64), dict.fromkeys(modes, empty), empty.astype(bool), empty, empty)
     chosen = (cell.curves["arm"] == arm).to_numpy() & np.isin(cell.curves["seed"], seeds)
     places = {(seed, segment + 1): (row, segment) for row, seed in enumerate(seeds) for segment in range(shape[1])}
     there = zip(*(cell.curves[name].to_numpy()[chosen].tolist() for name in ("seed", "segment")), strict=True)
@@ -61,17 +62,17 @@ def read_curves(suite: Suite, cell: Cell, arm: str) -> Curves:
         table[at] = values
         return table
 
-    measured = {mode: grid(f"return_{mode}").astype(np.float64) for mode in suite.modes(cell.pair)}
+    measured = {mode: grid(f"return_{mode}").astype(np.float64) for mode in modes}
     finite = np.all([np.isfinite(values) for values in measured.values()], axis=0)
     diverged = np.maximum.accumulate(grid("diverged").astype(bool) | ~finite, axis=1)
     floor = _floor(suite.references[cell.task].low, cell)
     returns = {mode: np.where(diverged, floor, values) for mode, values in measured.items()}
     training = grid("train_return").astype(np.float64)
     entropy = grid("entropy").astype(np.float64)
-    if cell.manifest.imported is None and np.isfinite(entropy).any():  # what was never recorded is not filled in
-        entropy = np.where(diverged, 0.0, entropy)
-    if cell.manifest.imported is None:
+    if not imported:
         training = np.where(diverged, floor, training)
+        if np.isfinite(entropy).any():  # what was never recorded is not filled in
+            entropy = np.where(diverged, 0.0, entropy)
     return Curves(seeds, grid("step").astype(np.int64)[0], returns, diverged, training, entropy)
 
 
