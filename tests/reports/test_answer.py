@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import re
+import subprocess
+import sys
 from html import unescape
 from pathlib import Path
 from xml.etree import ElementTree
@@ -108,6 +111,31 @@ def test_a_hard_arm_at_every_point_of_a_grid_counts_once(workspace: Workspace) -
     found = effect(study, "CartPole-v1")
     assert found is not None and found.value == pytest.approx(0.15)
     assert found.variance == pytest.approx((1 + 1 / 4 + 1 / 4) * 0.1**2 / 10)
+
+
+def test_a_cell_has_the_same_bits_in_every_process(workspace: Workspace) -> None:
+    """Python orders a set of names anew in each process, and a sum depends on its order by a last digit."""
+    names = ["CartPole-v1", "Acrobot-v1", "MountainCar-v0"]
+    workspace.suite("classic", {"ppo": names})
+    for task in names:
+        workspace.cell("classic", "ppo", task)
+    code = (
+        "import sys; sys.path.insert(0, sys.argv[1])\n"
+        "from pathlib import Path; from harness.schema.suite import load_suite\n"
+        "from reports.statistics.scores import read_studies; from reports.statistics.summary.pooled import effect\n"
+        "(study,), _ = read_studies(load_suite('classic'), Path('results')); print([effect(study, task) for task in study.cells])"
+    )
+    told = {
+        subprocess.run(
+            [sys.executable, "-c", code, str(ROOT)],
+            cwd=workspace.root,
+            env={**os.environ, "PYTHONHASHSEED": str(seed)},
+            check=True,
+            capture_output=True,
+        ).stdout
+        for seed in range(1, 5)
+    }
+    assert len(told) == 1 and b"value=" in told.pop()
 
 
 def test_the_margin_is_that_of_the_claims_about_the_arms_or_the_ledgers_least() -> None:

@@ -38,7 +38,7 @@ def effect(study: Study, task: str) -> Effect | None:
     """
     mode, reference = study.primary, study.suite.references[task]
     comparisons = [each for each in study.comparisons if not study.imported or task in study.shared(each)]
-    arms = {arm for comparison in comparisons for arm in comparison}
+    arms = dict.fromkeys(arm for comparison in comparisons for arm in comparison)  # in one order: sums are rounded
     returns = {arm: study.curves[task, arm].returns[mode] for arm in arms}
     if not arms or min(map(len, returns.values())) < 2:
         return None
