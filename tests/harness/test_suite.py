@@ -136,7 +136,7 @@ WRONG = {
     ),
     "misspelt field of a published figure": (
         nested("published", value=[{"task": "CartPole-v1", "arm": "a2c", "maen": 3, "source": ""}]),
-        ": published.0: unknown field 'maen'; did you mean 'mean'? Known: arm, mean, seeds, source, spread, task",
+        ": published.0: unknown field 'maen'; did you mean 'mean'? Known: actions, arm, departs, mean, seeds, source, spread, task",
     ),
     "no whole number": (nested("segments", value=1.5), ": segments: must be a whole number (got 1.5)"),
     "number in words": (nested("segments", value="four"), ": segments: must be a whole number (got 'four')"),
