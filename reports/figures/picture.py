@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import multiprocessing
 import os
+import re
 from collections.abc import Callable
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass
@@ -49,6 +50,12 @@ class Picture:
     @property
     def name(self) -> str:
         return self.words.name
+
+    @property
+    def ratio(self) -> float:
+        """Height over width, as the page draws it."""
+        width, height = (float(each) for each in re.findall(r'viewBox="0 0 (\S+) (\S+)"', self.svg)[0])
+        return (height - self.legend) / width
 
     def inline(self) -> str:
         """For the page: colours are CSS variables, the size is the container's, and the legend is the page's."""

@@ -33,7 +33,8 @@ from reports.table import NONE, Table, Value, number
 
 Promise = Future[Picture]
 Record = dict[str, Any]
-MOST_CURVES = 10
+TALL = 8 * 900
+"""Pixels that a page may have before anything on it is opened, where it is 1,400 wide: 8 screens."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,12 @@ class Section:
     @property
     def pictures(self) -> list[Picture]:
         return [promise.result() for promise in self.main + self.curves]
+
+    @property
+    def height(self) -> float:
+        """About how many pixels it takes more than a folded one, at a width of 1,400: its curves stand in pairs, each above its caption."""
+        figures = [520 * each.result().ratio + 130 for each in self.curves]
+        return 160 + 30 * len(self.silent) + sum(max(figures[at : at + 2]) for at in range(0, len(figures), 2))
 
 
 @dataclass(frozen=True)
@@ -101,9 +108,19 @@ class Page:
         return found + [picture.data for picture in self.pictures if picture.data]
 
     @property
-    def long(self) -> bool:
-        """Whether all learning curves at once would make a page of more than 8 screens, so that pairs are folded."""
-        return sum(len(section.curves) for section in self.sections) > MOST_CURVES
+    def opened(self) -> list[str]:
+        """The pairs whose learning curves are in sight at once: from the first on, as long as the page has about 8 screens at most."""
+        lines = [*self.holes, *self.damaged, *self.diverged, *self.altered, *self.suspected]
+        left: float = TALL - 2100 - 22 * len(self.comparisons) - 28 * len(lines)
+        left -= 200 + 85 * len(self.ledger.cards) + 40 * len(self.ledger.undecided) if self.ledger else 0
+        left -= 70 * len(self.sections)  # what a folded one takes
+        found = []
+        for section in self.sections:
+            left -= section.height
+            if left < 0:
+                break
+            found.append(section.study.pair)
+        return found
 
     @property
     def suspected(self) -> list[str]:

@@ -11,9 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from invented_results import CLAIMS, PUBLISHED, Workspace, diverging, theory_record
+from invented_results import CLAIMS, PUBLISHED, TASKS, Workspace, diverging, theory_record
 
+from harness.schema.baseline import baseline_path
+from harness.schema.suite import load_suite
 from reports.site.site import build
+from reports.statistics.scores import read_studies
+from reports.statistics.summary.baseline import make
 
 CHROMIUM = Path("/usr/bin/chromium")
 ROOT = Path(__file__).parents[2]
@@ -208,6 +212,29 @@ def test_links_lead_somewhere_and_unfold_what_is_folded(browser: Any, judged: Pa
     page.goto((judged / "classic.html").as_uri() + "#table-a2c-members")
     assert page.locator("#table-a2c-members").is_visible()
     context.close()
+
+
+@pytest.mark.parametrize(("many", "shown"), [(3, [True, True, True]), (5, [True, False, False])])
+def test_a_page_of_many_curves_and_changes_is_short_and_shows_the_first(
+    browser: Any, workspace: Workspace, monkeypatch: pytest.MonkeyPatch, many: int, shown: list[bool]
+) -> None:
+    tasks = [f"Task-{number}" for number in range(many)]
+    for task in tasks:
+        monkeypatch.setitem(TASKS, task, (0.0, 500.0))
+    workspace.suite("classic", dict.fromkeys(("a2c", "dqn", "ppo"), tasks), seeds="0-2")
+    for pair in ("a2c", "dqn", "ppo"):
+        for task in tasks:
+            workspace.cell("classic", pair, task, seeds=3)
+    suite = load_suite("classic")
+    kept = json.loads(make(suite, read_studies(suite, workspace.results)[0], []))
+    for scores in [scores for its in kept["scores"].values() for arms in its.values() for scores in arms.values()]:
+        scores["0"] += 0.01
+    baseline_path("classic").write_text(json.dumps(kept))
+    page = browser.new_context(viewport={"width": 1400, "height": 900}).new_page()
+    page.goto(build(["classic"], workspace.root / "site").pages[1].as_uri())
+    assert 4 * 900 < page.evaluate("document.documentElement.scrollHeight") <= 8 * 900
+    assert [page.locator(f"#figure-{pair}-Task-0").is_visible() for pair in ("a2c", "dqn", "ppo")] == shown
+    assert page.locator("#since summary").text_content() == f"{12 * many} differences, none beyond noise"
 
 
 OVERLAPS = """() => {
