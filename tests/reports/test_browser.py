@@ -288,6 +288,19 @@ def test_no_text_lies_upon_another(browser: Any, whole: Path, width: int) -> Non
     assert page.evaluate(OVERLAPS)[0], "the measure finds what it should"
 
 
+def test_summaries_within_a_claim_take_a_line_and_have_one_mark(browser: Any, whole: Path) -> None:
+    page = browser.new_context(viewport={"width": 1400, "height": 900}).new_page()
+    page.goto((whole / "classic.html").as_uri())
+    page.evaluate("document.querySelectorAll('details').forEach(each => each.open = true)")
+    found = page.evaluate(
+        """[...document.querySelectorAll('.card details details > summary')].map(each => {
+          const style = getComputedStyle(each), lines = each.getBoundingClientRect().height / parseFloat(style.lineHeight);
+          return [Math.round(lines), style.display, getComputedStyle(each, '::before').content];
+        })"""
+    )
+    assert len(found) > 5 and {*map(tuple, found)} == {(1, "list-item", "none")}
+
+
 def test_the_answer_is_on_the_first_screen(browser: Any, whole: Path) -> None:
     for width, height in ((1400, 900), (390, 844)):
         page = browser.new_context(viewport={"width": width, "height": height}).new_page()
