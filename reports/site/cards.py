@@ -104,6 +104,26 @@ def groups(found: Sequence[tuple[Verdict, Link]]) -> list[tuple[str, int, list[L
     return [(name, len(links), [*dict.fromkeys(links)]) for name, links in of.items() if links]
 
 
+@dataclass(frozen=True)
+class Step:
+    """What would decide some claims of a suite, and the line that does it, or ""."""
+
+    suite: Suite
+    advice: str
+    command: str
+    claims: list[str]
+
+
+def steps(found: Sequence[tuple[Suite, Card]]) -> list[Step]:
+    """What to do next: for claims that are measured and not decided, then for those that are not measured, in their order."""
+    steps: dict[tuple[str, str, str], Step] = {}
+    for suite, card in sorted(found, key=lambda each: each[1].verdict.verdict == NOT_MEASURED):
+        if card.advice:
+            key = suite.name, card.advice, card.command
+            steps.setdefault(key, Step(suite, card.advice, card.command, [])).claims.append(card.verdict.claim.id)
+    return [*steps.values()]
+
+
 def ledger(
     suite: Suite,
     verdicts: Sequence[Verdict],

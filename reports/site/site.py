@@ -118,12 +118,7 @@ def build(suites: list[str], out: Path, results: Path = Path("results")) -> Site
         "claims": claims,
         "trials": trials,
         "groups": cards.groups([(card.verdict, _link(suite, card, pages)) for suite, card in serious]),
-        "undecided": [
-            (page.suite, card)
-            for page in pages
-            if page.ledger and page.suite.evidence
-            for card in page.ledger.undecided
-        ],
+        "steps": cards.steps(serious),
         "untestable": missing,
         "damaged": [each for each in damaged if each.what not in {page.suite.name for page in pages}],
         "findings": coverage.findings(simulated) if simulated else [],

@@ -248,6 +248,20 @@ def test_looks_and_their_outcome_appear(pages: Path) -> None:
     assert "<td>−0.040</td>" in page
 
 
+def test_what_to_do_next_is_said_of_claims_that_are_not_measured(workspace: Workspace) -> None:
+    for name in ("atari", "classic"):
+        workspace.suite(name, {"a2c": ["CartPole-v1"], "ppo": ["CartPole-v1"]})
+        workspace.claims(name, [{**CLAIMS[2], "id": f"same-{at}"} for at in range(3)])
+    workspace.cell("classic", "a2c", "CartPole-v1")
+    build([], workspace.root / "site")
+    index = (workspace.root / "site/index.html").read_text()
+    todo = re.findall("<li>(.*?)</li>", index[index.index('id="next"') : index.index('id="table-claims"')])
+    assert todo == [
+        f"<b>same-0, same-1, same-2</b> ({name.capitalize()}): train the pair. <code>softbench train {name} --pair ppo</code>"
+        for name in ("classic", "atari")
+    ], "suites with results come first"
+
+
 def test_two_numbers_for_the_same_arms_are_explained(pages: Path) -> None:
     page = (pages / "site/classic.html").read_text()
     assert re.search(
