@@ -23,6 +23,9 @@ from algorithms.learner import Act, Arm, Draws, Metric, Metrics, Now, Rollout, R
 from algorithms.population import Network, adam_, adam_state, clip_norm_
 from algorithms.returns import n_step
 
+HARD = {"entropy_in_return": False, "bonus": False}
+SOFT = {"entropy_in_return": True, "bonus": True}
+
 
 class Settings(learner.Settings):
     environments: int = Field(default=8, ge=1)
@@ -39,21 +42,9 @@ class Settings(learner.Settings):
 class Reinforce(learner.Learner):
     source = "Liu, Gu, Liu 2020, Eq. 19; Schulman, Chen, Abbeel 2017, Eq. 48-49"
     arms = {
-        "pg": Arm("PG, no entropy", {"entropy_in_return": False, "bonus": False}),
-        "pg-bonus": Arm(
-            "PG with the one-step bonus (Schulman Eq. 48)",
-            {"entropy_in_return": False, "bonus": True},
-            "control",
-            "pg",
-            "pg",
-        ),
-        "spg": Arm(
-            "SPG, Eq. 19: entropy in return and loss (+ alpha grad H)",
-            {"entropy_in_return": True, "bonus": True},
-            "soft",
-            "pg",
-            "pg",
-        ),
+        "pg": Arm("PG, no entropy", HARD),
+        "pg-bonus": Arm("PG with the one-step bonus (Schulman Eq. 48)", {**HARD, "bonus": True}, "control", "pg", "pg"),
+        "spg": Arm("SPG, Eq. 19: entropy in return and loss (+ alpha grad H)", SOFT, "soft", "pg", "pg"),
     }
     settings_type, small = Settings, {"environments": 2, "horizon": 8, "hidden": (32, 32)}
     metrics = {
@@ -93,9 +84,9 @@ class Reinforce(learner.Learner):
 
     def update(self, state: State, batch: Rollout, now: Now) -> Metrics:
         s, tau, shape = self.settings, now.rows["temperature"].unsqueeze(1), batch.reward.shape
-        nets, action = self.nets.follow(state["nets"], batch.observation[:, :-1].flatten(1, 2)), batch.action.flatten(1, 2)
+        nets = self.nets.follow(state["nets"], batch.observation[:, :-1].flatten(1, 2))
         policy, value = self.head.policy(nets.heads[0], self.nets.globals(state["nets"])), nets.heads[1].squeeze(2)
-        entropy = policy.entropy()
+        action, entropy = batch.action.flatten(1, 2), policy.entropy()
         following = experience.following(batch, value, self.nets.head(1, state["nets"])(experience.ahead(batch)))
         target = self.returns(batch, entropy.view(shape), following, tau).flatten(1)
         policy_loss, by_log_prob, bonus = self.policy_loss(policy.log_prob(action), target - value, entropy, tau)
