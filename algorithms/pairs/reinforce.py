@@ -29,8 +29,8 @@ SOFT = {"entropy_in_return": True, "bonus": True}
 
 class Settings(learner.Settings):
     environments: int = Field(default=8, ge=1)
-    horizon: int = Field(default=64, ge=1)
-    learning_rate: Row = 2.5e-3
+    horizon: int = Field(default=128, ge=1)
+    learning_rate: Row = 5e-3
     discount: float = Field(default=0.99, ge=0, le=1)
     temperature: Row = 0.01
     value_coefficient: float = Field(default=0.5, ge=0)
