@@ -8,7 +8,9 @@ of s itself, and so has the baseline. Visits are not weighted by discount^t, as 
 A rollout is fixed steps of each environment, so episodes may span several. One that goes on after a rollout's last step, or that a time
 limit cut, has its return to go completed by the baseline's value of what followed. What comes later is learned from in the next rollout,
 under the policy of then: every step is learned from once, with the parameters that took it. Rollouts that are long beside
-1/(1 - discount) leave little to the baseline; short ones make it an actor-critic (a2c).
+1/(1 - discount) leave little to the baseline; short ones make it an actor-critic (a2c). No published settings were found for this form and
+500,000 steps of CartPole-v1: rate and horizon were tuned on `pg` there (seeds 900-904; 64, 128, 256 steps; 0.0025, 0.005, 0.01);
+discount, temperature, coefficients and networks are a2c's.
 """
 
 from __future__ import annotations
