@@ -126,7 +126,8 @@ def test_cells_depend_on_what_the_code_says_and_on_their_settings_alone():
             identity, suite = stage["params"]
             keys, fields = identity["suites/identity.yaml"], next(iter(suite.values()))
             if path == Path("dvc.yaml"):
-                assert keys == ["a2c.batched", "dqn.batched", "ppo.batched"] and {"tasks", "cells"} <= set(fields)
+                known = ["a2c.batched", "dqn.batched", "ppo.batched", "reinforce.batched"]
+                assert keys == known and {"tasks", "cells"} <= set(fields)
             else:
                 assert keys == [f"{name}.${{item.code}}"]
                 assert {"tasks.${item.task}", f"cells.{name}.${{item.task}}"} <= set(fields)
