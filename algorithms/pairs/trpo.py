@@ -36,7 +36,7 @@ class Settings(learner.Settings):
     tries: int = Field(default=10, ge=1)
     step: Row = 0.5  # eta of NPG, for advantages over their deviation
     cg_steps: int = Field(default=15, ge=1)
-    damping: float = Field(default=0.1, ge=0)
+    damping: float = Field(default=0.1, gt=0)
     learning_rate: Row = 1e-3  # of the critic, as epochs and minibatches
     epochs: int = Field(default=10, ge=1)
     minibatches: int = Field(default=16, ge=1)
@@ -122,8 +122,7 @@ class TRPO(learner.Learner):
         fisher = divergence.Fisher(self.head, old, here, s.damping)
         descent = conjugate_gradient(fisher, here.gradient(slope, by_globals=by_free), s.cg_steps)  # - F^-1 g
 
-        def judge(theta: Tensor) -> Tensor:
-            """KL(old || new) and the surrogate [2, P, 1]."""
+        def judge(theta: Tensor) -> Tensor:  # KL(old || new) and the surrogate [2, P, 1]
             new = self.head.policy(self.actor(theta, seen)[0], self.actor.globals(theta))
             surrogate = self.surrogate((new.log_prob(action) - log_prob).exp(), weight, new.entropy(), bonus)
             return torch.stack([divergence.kl(old, new), surrogate]).mean(2, keepdim=True)

@@ -74,19 +74,18 @@ def dot(left: Tensor, right: Tensor) -> Tensor:
     return (left * right).sum(1, keepdim=True)
 
 
-def conjugate_gradient(
-    product: Callable[[Tensor], Tensor], wanted: Tensor, steps: int, tolerance: float = 1e-10
-) -> Tensor:
-    """x [P, n] with product(x) = wanted, in at most `steps` steps from 0. A row ends by itself where its squared residual is small.
+def conjugate_gradient(product: Callable[[Tensor], Tensor], wanted: Tensor, steps: int) -> Tensor:
+    """x [P, n] with product(x) = wanted, by so many steps from 0; Hestenes and Stiefel 1952. `product`: linear, symmetric, not negative.
 
-    Hestenes and Stiefel 1952. `product` is linear, symmetric and positive; where rows see nothing of a direction, x has nothing of it.
+    A row ends by itself once its residual is at rounding. What its product does not see, x has not: for matrices it is the pseudoinverse.
     """
     found, residual, direction = torch.zeros_like(wanted), wanted, wanted
     size = dot(residual, residual)
+    least = size * torch.finfo(size.dtype).eps ** 2
     for _ in range(steps):
         image = product(direction)
         curvature = dot(direction, image)
-        going = (size > tolerance) & (curvature > 0)
+        going = (size > least) & (curvature > 0)
         length = torch.where(going, size / curvature, 0)
         found, residual = found + length * direction, residual - length * image
         size, before = dot(residual, residual), size

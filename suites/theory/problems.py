@@ -16,7 +16,7 @@ from torch import Tensor
 
 from algorithms import experience, tabular
 from algorithms.learner import Rollout, Spaces, Window
-from algorithms.pairs import a2c, dqn, ppo
+from algorithms.pairs import a2c, dqn, ppo, trpo
 from algorithms.tabular import FLOAT, MDP
 from suites.theory.statement import Errors
 
@@ -252,6 +252,11 @@ def make_a2c(problem: Problem, arm: str, **settings: Any) -> a2c.A2C:
 def make_ppo(problem: Problem, arm: str, trace: float = 1.0, **settings: Any) -> ppo.PPO:
     chosen = ppo.Settings(discount=problem.discount, gae_lambda=trace, hidden=(), **settings)
     return ppo.PPO(chosen, Spaces((problem.states,), problem.actions), ppo.PPO.arms[arm].switches)
+
+
+def make_trpo(problem: Problem, arm: str, trace: float = 1.0, **settings: Any) -> trpo.TRPO:
+    chosen = trpo.Settings(discount=problem.discount, gae_lambda=trace, hidden=(), **settings)
+    return trpo.TRPO(chosen, Spaces((problem.states,), problem.actions), trpo.TRPO.arms[arm].switches)
 
 
 def read(table: Tensor, observation: Tensor) -> Tensor:
