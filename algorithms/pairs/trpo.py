@@ -134,8 +134,8 @@ class TRPO(learner.Learner):
                 kl, surrogate = judge(theta - length * descent)
                 good = (kl < most) & (surrogate > before) & (accepted == 0)
                 accepted, length = torch.where(good, length, accepted), s.shrink * length
+        kl, surrogate = judge(theta - accepted * descent)
         theta.sub_(accepted * descent)
-        kl, surrogate = judge(theta)
         losses, fields = [], {"seen": seen, "target": advantage + value}
         for part in experience.minibatches(now.noise["minibatch"], s.minibatches, fields):
             critic = self.critic.follow(state["critic"], part["seen"])
