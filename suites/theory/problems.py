@@ -16,7 +16,7 @@ from torch import Tensor
 
 from algorithms import experience, tabular
 from algorithms.learner import Rollout, Spaces, Window
-from algorithms.pairs import a2c, dqn, ppo, reinforce
+from algorithms.pairs import a2c, dqn, ppo, reinforce, trpo
 from algorithms.policies import Categorical
 from algorithms.tabular import FLOAT, MDP
 from suites.theory.statement import Errors
@@ -271,6 +271,11 @@ def spg_gradient(problem: Problem, paths: Paths, arm: str, value: Tensor) -> Ten
     advantage = target - value[:, paths.state[:, 0]]
     _, slope, bonus = learner.policy_loss(policy.log_prob(action), advantage, policy.entropy(), problem.tau)
     return -by_state(paths, policy.slope(action, slope, bonus), problem.states)
+
+
+def make_trpo(problem: Problem, arm: str, trace: float = 1.0, **settings: Any) -> trpo.TRPO:
+    chosen = trpo.Settings(discount=problem.discount, gae_lambda=trace, hidden=(), **settings)
+    return trpo.TRPO(chosen, Spaces((problem.states,), problem.actions), trpo.TRPO.arms[arm].switches)
 
 
 def read(table: Tensor, observation: Tensor) -> Tensor:
