@@ -108,13 +108,13 @@ def _perceptrons(
 
 def _convolutions(engine: Convolutions, matrices: Sequence[Array], saved: Any, change: Sequence[Array]) -> Array:
     """The same for networks of images."""
-    outputs = []
+    outputs: list[Array] = []
     for net, inputs in enumerate(saved):
-        moved: Array | None = None
+        moved: Array = np.zeros(0)  # nothing has, before the first layer
         for index, layer in enumerate(engine.layers):
             last = layer is engine.layers[-1]
             found = _linear(layer, change[index][:, net], inputs[index], last)
-            if moved is not None:
+            if index:
                 weight = matrices[index][:, net].copy()
                 weight[:, -1] = 0  # the bias does not move with the inputs
                 found += _linear(layer, weight, moved, last)

@@ -10,7 +10,7 @@ from algorithms.pairs import trpo
 from algorithms.policies import Categorical
 from suites.theory.problems import DISCOUNTS, Problem, distance, draw, exact_value, excess, gradient, make_trpo, over
 from suites.theory.statement import SOLVED, Errors, Mutant, Plot, Statement
-from suites.theory.updates import climb, on_some
+from suites.theory.updates import Climb, climb, on_some
 
 
 def surrogate(p: Problem, log_new: Tensor, visits: Tensor, value: Tensor, advantage: Tensor) -> Tensor:
@@ -45,7 +45,9 @@ def in_training(p: Problem) -> Errors:
         done, soft = climb(p, arm, 6, 3, soft=arm == "strpo"), arm == "strpo"
         weight, bonus = done.advantage / done.deviation, soft * p.tau / done.deviation
 
-        def judge(change: Tensor, done=done, weight=weight, bonus=bonus) -> tuple[Tensor, Tensor]:
+        def judge(
+            change: Tensor, done: Climb = done, weight: Tensor = weight, bonus: Tensor = bonus
+        ) -> tuple[Tensor, Tensor]:
             moved = done.inputs @ change.view(len(change), -1, done.log_policy.shape[2])
             new = torch.log_softmax(done.log_policy + moved, -1)
             ratio = (new - done.log_policy).gather(2, done.action.unsqueeze(2)).squeeze(2).exp()
