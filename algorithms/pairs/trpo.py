@@ -54,7 +54,7 @@ class TRPO(learner.Learner):
         "npg": Arm("NPG, natural gradient with a fixed step", NPG),
         "soft-npg": Arm("Soft NPG: entropy in return and advantage (- alpha log pi)", SOFT_NPG, "soft", "npg", "npg"),
     }
-    settings_type, small = Settings, {"environments": 2, "horizon": 16, "minibatches": 2, "hidden": (32, 32)}
+    settings_type, small = Settings, {"environments": 2, "horizon": 16, "minibatches": 2, "cg_steps": 3, "hidden": (8,)}
     metrics = {
         "entropy": Metric("mean entropy of the behaviour policy in nats"),
         "temperature": Metric("in units of the reward"),
