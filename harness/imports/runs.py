@@ -78,19 +78,25 @@ def read_runs(config: Import, folder: Path) -> Reading:
     """
     found = Reading()
     attempts: dict[Key, list[Attempt]] = {}
-    undeclared: dict[tuple[str, str], list[Path]] = {}
+    nameless: list[tuple[Entry, Path, Log, Unnamed]] = []
     for number_, entry in enumerate(config.runs):
         for group in groups(entry, folder, number_, _slashed(config, entry)):
             for log in _logs(config, entry, group):
                 try:
                     key = _key(config, entry, {**log.said, **group.said}, log.fault)
                 except Unnamed as error:
-                    if error.undeclared:
-                        undeclared.setdefault(error.undeclared, []).append(group.paths[0])
-                    else:
-                        found.unread.append(f"{shown(group.paths[0])}: {error.why}")
+                    nameless.append((entry, group.paths[0], log, error))
                 else:
                     attempts.setdefault(key, []).append(Attempt(log, entry, [log.path] if log.path else group.paths))
+    undeclared: dict[tuple[str, str], list[Path]] = {}
+    readers = {(path, id(each.entry)) for its in attempts.values() for each in its for path in each.paths}
+    for entry, path, log, unnamed in nameless:
+        if not log.said and any((path, id(other)) in readers for other in config.runs if other is not entry):
+            continue  # its path alone is at fault, and another entry names it: this one's pattern is only wider than needed
+        if unnamed.undeclared:
+            undeclared.setdefault(unnamed.undeclared, []).append(path)
+        else:
+            found.unread.append(f"{shown(path)}: {unnamed.why}")
     _refuse_undeclared(config, {*attempts}, undeclared)
     for (kind, name), paths in undeclared.items():
         many = f"{len(paths):,} runs, the first in {shown(paths[0])}" if len(paths) > 1 else shown(paths[0])

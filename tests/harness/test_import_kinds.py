@@ -181,6 +181,19 @@ def test_a_run_that_does_not_fit_the_pattern_of_names():
     assert out(path) == ["left out: w.csv: run: the name 'dazzling-sun-12' does not fit '{task}__{arm}__{seed}__*'"]
 
 
+def test_what_one_entry_reads_is_not_left_out_by_a_wider_one():
+    for arm in TWO:
+        monitor(f"{arm}_1/monitor.csv", EPISODES[:2])
+        monitor(f"{arm}_1_resumed/monitor.csv", EPISODES[2:], start=1.7e9 + 100)
+        monitor(f"old_{arm}_2/monitor.csv")
+    names = ("{arm}_{seed}", "{arm}_{seed}_resumed", "old_{arm}_{seed}")
+    path = monitors(runs=[{"format": "sb3-monitor", "files": f"{name}/monitor.csv"} for name in names])
+    assert [*curves(path)] == [("a", "T", 1), ("a", "T", 2), ("b", "T", 1), ("b", "T", 2)]
+    assert curves(path)["b", "T", 1][1] == [1, 2, 3, 4] and out(path) == []
+    monitor("a_x/monitor.csv")
+    assert out(path) == ["left out: a_x/monitor.csv: seed: 'x' is no integer from 0 to 4,294,967,295"]
+
+
 # --- dialects ------------------------------------------------------------------------------------------------------------------------
 
 TABLE = "arm,task,seed,step,return\na,T,1,10,1\na,T,1,30,2.5\n"
