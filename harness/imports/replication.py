@@ -13,6 +13,7 @@ import numpy as np
 
 from harness.errors import InputError
 from harness.imports.runs import Run
+from harness.imports.schema import PARTS
 
 WITHIN = 60.0
 """Seconds within which the environments of one run are started, at most."""
@@ -22,6 +23,8 @@ RANK = re.compile(r"[0-9]+\.monitor\.csv(\.[a-z0-9]+)?")
 """How Stable-Baselines3 names the files of a run's environments."""
 EVENTS = re.compile(r"events\.out\.tfevents\.([0-9]+).*")
 """How TensorBoard names a file: by the second in which it was begun."""
+PART = re.compile(rf"{PARTS}[-_]?([0-9]+)", re.I)
+"""What a folder or file of a run's part is called: env0, worker_3."""
 
 
 def refuse_parts(runs: Sequence[Run]) -> None:
@@ -52,7 +55,7 @@ def suspicions(runs: Sequence[Run]) -> list[tuple[Run, str]]:
     """Runs that may be parts or copies of one: the first of them, and a line that says why."""
     found = []
     for its in _cells(runs):
-        found += [(its[0], line) for line in (*_started_together(its), *_copies(its))]
+        found += [(its[0], line) for line in (*(_started_together(its) or _called_parts(its)), *_copies(its))]
     return found
 
 
@@ -79,6 +82,27 @@ def _started_together(runs: Sequence[Run]) -> list[str]:
         f"all {len(runs)} seeds of {runs[0].arm} on {runs[0].task} were started within {spread:.1f} s; if they are the environments "
         "of one run, they are one seed"
     ]
+
+
+def _called_parts(runs: Sequence[Run]) -> list[str]:
+    """Runs whose seed is, in every path, the number of an environment, a worker or an episode."""
+    names = [next((name for name in _names(run) if _part(name) == run.seed), None) for run in runs]
+    if len(runs) < 2 or None in names:
+        return []
+    return [
+        f"all {len(runs)} seeds of {runs[0].arm} on {runs[0].task} are called as parts of a run are ({names[0]} to {names[-1]}); "
+        "if they are, they are one seed"
+    ]
+
+
+def _names(run: Run) -> list[str]:
+    """What a run's path is made of, without endings."""
+    return [part.split(".")[0] for part in PurePosixPath(next(iter(run.files))).parts]
+
+
+def _part(name: str) -> int | None:
+    found = PART.fullmatch(name)
+    return int(found[found.re.groups]) if found else None
 
 
 def _copies(runs: Sequence[Run]) -> list[str]:

@@ -407,6 +407,20 @@ def test_suspicions_are_told_to_the_verdict(softbench):
     assert "3 doubts about seeds:" in re.sub(r"<[^>]+>", "", Path("site/cartpole.html").read_text())
 
 
+@pytest.mark.parametrize("name", ["worker_{seed}/p", "rank{seed}/p", "Env-{seed}/p", "x/episode{seed}", "seed{seed}/p"])
+def test_seeds_that_are_called_as_parts_of_a_run_are_told(softbench, name):
+    for arm in TWO:
+        for seed in range(3):
+            path = Path(f"{arm}/{name}.csv".format(seed=seed))
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(f"time/total_timesteps,rollout/ep_rew_mean\n10,1\n30,{seed + 2}\n")
+    tidy("", runs=[{"format": "sb3-progress", "files": f"{{arm}}/{name}.csv"}])
+    code, told, _ = softbench("import", "import.yaml")
+    said = name.split("{")[0].removeprefix("x/")
+    line = f"warning: all 3 seeds of a on T are called as parts of a run are ({said}0 to {said}2); if they are, they are one seed"
+    assert code == 0 and (line in " ".join(told.split())) == (said != "seed")
+
+
 def test_numbers_of_parts_are_no_seeds(softbench):
     for column in ("episode", "rank", "env_index", "worker"):
         Path("t.csv").write_text(f"arm,task,{column},step,return\na,T,0,10,1\na,T,0,30,2\n")
