@@ -247,3 +247,8 @@ def objective(
 def fisher(visits: Tensor, log_policy: Tensor, score: Tensor) -> Tensor:
     """F = E_{s ~ visits, a ~ pi}[psi psi^T] [N, K, K] of scores psi = grad log pi(a|s) [N, S, A, K]. Wei, discounted case."""
     return torch.einsum("ns,nsa,nsak,nsal->nkl", visits, log_policy.exp(), score, score)
+
+
+def natural_gradient(fisher: Tensor, gradient: Tensor) -> Tensor:
+    """F^+ g [N, K] of F [N, K, K] and g [N, K]; directions that F does not see (below 1e-12 of its largest eigenvalue) stay 0."""
+    return torch.einsum("nkl,nl->nk", torch.linalg.pinv(fisher, rtol=1e-12, hermitian=True), gradient)

@@ -40,22 +40,26 @@ class _Counted:
     def behaviour(self, state: State, use: Use, now: Now) -> Act:
         act, on_meta = self.original[0](state, use, now), self.original[0](_meta(state), use, _meta(now))
 
+        each: dict[Any, int] = {}
+
         def counted(observation: Tensor, noise: Tensor) -> Tensor:
-            self.count(on_meta, observation, noise)
+            if observation.shape not in each:
+                each[observation.shape] = self.count(on_meta, observation, noise)
+            self.flops += each[observation.shape]
             return act(observation, noise)
 
         return counted
 
     def update(self, state: State, batch: Any, now: Now) -> Metrics:
         self.learned = True
-        self.count(self.original[1], state, batch, now)
+        self.flops += self.count(self.original[1], state, batch, now)
         return self.original[1](state, batch, now)
 
-    def count(self, call: Callable[..., Any], *arguments: Any) -> None:
+    def count(self, call: Callable[..., Any], *arguments: Any) -> int:
         counter: Any = FlopCounterMode(display=False)
         with counter:
             call(*map(_meta, arguments))
-        self.flops += int(counter.get_total_flops())
+        return int(counter.get_total_flops())
 
 
 def _meta(value: Any) -> Any:

@@ -140,6 +140,27 @@ def a2c(vector: Any, s: Any, _: Any) -> Any:
     )
 
 
+def reinforce(vector: Any, s: Any, learner: Any) -> Any:
+    """A2C with Adam and trace 1 is PG with a baseline; but it clips the gradients of actor and baseline together."""
+    from stable_baselines3 import A2C
+
+    return A2C(
+        "MlpPolicy",
+        vector,
+        n_steps=s.horizon,
+        learning_rate=s.learning_rate,
+        gamma=s.discount,
+        gae_lambda=1.0,
+        ent_coef=s.temperature if learner.bonus else 0.0,
+        vf_coef=s.value_coefficient / 2,
+        max_grad_norm=s.max_gradient_norm,
+        use_rms_prop=False,
+        policy_kwargs={"net_arch": list(s.hidden), "optimizer_kwargs": {"eps": 1e-8}},
+        device="cpu",
+        seed=0,
+    )
+
+
 def dqn(vector: Any, s: Any, learner: Any) -> Any:
     """DQN. It always clips the gradient; an infinite limit leaves it as it is."""
     from stable_baselines3 import DQN
@@ -166,5 +187,5 @@ def dqn(vector: Any, s: Any, learner: Any) -> Any:
     )
 
 
-MODELS: dict[str, Callable[[Any, Any, Any], Any]] = {"ppo": ppo, "a2c": a2c, "dqn": dqn}
+MODELS: dict[str, Callable[[Any, Any, Any], Any]] = {"ppo": ppo, "a2c": a2c, "dqn": dqn, "reinforce": reinforce}
 """Pair -> Stable-Baselines3's model, from (environments, settings, our learner)."""

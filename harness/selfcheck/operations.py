@@ -8,9 +8,10 @@ import torch
 from torch import Tensor
 
 from algorithms import experience, maxent
+from algorithms.divergence import Fisher, kl
 from algorithms.learner import Draw, Draws, Rollout, Spaces, State
 from algorithms.normalization import merge_, statistic
-from algorithms.policies import Categorical, Gaussian, SquashedGaussian
+from algorithms.policies import Categorical, Gaussian, Head, SquashedGaussian
 from algorithms.population import (
     Network,
     adam_,
@@ -22,10 +23,12 @@ from algorithms.population import (
     rmsprop_,
     rmsprop_state,
 )
+from algorithms.population.curvature import Tangent, conjugate_gradient
 from algorithms.returns import gae, n_step, n_step_windows, v_trace
 
 STEPS, ENVIRONMENTS, WIDTH, BATCH = 16, 4, 8, 32
 VECTOR = Spaces((WIDTH,), 3)
+PUSHED = Spaces((WIDTH,), 2, ((-1.0, -1.0), (1.0, 1.0)))
 IMAGE = Spaces((10, 10, 4), 3, dtype="uint8")
 LARGE = Spaces((36, 36, 4), 3, dtype="uint8", scale=255.0)
 """As large an image as the network of Mnih et al. (2015) needs."""
@@ -66,6 +69,23 @@ def gradients(spaces: Spaces, batch: int = BATCH) -> Callable[[Draws], State]:
         flat = leaf(net.initial(draws))
         policy, value = net(flat, inputs(draws, spaces, batch))
         return {"gradient": gradient(policy.square().mean((1, 2)) + value.square().mean((1, 2)), flat)}
+
+    return found
+
+
+def natural(spaces: Spaces, batch: int = BATCH) -> Callable[[Draws], State]:
+    """A natural gradient, and how far a step along it leads."""
+
+    def found(draws: Draws) -> State:
+        head = Head(spaces, 3)
+        net = Network("net", spaces, (64, 64), head.sizes[:1], "tanh", free=head.free)
+        flat, seen = net.initial(draws), inputs(draws, spaces, batch)
+        here = Tangent(net, flat, seen)
+        old = head.policy(here.heads[0], net.globals(flat))
+        gradient = here.gradient(normal(draws, "slopes", batch, head.outputs))
+        step = conjugate_gradient(Fisher(head, old, here, 0.1), gradient, 5)
+        new = head.policy(net(flat + step, seen)[0], net.globals(flat + step))
+        return {"step": step, "kl": kl(old, new)}
 
     return found
 
@@ -151,6 +171,9 @@ OPERATIONS: dict[str, Callable[[Draws], State]] = {
     "small images, gradient": gradients(IMAGE),
     "large images, outputs": outputs(LARGE, 4),
     "large images, gradient": gradients(LARGE, 4),
+    "natural gradients of choices": natural(VECTOR),
+    "natural gradients of numbers": natural(PUSHED),
+    "natural gradients of images": natural(IMAGE),
     "clipping, Adam, RMSProp, targets": optimizers,
     "returns and traces": returns_of,
     "rollouts and minibatches": rollout_of,

@@ -16,7 +16,8 @@ from torch import Tensor
 
 from algorithms import experience, tabular
 from algorithms.learner import Rollout, Spaces, Window
-from algorithms.pairs import a2c, dqn, ppo
+from algorithms.pairs import a2c, dqn, ppo, reinforce, trpo
+from algorithms.policies import Categorical
 from algorithms.tabular import FLOAT, MDP
 from suites.theory.statement import Errors
 
@@ -252,6 +253,29 @@ def make_a2c(problem: Problem, arm: str, **settings: Any) -> a2c.A2C:
 def make_ppo(problem: Problem, arm: str, trace: float = 1.0, **settings: Any) -> ppo.PPO:
     chosen = ppo.Settings(discount=problem.discount, gae_lambda=trace, hidden=(), **settings)
     return ppo.PPO(chosen, Spaces((problem.states,), problem.actions), ppo.PPO.arms[arm].switches)
+
+
+def make_reinforce(problem: Problem, arm: str, **settings: Any) -> reinforce.Reinforce:
+    chosen = reinforce.Settings(discount=problem.discount, hidden=(), **settings)
+    spaces = Spaces((problem.states,), problem.actions)
+    return reinforce.Reinforce(chosen, spaces, reinforce.Reinforce.arms[arm].switches)
+
+
+def spg_gradient(problem: Problem, paths: Paths, arm: str, value: Tensor) -> Tensor:
+    """Expected gradient [N, S, A] of the objective of an arm of `reinforce`: its own `returns` with exact V, its own `policy_loss`."""
+    learner, rollout = make_reinforce(problem, arm), paths.rollout(problem.states)
+    values, tau = rows_of(value, paths), rows_of(problem.tau, paths)
+    entropy = Categorical(read(rows_of(problem.logits, paths), rollout.observation[:, :-1])).entropy()
+    target = learner.returns(rollout, entropy, following(rollout, values), tau)[:, 0].view(problem.count, -1)
+    policy, action = Categorical(problem.logits[:, paths.state[:, 0]]), paths.action[:, 0].expand(problem.count, -1)
+    advantage = target - value[:, paths.state[:, 0]]
+    _, slope, bonus = learner.policy_loss(policy.log_prob(action), advantage, policy.entropy(), problem.tau)
+    return -by_state(paths, policy.slope(action, slope, bonus), problem.states)
+
+
+def make_trpo(problem: Problem, arm: str, trace: float = 1.0, **settings: Any) -> trpo.TRPO:
+    chosen = trpo.Settings(discount=problem.discount, gae_lambda=trace, hidden=(), **settings)
+    return trpo.TRPO(chosen, Spaces((problem.states,), problem.actions), trpo.TRPO.arms[arm].switches)
 
 
 def read(table: Tensor, observation: Tensor) -> Tensor:

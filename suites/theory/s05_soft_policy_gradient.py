@@ -9,7 +9,7 @@ from torch import Tensor
 
 from algorithms import maxent, tabular
 from algorithms.learner import Rollout
-from algorithms.pairs import ppo
+from algorithms.pairs import ppo, reinforce
 from algorithms.policies import Categorical
 from algorithms.population import adam_state
 from algorithms.returns import gae
@@ -25,9 +25,11 @@ from suites.theory.problems import (
     following,
     gradient,
     make_ppo,
+    make_reinforce,
     over,
     read,
     rows_of,
+    spg_gradient,
 )
 from suites.theory.statement import SUMMED, Errors, Mutant, Statement
 from suites.theory.updates import adam_gradient, on_some, random_rollout, tables_of, tabulated, updated
@@ -79,6 +81,12 @@ def in_expectation(p: Problem) -> Errors:
         errors[f"{name}, value target is V in expectation"] = distance(
             bias, torch.zeros_like(bias), 1 + value.abs().amax(1).detach()
         )
+    for arm, tau in {"pg": 0.0, "spg": p.temperature}.items():
+        value = exact_value(p, log_policy, tau, 0.0)
+        truth = gradient((p.mdp.start * value).sum(-1), leaf)
+        errors[f"{arm}, its gradient is that of J"] = distance(
+            spg_gradient(p, paths, arm, value.detach()), truth, 1 + tau
+        )
     return errors
 
 
@@ -108,7 +116,7 @@ def visited(p: Problem) -> Paths:
     return enumerate_paths(p.mdp, p.log_policy, STEPS, tabular.occupancy(p.mdp, p.log_policy) / (1 - p.discount))
 
 
-def advantages(p: Problem, rollout: Rollout, value: Tensor, entropy: Tensor) -> Tensor:
+def advantages(p: Problem, rollout: Rollout, value: Tensor, entropy: Tensor, trace: float = TRACE) -> Tensor:
     """Eq. 35-37 as a double sum over later steps [P, T, E], of a reward with alpha times `entropy` [P, S]; no function of the code."""
     now, led = read(value, rollout.observation), read(value, rollout.final)
     reward = rollout.reward + p.temperature * read(entropy, rollout.observation[:, :-1])
@@ -122,7 +130,7 @@ def advantages(p: Problem, rollout: Rollout, value: Tensor, entropy: Tensor) -> 
         weight = torch.ones_like(reward[:, 0])
         for t in range(first, HORIZON):
             total[:, first] += weight * errors[t]
-            weight = weight * p.discount * TRACE * ~(rollout.terminated[:, t] | rollout.truncated[:, t])
+            weight = weight * p.discount * trace * ~(rollout.terminated[:, t] | rollout.truncated[:, t])
     return total
 
 
@@ -160,9 +168,39 @@ def in_training(p: Problem) -> Errors:
     return errors
 
 
+def in_training_without_scaling(p: Problem) -> Errors:
+    """The same of PG and SPG, whose returns go to the end (trace 1) and whose advantages are not normalized."""
+    rollout, value = random_rollout(p, HORIZON, ENVIRONMENTS), p.q.amax(-1)
+    observation, action = rollout.observation[:, :-1].flatten(1, 2), rollout.action.flatten(1)
+    errors: Errors = {}
+    for arm in reinforce.Reinforce.arms:
+        shape = {"horizon": HORIZON, "environments": ENVIRONMENTS}
+        learner = make_reinforce(p, arm, max_gradient_norm=1e12, **shape)
+        state = adam_state("nets", tabulated(learner.nets, p.logits, value.unsqueeze(-1)))
+        updated(learner, p, state, rollout)
+        found, by_value = tables_of(learner.nets, adam_gradient(state, "nets"))
+
+        leaf, table = p.logits.clone().requires_grad_(), value.clone().requires_grad_()
+        log_policy = torch.log_softmax(leaf, -1)
+        entropy = -(log_policy.exp() * log_policy).sum(-1)
+        advantage = advantages(p, rollout, value, entropy.detach() * (arm == "spg"), 1.0).flatten(1)
+        log_prob = read(log_policy, observation).gather(2, action.unsqueeze(2)).squeeze(2)
+        objective = log_prob * advantage + p.temperature * read(entropy, observation) * (arm != "pg")
+        errors[f"{arm}: what an update descends"] = distance(
+            found, -gradient(objective.mean(1), leaf), 1 + p.temperature
+        )
+        loss = 0.25 * (read(table, observation) - (advantage + read(value, observation))).square().mean(1)
+        errors[f"{arm}: what its critic descends"] = distance(by_value.squeeze(-1), gradient(loss, table))
+    return errors
+
+
 def check(cases: int, seed: int) -> Errors:
     problems = draw(cases, seed, 5, SMALL, layouts=False)
-    return over(problems, in_expectation) | on_some(problems, lambda p: of_the_controls(p) | in_training(p))
+
+    def in_updates(p: Problem) -> Errors:
+        return of_the_controls(p) | in_training(p) | in_training_without_scaling(p)
+
+    return over(problems, in_expectation) | on_some(problems, in_updates)
 
 
 def changed_weights(change: Any) -> Any:
@@ -220,8 +258,9 @@ STATEMENT = Statement(
     ),
     source="Liu, Gu, Liu 2020, Eq. 19-20; the code's Eq. 35-41",
     computed=(
-        "All two-step paths weighted by discounted visits; advantages and loss of PPO's arms at the old policy, with random baseline and "
-        "deviation; autodiff of J. Whole updates on random experience of three environments against the sampled equations."
+        "All two-step paths weighted by discounted visits; returns and loss of PG and SPG, advantages and loss of PPO's arms at the old "
+        "policy, with random baseline and deviation; autodiff of J. Whole updates on random experience of three environments against the "
+        "sampled equations."
     ),
     tolerance=1e-10,
     reason=SUMMED,
@@ -254,6 +293,24 @@ STATEMENT = Statement(
         ),
         Mutant("log π within what the advantage is normalized by", ppo.PPO, "weights", log_policy_first),
         Mutant("entropy given to another step where there are several environments", ppo.PPO, "reward", wrong_step),
+        Mutant(
+            "SPG without the entropy in its return",
+            reinforce.Reinforce,
+            "returns",
+            lambda right: lambda self, rollout, entropy, *rest: right(self, rollout, 0 * entropy, *rest),
+        ),
+        Mutant(
+            "SPG without α∇H",
+            reinforce.Reinforce,
+            "policy_loss",
+            lambda right: lambda self, *arguments: (*right(self, *arguments)[:2], None),
+        ),
+        Mutant(
+            "SPG: `done` on time limits",
+            reinforce,
+            "n_step",
+            lambda right: lambda reward, after, ended, cut, discount: right(reward, after, ended | cut, cut, discount),
+        ),
         Mutant("entropy with the wrong sign", maxent, "entropy", lambda right: lambda log_policy: -right(log_policy)),
         Mutant(
             "no γ in the advantage",

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from algorithms import maxent, tabular
 from algorithms.learner import Rollout
-from algorithms.pairs import a2c
+from algorithms.pairs import a2c, reinforce
 from algorithms.policies import Categorical
 from algorithms.population import rmsprop_state
 from suites.theory.problems import (
@@ -30,9 +30,11 @@ from suites.theory.problems import (
     gradient,
     make_a2c,
     make_ppo,
+    make_reinforce,
     over,
     read,
     rows_of,
+    spg_gradient,
 )
 from suites.theory.statement import SUMMED, Errors, Mutant, Plot, Statement
 from suites.theory.updates import on_some, random_rollout, rmsprop_gradient, tables_of, tabulated, updated
@@ -55,21 +57,26 @@ def a2c_gradient(p: Problem, paths: Paths, arm: str, value: Tensor) -> Tensor:
     return -by_state(paths, policy.slope(action, slope, p.tau), p.states)
 
 
-def gradients(p: Problem) -> dict[str, Tensor]:
-    """By A2C's code (naive, proper), by autodiff of J, and the difference that the theory predicts."""
-    reference = torch.full_like(p.log_reference, 1 / p.actions).log()
+PAIRS = {"a2c": (a2c_gradient, "a2c-naive", "a2c-proper"), "reinforce": (spg_gradient, "pg-bonus", "spg")}
+"""How an arm's expected gradient is had, and which are the naive and the proper one: in KL and in entropy form."""
+
+
+def gradients(p: Problem, pair: str = "a2c") -> dict[str, Tensor]:
+    """By the pair's code (naive, proper), by autodiff of J, and the difference that the theory predicts."""
+    expected, naive, proper = PAIRS[pair]
+    reference = -math.log(p.actions) if pair == "a2c" else 0.0
     leaf = p.logits.clone().requires_grad_()
     log_policy = torch.log_softmax(leaf, -1)
     value = exact_value(p, log_policy, p.temperature, reference)
     visits = tabular.occupancy(p.mdp, p.log_policy) / (1 - p.discount)
     paths = enumerate_paths(p.mdp, p.log_policy, STEPS, visits)
     hard = exact_value(p, p.log_policy, 0.0, reference)
-    # What the naive gradient leaves out: how actions change later penalties, V_hard - V_soft.
+    # What the naive gradient leaves out: how actions change later penalties, V_hard - V_soft, or later entropies.
     later = p.discount * torch.einsum("nsat,nt->nsa", p.mdp.transition, value.detach() - hard)
     return {
         "J": gradient((p.mdp.start * value).sum(-1), leaf),
-        "proper": a2c_gradient(p, paths, "a2c-proper", value.detach()),
-        "naive": a2c_gradient(p, paths, "a2c-naive", hard),
+        "proper": expected(p, paths, proper, value.detach()),
+        "naive": expected(p, paths, naive, hard),
         "left out": gradient((visits.detach().unsqueeze(-1) * log_policy.exp() * later).sum((1, 2)), leaf),
     }
 
@@ -114,14 +121,24 @@ def returns(p: Problem, rollout: Rollout, value: Tensor, reward: Tensor) -> Tens
 
 
 def check(cases: int, seed: int) -> Errors:
-    def check_one(p: Problem) -> Errors:
-        g = gradients(p)
+    def of_pair(p: Problem, pair: str) -> Errors:
+        g, (_, naive, proper) = gradients(p, pair), PAIRS[pair]
         predicted, found = (each.flatten(1).norm(dim=1) for each in (g["left out"], g["J"] - g["naive"]))
+        return {
+            f"{proper} is the gradient of J": distance(g["proper"], g["J"], 1 + p.temperature),
+            f"{naive} lacks what actions change later": distance(g["naive"] + g["left out"], g["J"], 1 + p.temperature),
+            f"{naive} is not the gradient of J": ((predicted > 1e-6) & (found < predicted / 2)).double(),
+        }
+
+    def check_one(p: Problem) -> Errors:
         policy, action, advantage = Categorical(p.logits), p.q.argmax(-1), p.q[..., 0]
         log_prob, kl = policy.log_prob(action), maxent.kl(policy.log_policy, maxent.log_uniform(p.actions))
         naive, proper = (
             make_a2c(p, arm).policy_loss(log_prob, advantage, kl, p.tau)[0] for arm in ("a2c-naive", "a2c-proper")
         )
+
+        def spg_loss(arm: str) -> Tensor:
+            return make_reinforce(p, arm).policy_loss(log_prob, advantage, policy.entropy(), p.tau)[0]
 
         def ppo_loss(arm: str) -> Tensor:
             """Of each state, as a member's batch."""
@@ -131,10 +148,10 @@ def check(cases: int, seed: int) -> Errors:
             return loss if bonus is None else loss - bonus * policy.entropy()
 
         return {
-            "proper is the gradient of J": distance(g["proper"], g["J"], 1 + p.temperature),
-            "naive lacks the later penalties": distance(g["naive"] + g["left out"], g["J"], 1 + p.temperature),
-            "naive is not the gradient of J": ((predicted > 1e-6) & (found < predicted / 2)).double(),
+            **of_pair(p, "a2c"),
+            **of_pair(p, "reinforce"),
             "the arms of a2c share the loss": distance(naive, proper),
+            "pg-bonus and spg share the loss": distance(spg_loss("pg-bonus"), spg_loss("spg")),
             "ppo-bonus and sppo-38-baselines share the loss": distance(
                 ppo_loss("ppo-bonus"), ppo_loss("sppo-38-baselines")
             ),
@@ -195,14 +212,20 @@ STATEMENT = Statement(
     ),
     source="Schulman et al. 2017, Eq. 48-50, 79-80; Liu, Gu, Liu 2020, after Eq. 20",
     computed=(
-        "All two-step paths weighted by discounted visits; returns and loss of A2C's arms with exact V; autodiff of J. Whole updates on "
-        "random experience of three environments against the sampled equations."
+        "All two-step paths weighted by discounted visits; returns and loss of A2C's arms (KL) and of PG and SPG (entropy) with exact V; "
+        "autodiff of J. Whole updates on random experience of three environments against the sampled equations."
     ),
     tolerance=1e-10,
     reason=SUMMED,
     check=check,
     mutants=(
         Mutant("naive for proper", a2c.A2C, "returns", naive_returns),
+        Mutant(
+            "PG with a bonus for SPG",
+            reinforce.Reinforce,
+            "returns",
+            lambda right: lambda self, rollout, entropy, *rest: right(self, rollout, 0 * entropy, *rest),
+        ),
         Mutant(
             "KL of another step where there are several environments",
             a2c.A2C,

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
+
 import torch
 from torch import Tensor
 
 from algorithms import maxent, tabular
-from algorithms.losses import npg
+from algorithms.pairs import trpo
 from algorithms.policies import Categorical
 from suites.theory.problems import (
     SMALL,
@@ -17,12 +19,14 @@ from suites.theory.problems import (
     gradient,
     make_a2c,
     make_dqn,
+    make_trpo,
     over,
     read,
     rows_of,
     windows,
 )
 from suites.theory.statement import Errors, Mutant, Statement
+from suites.theory.updates import climb, on_some
 
 
 def q_hat(p: Problem, q: Tensor, log_policy: Tensor, steps: int) -> Tensor:
@@ -39,6 +43,22 @@ def q_hat(p: Problem, q: Tensor, log_policy: Tensor, steps: int) -> Tensor:
         * p.states
         / log_policy.exp()
     )
+
+
+def damped_target(q: Tensor, error: Tensor, step: float, tau: Tensor) -> Tensor:
+    """Q + eps (Q-hat - Q), Eq. 74, with eps = step tau: a natural step of `step` in log pi. Eq. 78, as printed, takes eps itself."""
+    return q + step * tau * error
+
+
+def in_training(p: Problem) -> Errors:
+    """A whole update of soft-npg: one damped Gauss-Newton step from Q to Q^eps with eps = step tau, all over the advantages' deviation."""
+    step, tau = 0.3, p.tau
+    done = climb(p, "soft-npg", 6, 3, soft=True, step=step)
+    q_hat, q = tau * done.kl + done.advantage, tau * done.ratio  # Eq. 75 without the V of both
+    wanted = step * (q_hat - q) / done.deviation  # (Q^eps - Q) / tau: a change of log pi
+    gradient = (done.taken * wanted.unsqueeze(2)).mean(1)
+    expected = done.natural(gradient, 0.1)
+    return {"a whole update of soft-npg": distance(done.after - done.before, expected, 1 + tau.squeeze(1))}
 
 
 def check(cases: int, seed: int) -> Errors:
@@ -74,8 +94,9 @@ def check(cases: int, seed: int) -> Errors:
             - log_policy.exp().view(p.count, p.states, 1, 1, -1)
         )
         score = score.flatten(3)
-        natural = npg.natural_gradient(tabular.fisher(visits, log_policy, score), g).view_as(logits)
-        damped = npg.damped_target(q, target, step, p.tau.unsqueeze(2))
+        natural = tabular.natural_gradient(tabular.fisher(visits, log_policy, score), g).view_as(logits)
+        error = make_trpo(p, "soft-npg").error(delta, ratio - kl, p.tau.unsqueeze(2))
+        damped = damped_target(q, error, step, p.tau.unsqueeze(2))
         after = maxent.log_boltzmann(damped, p.tau, p.log_reference)
 
         # Linear features of logits, fewer than state-action pairs: one Gauss-Newton step on the damped regression, V held fixed.
@@ -86,7 +107,7 @@ def check(cases: int, seed: int) -> Errors:
             1, 2
         )
         g_features = torch.einsum("nsa,nsak->nk", pairs * (delta - tau * (ratio - kl)), psi)
-        natural_features = npg.natural_gradient(tabular.fisher(visits, log_policy, psi), g_features)
+        natural_features = tabular.natural_gradient(tabular.fisher(visits, log_policy, psi), g_features)
 
         other = torch.log_softmax(logits + p.normal(*logits.shape), -1)
         left = value + tau * (other - p.log_reference) - damped
@@ -95,9 +116,11 @@ def check(cases: int, seed: int) -> Errors:
             "same policy after the step": distance(after, torch.log_softmax(logits + step * natural, -1), 1 + 1 / tau),
             "same step in features": distance(regression.squeeze(-1), step * natural_features, 1 + 1 / tau),
             "Eq. 78, corrected": distance(left, right),
+            "Eq. 75-76": distance(error, target - q, 1 + tau),
         }
 
-    return over(draw(cases, seed, 9, SMALL, layouts=False), one)
+    problems = draw(cases, seed, 9, SMALL, layouts=False)
+    return over(problems, one) | on_some(problems, in_training)
 
 
 STATEMENT = Statement(
@@ -111,7 +134,8 @@ STATEMENT = Statement(
     ),
     source="Schulman et al. 2017, Eq. 66-78 (Eq. 78 corrected)",
     computed=(
-        "DQN's targets in expectation, A2C's policy gradient, the exact Fisher matrix; whole steps in the softmax and in random features."
+        "DQN's targets in expectation, A2C's policy gradient, the exact Fisher matrix; whole steps in the softmax and in random features, "
+        "and soft-npg's own."
     ),
     tolerance=1e-9,
     reason="float64 rounding (2e-16) amplified by the condition number of the Fisher matrix, up to 1e5 here",
@@ -119,9 +143,9 @@ STATEMENT = Statement(
     mutants=(
         Mutant(
             "the natural step is ε, without 1/τ",
-            npg,
+            sys.modules[__name__],
             "damped_target",
-            lambda right: lambda q, target, step, tau: right(q, target, step, torch.ones_like(tau)),
+            lambda right: lambda q, error, step, tau: right(q, error, step, torch.ones_like(tau)),
             "Schulman et al. 2017, Eq. 78: Q − Q̂^ε = log π − log π_old − ε(Δ − τ[…])",
             "Q − Q̂^ε = τ(log π − log π_old) − ε(Δ − τ[…])",
         ),
@@ -133,15 +157,27 @@ STATEMENT = Statement(
         ),
         Mutant(
             "plain gradient for the natural one",
-            npg,
+            tabular,
             "natural_gradient",
             lambda right: lambda fisher, gradient: gradient,
         ),
         Mutant(
+            "plain gradient for the natural one, in an update",
+            trpo,
+            "conjugate_gradient",
+            lambda right: lambda product, wanted, steps: wanted,
+        ),
+        Mutant(
             "the damping pulls the wrong way",
-            npg,
+            sys.modules[__name__],
             "damped_target",
-            lambda right: lambda q, target, step, tau: right(q, target, -step, tau),
+            lambda right: lambda q, error, step, tau: right(q, error, -step, tau),
+        ),
+        Mutant(
+            "log π/π̄ without its mean, KL",
+            trpo.TRPO,
+            "error",
+            lambda right: lambda self, advantage, surprise, tau: right(self, advantage, surprise + 1, tau),
         ),
         Mutant("Fisher matrix twice", tabular, "fisher", lambda right: lambda *arguments: 2 * right(*arguments)),
     ),

@@ -5,15 +5,18 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from algorithms import maxent, tabular
-from algorithms.losses import trpo
-from suites.theory.problems import DISCOUNTS, Problem, distance, draw, exact_value, excess, gradient, over
+from algorithms import divergence, maxent, tabular
+from algorithms.pairs import trpo
+from algorithms.policies import Categorical
+from suites.theory.problems import DISCOUNTS, Problem, distance, draw, exact_value, excess, gradient, make_trpo, over
 from suites.theory.statement import SOLVED, Errors, Mutant, Plot, Statement
+from suites.theory.updates import Climb, climb, on_some
 
 
 def surrogate(p: Problem, log_new: Tensor, visits: Tensor, value: Tensor, advantage: Tensor) -> Tensor:
     """V_t(theta) [N]: the old value plus importance-weighted advantages at `visits`."""
-    gains = trpo.surrogate(log_new.flatten(1), p.log_policy.flatten(1), advantage.flatten(1))
+    log_ratio, entropy = (log_new - p.log_policy).flatten(1), maxent.entropy(log_new).repeat_interleave(p.actions, 1)
+    gains = make_trpo(p, "trpo").surrogate(log_ratio.exp(), advantage.flatten(1), entropy, None)
     weight = (visits.unsqueeze(-1) * p.log_policy.exp()).flatten(1)
     return (p.mdp.start * value).sum(-1) + (weight * gains).sum(-1) / (1 - p.discount)
 
@@ -29,10 +32,41 @@ def parts(p: Problem) -> tuple[Tensor, Tensor, Tensor, Tensor]:
 
 def bound(p: Problem, log_new: Tensor, value: Tensor, advantage: Tensor) -> tuple[Tensor, Tensor]:
     """The lower bound of the new value [N], and max_s KL(old || new) [N]."""
-    divergence = maxent.kl(p.log_policy, log_new).amax(1)
-    coefficient = trpo.penalty_coefficient(p.mdp.discount, advantage.abs().amax((1, 2)))
+    apart = divergence.kl(Categorical(p.log_policy), Categorical(log_new)).amax(1)
+    coefficient = 2 * p.mdp.discount * advantage.abs().amax((1, 2)) / (1 - p.mdp.discount).square()
     visits = tabular.occupancy(p.mdp, p.log_policy)
-    return surrogate(p, log_new, visits, value, advantage) - coefficient * divergence, divergence
+    return surrogate(p, log_new, visits, value, advantage) - coefficient * apart, apart
+
+
+def in_training(p: Problem) -> Errors:
+    """Whole updates: of TRPO's steps, each 0.8 of the one before, the first that gains on its surrogate within a mean KL of 0.01."""
+    errors: Errors = {}
+    for arm in ("trpo", "strpo"):
+        done, soft = climb(p, arm, 6, 3, soft=arm == "strpo"), arm == "strpo"
+        weight, bonus = done.advantage / done.deviation, soft * p.tau / done.deviation
+
+        def judge(
+            change: Tensor, done: Climb = done, weight: Tensor = weight, bonus: Tensor = bonus
+        ) -> tuple[Tensor, Tensor]:
+            moved = done.inputs @ change.view(len(change), -1, done.log_policy.shape[2])
+            new = torch.log_softmax(done.log_policy + moved, -1)
+            ratio = (new - done.log_policy).gather(2, done.action.unsqueeze(2)).squeeze(2).exp()
+            value = (ratio * weight - bonus * (new.exp() * new).sum(-1)).mean(1)
+            return (done.log_policy.exp() * (done.log_policy - new)).sum(-1).mean(1), value
+
+        leaf = torch.zeros_like(done.before).requires_grad_()
+        slope = gradient(judge(leaf)[1], leaf)
+        direction = done.natural(slope, 0.1)
+        length = (0.02 / (slope * direction).sum(1)).sqrt()
+        (_, before), taken = judge(0 * direction), torch.zeros_like(length)
+        for tried in range(10):
+            kl, value = judge(0.8**tried * length.unsqueeze(1) * direction)
+            taken = torch.where((kl < 0.01) & (value > before) & (taken == 0), 0.8**tried * length, taken)
+        errors[f"a whole update of {arm}"] = distance(done.after - done.before, taken.unsqueeze(1) * direction, 1.0)
+        kl, value = judge(taken.unsqueeze(1) * direction)
+        told = {"kl": kl, "accepted_step": taken, "surrogate_gain": value - before}
+        errors |= {f"{arm}: {name}": distance(done.metrics[name], expected, 1.0) for name, expected in told.items()}
+    return errors
 
 
 def check(cases: int, seed: int) -> Errors:
@@ -52,7 +86,8 @@ def check(cases: int, seed: int) -> Errors:
             "lower bound": excess(lower, achieved, 1 + value.abs().amax(1)),
         }
 
-    return over(draw(cases, seed, 11), one)
+    problems = draw(cases, seed, 11)
+    return over(problems, one) | on_some(problems, in_training)
 
 
 def figure(seed: int) -> Plot:
@@ -81,24 +116,34 @@ STATEMENT = Statement(
         r" \max\limits_s \mathrm{KL}( \pi_t \parallel \pi_\theta )"
     ),
     source="Wei, trust region policy optimization (after Schulman et al. 2015; the lecture prints 2017)",
-    computed="Random pairs of policies, from nearly equal to far apart; exact values, visits and advantages; gradients by autodiff.",
+    computed=(
+        "Random pairs of policies, from nearly equal to far apart; exact values, visits and advantages; gradients by autodiff; "
+        "TRPO's own updates."
+    ),
     tolerance=1e-11,
     reason=SOLVED,
     check=check,
     mutants=(
         Mutant(
             "no penalty",
-            trpo,
-            "penalty_coefficient",
-            lambda right: lambda discount, largest: 0 * right(discount, largest),
+            divergence,
+            "kl",
+            lambda right: lambda old, new: 0 * right(old, new),
         ),
         Mutant(
             "ratio the wrong way round",
-            trpo,
+            trpo.TRPO,
             "surrogate",
-            lambda right: lambda new, old, advantage: right(old, new, advantage),
+            lambda right: lambda self, ratio, *rest: right(self, 1 / ratio, *rest),
         ),
         Mutant("KL with the wrong sign", maxent, "kl", lambda right: lambda log_policy, ref: -right(log_policy, ref)),
+        Mutant("KL the wrong way round", divergence, "kl", lambda right: lambda old, new: right(new, old)),
+        Mutant(
+            "plain gradient for the natural one, in an update",
+            trpo,
+            "conjugate_gradient",
+            lambda right: lambda product, wanted, steps: wanted,
+        ),
         Mutant(
             "visits not discounted: the first state alone",
             tabular,

@@ -1,17 +1,18 @@
-"""Whole updates of the learners on random experience: the gradient that trains, to be held to its equation."""
+"""Whole updates of the learners on random experience: the gradient, or the step, that trains, to be held to its equation."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from algorithms.learner import Learner, Metrics, Now, Rollout, State, Window
-from algorithms.population import Network
+from algorithms.population import Network, adam_state
 from algorithms.population.optimizers import BETAS
 from algorithms.tabular import FLOAT
-from suites.theory.problems import Problem, one_hot, over
+from suites.theory.problems import Problem, following, make_trpo, one_hot, over, read
 from suites.theory.statement import Errors
 
 UPDATED = 5  # batches of problems on which updates are checked: each takes milliseconds
@@ -70,5 +71,83 @@ def updated(
     learner: Learner, problem: Problem, state: State, batch: Rollout | Window, rate: float = 1e-3, **noise: Tensor
 ) -> Metrics:
     """One update of the learner, in place."""
-    rows = {"learning_rate": torch.full((problem.count,), rate, dtype=FLOAT), "temperature": problem.tau.squeeze(1)}
+    values = {name: getattr(learner.settings, name) for name in learner.settings.rows()} | {"learning_rate": rate}
+    rows = {name: torch.full((problem.count,), value, dtype=FLOAT) for name, value in values.items()}
+    rows["temperature"] = problem.tau.squeeze(1)
     return learner.update(state, batch, Now(torch.tensor(0), torch.tensor(0.0), rows, noise))
+
+
+@dataclass(frozen=True)
+class Climb:
+    """A whole update of an arm of trpo on random experience: what it did, and what the step is made of, by textbook formulas."""
+
+    before: Tensor
+    """Parameters [P, K] of logits: a table of states and actions, and a bias."""
+    after: Tensor
+    advantage: Tensor
+    """Of one step, centred [P, B], and its deviation [P, 1]."""
+    deviation: Tensor
+    ratio: Tensor
+    """log pi/ref of the actions taken [P, B], and KL of their states, for the uniform reference."""
+    kl: Tensor
+    score: Tensor
+    """grad log pi of each sample and action [P, B, A, K], and of the actions taken [P, B, K]."""
+    taken: Tensor
+    action: Tensor
+    """[P, B]."""
+    inputs: Tensor
+    """What parameters are multiplied by [P, B, S + 1]."""
+    log_policy: Tensor
+    """log pi(.|s) before [P, B, A]."""
+    metrics: Metrics
+
+    def natural(self, gradient: Tensor, damping: float) -> Tensor:
+        """(F + damping)^-1 g of the batch [P, K]."""
+        fisher = torch.einsum("nba,nbak,nbal->nkl", self.log_policy.exp(), self.score, self.score) / self.kl.shape[1]
+        system = fisher + damping * torch.eye(fisher.shape[1], dtype=FLOAT)
+        solved: Tensor = torch.linalg.solve(system, gradient)
+        return solved
+
+
+def climb(p: Problem, arm: str, horizon: int, environments: int, soft: bool, **settings: float) -> Climb:
+    """`soft`: rewards have tau H of the state, as the arm's own should."""
+    size, unknowns = horizon * environments, (p.states + 1) * p.actions
+    made = {"horizon": horizon, "environments": environments, "epochs": 1, "minibatches": 1, "cg_steps": 3 * unknowns}
+    learner, rollout = make_trpo(p, arm, 0.0, **made, **settings), random_rollout(p, horizon, environments)
+    value = p.q.amax(-1)
+    state = {"actor": tabulated(learner.actor, p.logits)}
+    state |= adam_state("critic", tabulated(learner.critic, value.unsqueeze(-1)))
+
+    def parameters() -> Tensor:
+        (matrix,) = learner.actor.layout.tensors(state["actor"])
+        return matrix[:, 0].flatten(1).clone()
+
+    before = parameters()
+    metrics = updated(learner, p, state, rollout, minibatch=torch.arange(size).expand(p.count, 1, size))
+    observation, action = rollout.observation[:, :-1].flatten(1, 2), rollout.action.flatten(1)
+    log_policy = read(p.log_policy, observation)
+    ratio = log_policy + torch.tensor(p.actions, dtype=FLOAT).log()
+    kl = (log_policy.exp() * ratio).sum(-1)
+    reward = rollout.reward
+    if soft:
+        reward = reward - p.tau.unsqueeze(2) * (log_policy.exp() * log_policy).sum(-1).view_as(reward)
+    led = p.discount * following(rollout, value) * ~rollout.terminated
+    advantage = (reward + led).flatten(1) - read(value, observation)
+    inputs = torch.cat([observation, torch.ones_like(observation[..., :1])], -1)
+    outputs = torch.eye(p.actions, dtype=FLOAT) - log_policy.exp().unsqueeze(2)  # d log pi(a) / d logits [P, B, A, A]
+    score = torch.einsum("nbi,nbac->nbaic", inputs, outputs).flatten(3)
+    chosen = action.view(*action.shape, 1, 1).expand(-1, -1, 1, unknowns)
+    return Climb(
+        before,
+        parameters(),
+        advantage - advantage.mean(1, keepdim=True),
+        advantage.std(1, keepdim=True) + 1e-8,
+        ratio.gather(2, action.unsqueeze(2)).squeeze(2),
+        kl,
+        score,
+        score.gather(2, chosen).squeeze(2),
+        action,
+        inputs,
+        log_policy,
+        metrics,
+    )

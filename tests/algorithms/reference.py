@@ -101,7 +101,7 @@ def followers(rollout):
     return led
 
 
-def now(step, budget, dtype=torch.float32, noise=None, **rows):
+def now(step, budget, /, dtype=torch.float32, noise=None, **rows):
     """`rows`: by name, of the one member, or of each."""
     values = {name: torch.tensor(value, dtype=dtype).reshape(-1) for name, value in rows.items()}
     return Now(torch.tensor(step), torch.tensor(step / budget, dtype=dtype), values, noise or {})

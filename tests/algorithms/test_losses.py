@@ -7,7 +7,7 @@ import math
 import torch
 
 from algorithms import svgd
-from algorithms.losses import ddpg, npg, pgql, trpo
+from algorithms.losses import ddpg, pgql
 from algorithms.policies import Gaussian
 
 
@@ -44,20 +44,6 @@ def test_ddpg_losses_by_hand():
         [-9 + 0.1 * (-2 - 0.5 * math.log(2 * math.pi))],
     )
     close(ddpg.sddpg_policy_loss(policy, noise, lambda a: 3 * a.squeeze(-1), double([0.1])), [-9 - 0.1 * entropy])
-
-
-def test_natural_gradient_inverts_where_it_can():
-    fisher = torch.diag(double(2.0, 4.0, 0.0)).unsqueeze(0)
-    close(npg.natural_gradient(fisher, double([2.0, 2.0, 5.0])), [[1.0, 0.5, 0.0]])
-
-
-def test_damped_target_by_hand():
-    close(npg.damped_target(double(1.0), double(3.0), 0.5, double(0.1)), [1.1])
-
-
-def test_trust_region_by_hand():
-    close(trpo.surrogate(double([math.log(0.5)]), double([math.log(0.25)]), double([3.0])), [[6.0]])
-    close(trpo.penalty_coefficient(double(0.5), double(3.0)), [12.0])
 
 
 def test_pgql_loss_and_its_two_streams_by_hand():

@@ -91,6 +91,11 @@ def test_fisher_matrix_by_hand():
     close(tabular.fisher(half, log_policy, score), [[[3 / 32, -3 / 32], [-3 / 32, 3 / 32]]])
 
 
+def test_natural_gradient_inverts_where_it_can():
+    fisher = torch.diag(torch.tensor([2.0, 4.0, 0.0], dtype=FLOAT)).unsqueeze(0)
+    close(tabular.natural_gradient(fisher, torch.tensor([[2.0, 2.0, 5.0]], dtype=FLOAT)), [[1.0, 0.5, 0.0]])
+
+
 def test_chain_ends_right_of_the_last_state():
     generator = torch.Generator().manual_seed(0)
     ending = tabular.chain(generator, 2, 4, 0.9, 0.1, True)
