@@ -1,8 +1,6 @@
 """PPO and SPPO: clipped policy optimization, without and with entropy in the return.
 
-Liu, Gu, Liu 2020 (Eq. 33-41, Algorithm 1, Table 1). Details and settings as CleanRL's, but gradients of actor and critic are clipped
-apart where they share no torso: alpha/sigma can outweigh the critic. Convention 2: q has the entropy of s.
-"""
+Liu, Gu, Liu 2020; as CleanRL's, but networks are clipped apart. Convention 2: q has the entropy of s."""
 
 from __future__ import annotations
 
@@ -42,7 +40,7 @@ class Settings(learner.Settings):
 
 
 class PPO(learner.Learner):
-    source = "Liu, Gu, Liu 2020, Eq. 33-41, Algorithm 1; Schulman et al. 2017 (PPO)"
+    source = "Liu, Gu, Liu 2020, Eq. 33-41, Algorithm 1, Table 1; Schulman et al. 2017 (PPO)"
     arms = {
         "ppo": Arm("PPO, clipped, no entropy", HARD),
         "ppo-bonus": Arm("PPO with the one-step bonus", {**HARD, "bonus": True}, "control", "ppo", "ppo"),
@@ -51,10 +49,12 @@ class PPO(learner.Learner):
         "sppo-38-baselines": Arm("Eq. 38, alpha after scaling", {**SPPO_38, "scaled": False}, "control", "ppo", "ppo"),
         "sppo-40-baselines": Arm("Eq. 40, alpha after scaling", {**SPPO_40, "scaled": False}, "control", "ppo", "ppo"),
         "sppo-auto": Arm("Eq. 38, learned temperature", {**SPPO_38, "learned": True}, "soft", "ppo"),
-        "ppo-s4": Arm("PPO, sigma scheme 4", {**HARD, "scheme": 4}, actions="numbers"),
+        **{f"ppo-s{k}": Arm(f"PPO, sigma scheme {k}", {**HARD, "scheme": k}, actions="numbers") for k in (2, 3, 4)},
+        "sppo-38-s2": Arm("Eq. 38, sigma scheme 2", {**SPPO_38, "scheme": 2}, "soft", "ppo-s2", "ppo-s2", "numbers"),
+        "sppo-38-s3": Arm("Eq. 38, sigma scheme 3", {**SPPO_38, "scheme": 3}, "soft", "ppo-s3", "ppo-s3", "numbers"),
         "sppo-38-s4": Arm("Eq. 38, sigma scheme 4", {**SPPO_38, "scheme": 4}, "soft", "ppo-s4", "ppo-s4", "numbers"),
     }
-    settings_type, small = Settings, {"environments": 2, "horizon": 16, "minibatches": 2, "hidden": (32, 32)}
+    settings_type, small = Settings, {"environments": 2, "horizon": 16, "epochs": 2, "minibatches": 2, "hidden": (32, 32)}
     metrics = {  # of the optimizer's steps in the last epoch
         "entropy": Metric("mean entropy of the behaviour policy in nats"),
         "temperature": Metric("in units of the reward"),
@@ -140,7 +140,7 @@ class PPO(learner.Learner):
         value_loss, by_value = self.value_loss(value, part["value"], part["target"])
         by_outputs, by_globals = self.head.slope(policy, nets.heads[0], part["action"], by_log_prob, bonus)
         gradients = nets.gradient(by_outputs, s.value_coefficient * by_value.unsqueeze(2), by_globals=by_globals)
-        clip_norm_(gradients, s.max_gradient_norm, self.nets.parts)
+        clip_norm_(gradients, s.max_gradient_norm, self.nets.parts)  # apart: alpha/sigma can outweigh the critic
         if self.temperature.learned:
             self.temperature.descend_(state, -policy.entropy(), rate)
         adam_(state, "nets", gradients, rate, epsilon=1e-5)
