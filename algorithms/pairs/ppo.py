@@ -54,7 +54,7 @@ class PPO(learner.Learner):
         "sppo-38-s3": Arm("Eq. 38, sigma scheme 3", {**SPPO_38, "scheme": 3}, "soft", "ppo-s3", "ppo-s3", "numbers"),
         "sppo-38-s4": Arm("Eq. 38, sigma scheme 4", {**SPPO_38, "scheme": 4}, "soft", "ppo-s4", "ppo-s4", "numbers"),
     }
-    settings_type, small = Settings, {"environments": 2, "horizon": 16, "epochs": 2, "minibatches": 2, "hidden": (32, 32)}
+    settings_type, small = Settings, {"environments": 2, "horizon": 16, "epochs": 2, "minibatches": 2, "hidden": (8, 8)}
     metrics = {  # of the optimizer's steps in the last epoch
         "entropy": Metric("mean entropy of the behaviour policy in nats"),
         "temperature": Metric("in units of the reward"),

@@ -29,6 +29,7 @@ from algorithms.pairs.ppo import PPO, Settings
 CHOICES, NUMBERS = Spaces((3,), 4), Spaces((3,), 2, ((-1.0, -1.0), (1.0, 1.0)))
 SMALL = {"environments": 3, "horizon": 10, "epochs": 3, "minibatches": 2, "hidden": (16, 8), "temperature": 0.3}
 BUDGET = 3000
+SCALED_BONUS = ("sppo-38", "sppo-auto", "sppo-38-s2", "sppo-38-s3", "sppo-38-s4")
 CASES = [(arm, CHOICES) for arm, about in PPO.arms.items() if about.actions != "numbers"]
 CASES += [(arm, NUMBERS) for arm in PPO.arms]
 
@@ -39,12 +40,11 @@ class Reference:
     def __init__(self, made, arm, spaces, state):
         self.s, self.arm, self.spaces = made.settings, arm, spaces
         self.actor, self.critic = module(made.nets, state["nets"], 0), module(made.nets, state["nets"], 1)
-        free = (
-            made.nets.globals(state["nets"])[0].clone() if made.nets.free else torch.zeros(2, dtype=state["nets"].dtype)
-        )
-        self.log_std = nn.Parameter(free)
+        self.scheme = int(arm[-1]) if "-s" in arm else 1
+        free = made.nets.globals(state["nets"])[0]
+        self.log_std = nn.Parameter(free.clone() if len(free) else torch.zeros(2, dtype=free.dtype))
         self.actor_parameters = list(self.actor.parameters())
-        if self.spaces.kind == "numbers":
+        if self.spaces.kind == "numbers" and self.scheme != 2:
             self.actor_parameters.append(self.log_std)
         self.optimizer = torch.optim.Adam([*self.actor_parameters, *self.critic.parameters()], lr=1.0, eps=1e-5)
         self.log_alpha = nn.Parameter(torch.zeros((), dtype=state["nets"].dtype))
@@ -60,9 +60,11 @@ class Reference:
         outputs = self.actor(observation)
         if self.spaces.kind == "choices":
             return torch.distributions.Categorical(logits=outputs)
-        mean, log_std = outputs, self.log_std.expand(len(outputs), 2)
-        if self.arm.endswith("-s4"):
-            mean, log_std = outputs[:, :2], self.log_std + outputs[:, 2:].clamp(max=0)
+        mean, log_std = outputs[:, :2], self.log_std.expand(len(outputs), 2)
+        if self.scheme == 2:
+            log_std = outputs[:, 2:]
+        elif self.scheme > 2:
+            log_std = log_std + (outputs[:, 2:] if self.scheme == 3 else outputs[:, 2:].clamp(max=0))
         return torch.distributions.Independent(torch.distributions.Normal(mean, log_std.exp()), 1)
 
     def normalized(self, observation):
@@ -137,7 +139,7 @@ class Reference:
         else:
             advantage = (advantage - mean) / deviation
         bonus = {"ppo-bonus": alpha, "sppo-38-baselines": alpha}
-        bonus |= dict.fromkeys(("sppo-38", "sppo-auto", "sppo-38-s4"), alpha / deviation)
+        bonus |= dict.fromkeys(SCALED_BONUS, alpha / deviation)
         ratio = (policy.log_prob(action) - old_log_prob).exp()
         surrogate = torch.min(ratio * advantage, ratio.clamp(1 - s.clip, 1 + s.clip) * advantage)
         policy_loss, bonus = -surrogate.mean(), bonus.get(self.arm, 0.0) * policy.entropy().mean()
