@@ -164,6 +164,7 @@ def cell_specs(suite: Suite, pair: str, task: str) -> dict[str, Spec]:
             episodes=registered.evaluation.episodes,
             modes=list(registered.evaluation.modes),
             time_limit=definition.time_limit,
+            clip_rewards=definition.clip_rewards,
         )
         for arm in _arms(registered.arms, pair, kind, task, offered, where)
         for point in registered.points

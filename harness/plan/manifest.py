@@ -55,6 +55,7 @@ def describe(plan: Plan, members: dict[str, Any]) -> Manifest:
                 "id": plan.task,
                 "backend": first.backend,
                 "time_limit": first.time_limit,
+                "clip_rewards": first.clip_rewards,
                 "environments": learner.settings.environments,
             },
             "steps": first.steps,
@@ -115,6 +116,7 @@ def spec_of(manifest: Manifest, arm: str) -> Spec:
         episodes=manifest.evaluation.episodes,
         modes=manifest.evaluation.modes,
         time_limit=manifest.environment.time_limit,
+        clip_rewards=manifest.environment.clip_rewards,
     )
 
 

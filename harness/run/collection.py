@@ -60,16 +60,15 @@ class Collector:
             if cohort.spec.time_limit == "terminal":
                 terminated = terminated | truncated
             truncated = truncated > terminated  # and not terminated
-            self.observation[:, t + 1], self.reward[:, t] = self._own(observation), self._own(reward)
+            learned = reward.clip(-1, 1) if cohort.spec.clip_rewards else reward
+            self.observation[:, t + 1], self.reward[:, t] = self._own(observation), self._own(learned)
             self.terminated[:, t], self.truncated[:, t] = self._own(terminated), self._own(truncated)
             done = terminated | truncated
             if done.any():
                 self._place(np.flatnonzero(truncated), final, places)
                 if self.walk is not None:
                     self.walk *= torch.from_numpy(~self._own(done)).unsqueeze(-1).to(cohort.device)
-                self.episodes.add(reward, done)
-            else:
-                self.episodes.running += reward
+            self.episodes.add(reward, done)
         if cut:  # the environments are reset next: no window may reach across
             going = ~(self.terminated[:, -1] | self.truncated[:, -1])
             self._place(np.flatnonzero(going), observation, places)
@@ -115,9 +114,10 @@ class Episodes:
     def add(self, reward: np.ndarray, done: np.ndarray) -> None:
         """One step of all environments: reward and done [N]."""
         self.running += reward
-        np.add.at(self.total, self.member[done], self.running[done])
-        np.add.at(self.ended, self.member[done], 1)
-        self.running[done] = 0
+        if done.any():
+            np.add.at(self.total, self.member[done], self.running[done])
+            np.add.at(self.ended, self.member[done], 1)
+            self.running[done] = 0
 
     def records(self) -> Records:
         mean = np.divide(self.total, self.ended, out=np.full(len(self.total), np.nan), where=self.ended > 0)

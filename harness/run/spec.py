@@ -31,6 +31,8 @@ class Spec:
     time_limit: str
     modes: list[str] = field(default_factory=lambda: ["sampled", "greedy"])
     """Of evaluation: sampled is the policy itself, greedy its best action."""
+    clip_rewards: bool = False
+    """Rewards are learned from within [-1, 1]; returns are of the task's own."""
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)

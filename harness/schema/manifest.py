@@ -42,6 +42,7 @@ class TrainedArm(Part):
 class Environment(Part):
     backend: str
     time_limit: str
+    clip_rewards: bool = False
     environments: int
 
 

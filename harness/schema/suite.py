@@ -53,6 +53,8 @@ class Task(Strict):
     """Whose environments; `auto`: our batched ones where there are, ale-py's vector for Atari, else Gymnasium's."""
     time_limit: Literal["bootstrap", "terminal"] = "bootstrap"
     """What a time limit means for learning; `terminal` (CleanRL's PPO) exists only for comparison with published figures."""
+    clip_rewards: bool = False
+    """Learn from rewards clipped to [-1, 1], as published results on Atari do; returns are of the task's own rewards."""
 
 
 class Reference(Strict):

@@ -276,7 +276,8 @@ def _check(suite: Suite, pair: str, task: str, cell: Cell) -> None:
     # results of earlier versions and of others do not say their modes
     found["evaluation"] = manifest.evaluation.model_dump()
     if manifest.environment is not None:
-        registered["time_limit"], found["time_limit"] = suite.tasks[task].time_limit, manifest.environment.time_limit
+        for name in ("time_limit", "clip_rewards"):
+            registered[name], found[name] = getattr(suite.tasks[task], name), getattr(manifest.environment, name)
     for name, value in ours.settings.items():
         registered[name] = value
         found[name] = next(iter(manifest.arms.values())).settings.get(name)

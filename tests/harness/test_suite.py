@@ -124,7 +124,7 @@ WRONG = {
     "number as field": (nested(1, value=2), f": unknown field '1'. Known: {FIELDS}"),
     "misspelt field of a task": (
         nested("tasks", "CartPole-v1", value={"setps": 320}),
-        ": tasks.CartPole-v1: unknown field 'setps'; did you mean 'steps'? Known: backend, steps, time_limit",
+        ": tasks.CartPole-v1: unknown field 'setps'; did you mean 'steps'? Known: backend, clip_rewards, steps, time_limit",
     ),
     "misspelt field of the evaluation": (
         nested("evaluation", "episodse", value=3),
