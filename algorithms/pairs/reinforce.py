@@ -48,7 +48,7 @@ class Reinforce(learner.Learner):
         "pg-bonus": Arm("PG with the one-step bonus (Schulman Eq. 48)", {**HARD, "bonus": True}, "control", "pg", "pg"),
         "spg": Arm("SPG, Eq. 19: entropy in return and loss (+ alpha grad H)", SOFT, "soft", "pg", "pg"),
     }
-    settings_type, small = Settings, {"environments": 2, "horizon": 8, "hidden": (32, 32)}
+    settings_type, small = Settings, {"environments": 2, "horizon": 8, "hidden": (8, 8)}
     metrics = {
         "entropy": Metric("mean entropy of the behaviour policy in nats"),
         "policy_loss": Metric("negative objective of the policy, with its bonus"),

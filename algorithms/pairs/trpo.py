@@ -2,8 +2,7 @@
 
 Schulman et al. 2015 (TRPO, Eq. 14 and appendix C); Wei (natural gradient); Liu, Gu, Liu 2020, Eq. 19: strpo is of its form, + alpha grad H.
 Schulman, Chen, Abbeel 2017, section 5: soft-npg is of the form of Liu's Eq. 20, - alpha log pi. Convention 2: q has the entropy of s.
-Details and settings as sb3-contrib's TRPO, with KL(old || new) as in the paper; step of npg as Tianshou's.
-"""
+Details and settings as sb3-contrib's TRPO, with KL(old || new) as in the paper; step of npg as Tianshou's."""
 
 from __future__ import annotations
 
@@ -54,7 +53,8 @@ class TRPO(learner.Learner):
         "npg": Arm("NPG, natural gradient with a fixed step", NPG),
         "soft-npg": Arm("Soft NPG: entropy in return and advantage (- alpha log pi)", SOFT_NPG, "soft", "npg", "npg"),
     }
-    settings_type, small = Settings, {"environments": 2, "horizon": 16, "minibatches": 2, "cg_steps": 3, "hidden": (8,)}
+    settings_type = Settings
+    small = {"environments": 2, "horizon": 16, "epochs": 2, "minibatches": 2, "cg_steps": 3, "tries": 3, "hidden": (8,)}
     metrics = {
         "entropy": Metric("mean entropy of the behaviour policy in nats"),
         "temperature": Metric("in units of the reward"),

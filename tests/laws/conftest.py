@@ -7,6 +7,7 @@ import torch
 from laws import INVENTED
 
 from harness import files
+from harness.run import streams
 from harness.run.environments import BACKENDS
 from harness.run.spec import pair_names
 
@@ -28,6 +29,7 @@ def _tiny(monkeypatch):
     torch.set_num_threads(1)
     monkeypatch.setitem(BACKENDS, "tiny", "tiny_tasks")
     monkeypatch.setattr(files, "_sync", lambda path: None)
+    monkeypatch.setattr(streams, "BLOCK", 2**9)  # changes no number, and few are read here
 
 
 @pytest.fixture(scope="session")

@@ -150,10 +150,11 @@ def documents(pair: str) -> list[str]:
 
 
 def bench(pair: str) -> list[str]:
-    """A window of `softbench bench` with the pair's own settings."""
+    """A window of `softbench bench`, with the small settings where the pair has some."""
     kind = learner_class(pair)
     task = REAL["numbers" if kind.actions == "numbers" else "choices"]
-    job = measure.Job("learner", measure.bench_spec(pair, None, task), [0, 1])
+    spec = measure.bench_spec(pair, None, task)
+    job = measure.Job("learner", replace(spec, settings=spec.settings | kind.small), [0, 1])
     work, units = measure.learner_work(job)
     start = time.perf_counter()
     while units and time.perf_counter() - start < 0.2:
