@@ -1,7 +1,8 @@
-"""DQN and soft DQN: the same learner, exploration and schedule; only the backup differs.
+"""DQN and soft DQN: the same learner, exploration and schedule; only the backup differs. And both with Boltzmann exploration, and SQN.
 
 Schulman, Chen, Abbeel 2017, section 6.2, Eq. 81-83 (the print of Eq. 82-83 loses a factor tau; see `backup`), each also with 5-step
-returns (Eq. 46). Settings of CleanRL's dqn.py. Convention 1 (Schulman): Q(s, a) leaves out the entropy of s.
+returns (Eq. 46). CMU 10-703, Boltzmann exploration: hard-q and soft-q act alike by exp(Q/tau). SQN (named by Liu, Gu, Liu 2020) has one
+policy everywhere, that of the lower of two Q. Settings of CleanRL's dqn.py. Convention 1 (Schulman): Q(s, a) leaves out the entropy of s.
 """
 
 from __future__ import annotations
@@ -32,23 +33,32 @@ class Settings(learner.Settings):
     hidden: tuple[learner.Width, ...] = (120, 84)
 
 
+HARD = {"backup_form": "max", "steps": 1, "boltzmann": False, "twin": False}
+SOFT_Q = {**HARD, "backup_form": "entropy", "boltzmann": True}
+
+
 def _arm(name: str, backup: str, steps: int) -> Arm:
     titles = {"max": "DQN, max backup", "kl": "soft DQN, KL penalty", "entropy": "soft DQN, entropy bonus"}
     hard = None if backup == "max" else "dqn" if steps == 1 else "dqn-5step"
-    switches = {"backup_form": backup, "steps": steps}
+    switches = {**HARD, "backup_form": backup, "steps": steps}
     return Arm(f"{titles[backup]}, {steps}-step", switches, "soft" if hard else "hard", hard, hard)
 
 
 class DQN(learner.Learner):
-    source = "Schulman, Chen, Abbeel 2017, section 6.2, Eq. 81-83 and 46; Mnih et al. 2015 (DQN)"
+    source = "Schulman, Chen, Abbeel 2017, section 6.2, Eq. 81-83 and 46; CMU 10-703; Mnih et al. 2015 (DQN)"
     arms = {
         name + suffix: _arm(name, backup, steps)
         for suffix, steps in (("", 1), ("-5step", 5))
         for name, backup in (("dqn", "max"), ("soft-dqn-kl", "kl"), ("soft-dqn-entropy", "entropy"))
+    } | {
+        "dqn-twin": Arm("DQN of the lower of two Q", {**HARD, "twin": True}, "control", "dqn"),
+        "hard-q": Arm("Q-learning, Boltzmann exploration", {**HARD, "boltzmann": True}),
+        "soft-q": Arm("soft Q-learning, acts by its Boltzmann policy", SOFT_Q, "soft", "hard-q", "hard-q"),
+        "sqn": Arm("SQN: the Boltzmann policy of the lower of two soft Q", {**SOFT_Q, "twin": True}, "soft", "dqn"),
     }
     actions, settings_type = "choices", Settings
     metrics = {
-        "entropy": Metric("mean entropy of the behaviour policy (epsilon-greedy) in nats"),
+        "entropy": Metric("mean entropy of the behaviour policy in nats"),
         "td_loss": Metric("mean squared temporal-difference error"),
         "target_mean": Metric("mean target of the sampled transitions"),
     }
@@ -56,9 +66,9 @@ class DQN(learner.Learner):
 
     def __init__(self, settings: Settings, spaces: Spaces, switches: learner.Switches) -> None:
         self.settings, self.choices = settings, spaces.actions
-        self.backup_form, self.steps = switches["backup_form"], switches["steps"]
-        self.net = Network("q", spaces, settings.hidden, (spaces.actions,))
-        self.exploration = Draw("uniform", (2,))
+        self.backup_form, self.steps, self.boltzmann, self.twin = (switches[name] for name in HARD)
+        self.net = Network("q", spaces, settings.hidden, (spaces.actions,), copies=1 + self.twin)
+        self.exploration = Draw("gumbel", (spaces.actions,)) if self.boltzmann else Draw("uniform", (2,))
         self.replay = Replay(settings.replay_size, settings.batch, settings.learning_starts, window=self.steps)
 
     # What is soft: the backup. ------------------------------------------------------------------------------------------
@@ -93,7 +103,8 @@ class DQN(learner.Learner):
         return n_step_windows(window.reward, penalty, value, window.terminated, ends, self.settings.discount)
 
     def loss(self, q: Tensor, action: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-        """Squared error [P, B] of Q(s, a) (Eq. 44 without its 1/2) and its slope by Q [P, B, A]."""
+        """Squared error [P, i, B] of Q_i(s, a) (Eq. 44 without its 1/2) and its slope by Q [P, i, B, A]; action and target [P, 1, B]."""
+        action = action.expand(q.shape[:-1])
         error = q.gather(-1, action.unsqueeze(-1)) - target.unsqueeze(-1)
         return error.square().squeeze(-1), torch.zeros_like(q).scatter_(-1, action.unsqueeze(-1), 2 * error)
 
@@ -109,28 +120,40 @@ class DQN(learner.Learner):
         parameters = self.net.initial(draws)
         return adam_state("q", parameters) | {"q.target": parameters.clone()}
 
-    def behaviour(self, state: State, use: Use, now: Now) -> Act:
-        q, epsilon = self.net.head(0, state["q"]), self.epsilon(now)
-
-        def explore(observation: Tensor, noise: Tensor) -> Tensor:
-            draw, choice = noise.unbind(-1)
-            return torch.where(draw < epsilon, (choice * self.choices).long(), q(observation).argmax(-1))
-
-        return explore if use == "collect" else lambda observation, noise: q(observation).argmax(-1)
-
-    def update(self, state: State, batch: Window, now: Now) -> Metrics:
-        tau, s = now.rows["temperature"].unsqueeze(1), self.settings
-        q = self.net.head(0, state["q.target"])(batch.next_observation.flatten(1, 2))
-        y = self.target(batch, q.view(*batch.reward.shape, -1), tau)
-        net, action = self.net.follow(state["q"], batch.observation[:, :, 0]), batch.action[:, :, 0]
-        loss, by_q = self.loss(net.heads[0], action, y)
-        adam_(state, "q", net.gradient(by_q), now.rows["learning_rate"])
-        due = (now.step + s.horizon * s.environments) // s.target_period > now.step // s.target_period
-        copy_when_(state["q.target"], state["q"], due)
+    def entropy(self, q: Tensor, tau: Tensor, now: Now) -> Tensor:
+        """Mean entropy [P] of the policy that acts, at states of Q [P, B, A]. tau [P, 1]."""
+        if self.boltzmann:
+            return torch.where(tau > 0, maxent.entropy(maxent.log_boltzmann(q, tau)), 0.0).mean(1)
         epsilon = self.epsilon(now)
         greedy, other = 1 - epsilon + epsilon / self.choices, epsilon / self.choices
         entropy = -torch.special.xlogy(greedy, greedy) - (self.choices - 1) * torch.special.xlogy(other, other)
-        return {"entropy": entropy.expand(len(y)), "td_loss": loss.mean(1), "target_mean": y.mean(1)}
+        return entropy.expand(len(q))
+
+    def behaviour(self, state: State, use: Use, now: Now) -> Act:
+        head, epsilon, tau = self.net.head(0, state["q"]), self.epsilon(now), now.rows["temperature"].view(-1, 1, 1)
+
+        def explore(observation: Tensor, noise: Tensor) -> Tensor:
+            q = head(observation).amin(1)
+            if self.boltzmann:
+                return (q + tau * noise).argmax(-1)  # a sample of exp(Q/tau), the best action at 0
+            draw, choice = noise.unbind(-1)
+            return torch.where(draw < epsilon, (choice * self.choices).long(), q.argmax(-1))
+
+        own = self.boltzmann and self.backup_form != "max"  # of hard-q it is exploration
+        collects = use == "collect" or (use == "sample" and own)
+        return explore if collects else lambda observation, noise: head(observation).amin(1).argmax(-1)
+
+    def update(self, state: State, batch: Window, now: Now) -> Metrics:
+        tau, s = now.rows["temperature"].unsqueeze(1), self.settings
+        q = self.net.head(0, state["q.target"])(batch.next_observation.flatten(1, 2)).amin(1)
+        y = self.target(batch, q.view(*batch.reward.shape, -1), tau)
+        net, action = self.net.follow(state["q"], batch.observation[:, :, 0]), batch.action[:, None, :, 0]
+        loss, by_q = self.loss(net.heads[0], action, y.unsqueeze(1))
+        adam_(state, "q", net.gradient(by_q), now.rows["learning_rate"])
+        due = (now.step + s.horizon * s.environments) // s.target_period > now.step // s.target_period
+        copy_when_(state["q.target"], state["q"], due)
+        entropy = self.entropy(net.heads[0].amin(1), tau, now)
+        return {"entropy": entropy, "td_loss": loss.mean((1, 2)), "target_mean": y.mean(1)}
 
 
 LEARNER = DQN

@@ -110,10 +110,10 @@ def test_a_row_of_temperature_zero_has_the_hard_target(form, suffix):
 
 def test_loss_by_hand():
     """Q(s, a) = 3 and -1 against 1 and 0; its slope is at the action that was taken alone."""
-    q = torch.tensor([[[5.0, 3.0], [-1.0, 7.0]]], dtype=torch.float64)
-    loss, slope = learner("dqn").loss(q, torch.tensor([[1, 0]]), torch.tensor([[1.0, 0.0]], dtype=torch.float64))
-    close(loss, [[4.0, 1.0]])
-    close(slope, [[[0.0, 4.0], [-2.0, 0.0]]])
+    q = torch.tensor([[[[5.0, 3.0], [-1.0, 7.0]]]], dtype=torch.float64)
+    loss, slope = learner("dqn").loss(q, torch.tensor([[[1, 0]]]), torch.tensor([[[1.0, 0.0]]], dtype=torch.float64))
+    close(loss, [[[4.0, 1.0]]])
+    close(slope, [[[[0.0, 4.0], [-2.0, 0.0]]]])
 
 
 def updates(made, quantum, first, count):
@@ -147,25 +147,77 @@ def test_exploration_falls_linearly_and_then_stays():
     assert [made.epsilon(now(step, 1000)).item() for step in (0, 250, 500, 900)] == pytest.approx([1, 0.55, 0.1, 0.1])
 
 
-def acting(arm, epsilon, use="collect"):
-    """Actions of 100,000 environments where action 1 is the best, and their noise."""
+def acting(arm, epsilon, use="collect", tau=0.5):
+    """Actions of 100,000 environments where action 1 is the best, of Q = (0, 1); a twin has Q = (0, 3)."""
     made = learner(arm, exploration_start=epsilon, exploration_end=epsilon)
-    made.net.head = lambda _index, _flat: lambda observation: observation
-    noise = Streams([1], 1, torch.device("cpu")).take("action", Draw("uniform", (100_000, 2)))
-    observation = torch.tensor([0.0, 1.0]).expand(1, 100_000, 2)
-    return made.behaviour({"q": torch.zeros(1, 1)}, use, now(0, 1))(observation, noise), noise
+    twins = torch.tensor([[0.0, 1.0], [0.0, 3.0]])[: 1 + made.twin]
+    made.net.head = lambda _index, _flat: lambda observation: twins[:, None].expand(1, -1, 100_000, -1)
+    kind = made.exploration
+    noise = Streams([1], 1, torch.device("cpu")).take("action", Draw(kind.kind, (100_000, *kind.shape)))
+    act = made.behaviour({"q": torch.zeros(1, 1)}, use, now(0, 1, temperature=tau))
+    return act(torch.zeros(1, 100_000, 2), noise)
 
 
 @pytest.mark.parametrize("arm", list(VALUES))
 def test_behaviour_is_epsilon_greedy_in_every_arm(arm):
-    assert acting(arm, 0.2)[0].float().mean().item() == pytest.approx(0.9, abs=0.005)
-    assert acting(arm, 1.0)[0].float().mean().item() == pytest.approx(0.5, abs=0.006)
-    assert acting(arm, 0.0)[0].float().mean().item() == 1
+    assert acting(arm, 0.2).float().mean().item() == pytest.approx(0.9, abs=0.005)
+    assert acting(arm, 1.0).float().mean().item() == pytest.approx(0.5, abs=0.006)
+    assert acting(arm, 0.0).float().mean().item() == 1
 
 
-@pytest.mark.parametrize("use", ["sample", "greedy"])
-def test_the_policy_itself_never_explores(use):
-    assert (acting("dqn", 1.0, use)[0] == 1).all()
+BOLTZMANN = 1 / (1 + math.exp(-2))  # of action 1, where Q = (0, 1) and the temperature is 1/2
+
+
+@pytest.mark.parametrize("arm", ["hard-q", "soft-q", "sqn"])
+def test_boltzmann_exploration_is_the_same_in_hard_and_soft_arms_and_by_the_lower_of_two(arm):
+    """Whatever epsilon is; at temperature 0 it is the best action."""
+    assert acting(arm, 1.0).float().mean().item() == pytest.approx(BOLTZMANN, abs=0.004)
+    assert (acting(arm, 1.0, tau=0.0) == 1).all()
+
+
+@pytest.mark.parametrize("arm", ["dqn", "dqn-twin", "hard-q"])
+def test_the_policy_itself_never_explores(arm):
+    assert (acting(arm, 1.0, "sample") == 1).all()
+
+
+@pytest.mark.parametrize("arm", ["soft-q", "sqn"])
+def test_the_policy_itself_is_that_of_the_soft_q(arm):
+    assert acting(arm, 1.0, "sample").float().mean().item() == pytest.approx(BOLTZMANN, abs=0.004)
+
+
+@pytest.mark.parametrize("arm", list(dqn.DQN.arms))
+def test_greedy_is_the_best_action(arm):
+    assert (acting(arm, 1.0, "greedy") == 1).all()
+
+
+def test_hard_q_is_soft_q_at_temperature_0_of_the_backup():
+    assert target("soft-q", [1.0], [Q], tau=0 * HALF) == target("hard-q", [1.0], [Q]) == target("dqn", [1.0], [Q])
+    assert target("soft-q", [1.0], [Q]) == target("soft-dqn-entropy", [1.0], [Q])
+
+
+@pytest.mark.parametrize(("arm", "value"), [("dqn-twin", 0.9), ("sqn", 0.1 * math.log(1 + math.exp(9)))])
+def test_a_twin_learns_both_networks_towards_the_lower_one(arm, value):
+    """Q = (0, 0.9) of the target networks' (0.5, 0.9) and (0, 2): their lowest action by action, at temperature 0.1."""
+    made = learner(arm)
+    seen = torch.zeros(1, 8, 1, 2)
+    flags = torch.zeros(1, 8, 1, dtype=torch.bool)
+    batch = Window(seen, seen, torch.zeros(1, 8, 1, dtype=torch.int64), torch.ones(1, 8, 1), flags, flags)
+    made.net.head = lambda _index, _flat: (
+        lambda observation: torch.tensor([[[[0.5, 0.9]], [[0.0, 2.0]]]]).expand(1, 2, 8, 2)
+    )
+    state = started(made, 1, torch.float32)
+    before = state["q"].clone()
+    metrics = made.update(state, batch, now(0, 1, learning_rate=0.1, temperature=0.1))
+    close(metrics["target_mean"], [1 + 0.5 * value], 1e-6)
+    changed = (state["q"] != before).view(2, -1).any(1)
+    assert changed.tolist() == [True, True]
+
+
+def test_reported_entropy_is_that_of_the_boltzmann_policy():
+    made = learner("sqn")
+    q = torch.tensor(Q).expand(1, 3, 2)  # at temperature 1/2 the policy is (1/4, 3/4)
+    entropies = [made.entropy(q, torch.tensor([[tau]]), now(0, 1)).item() for tau in (0.5, 0.0)]
+    assert entropies == [pytest.approx(0.5623351446188083, abs=1e-6), 0.0]
 
 
 def test_reported_entropy_is_that_of_the_epsilon_greedy_policy():

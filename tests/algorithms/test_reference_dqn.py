@@ -33,9 +33,13 @@ class Reference:
     """DQN of one arm, with the backups of Schulman, Chen, Abbeel 2017, Eq. 46 and 81-83, in loops over samples and steps."""
 
     def __init__(self, made, arm, state):
-        self.form = "max" if arm.startswith("dqn") else arm.split("-")[2]
-        self.steps = 5 if arm.endswith("5step") else 1
-        self.online, self.frozen = module(made.net, state["q"]), module(made.net, state["q.target"])
+        hard = arm.startswith("dqn") or arm == "hard-q"
+        self.form = "max" if hard else "entropy" if arm in ("soft-q", "sqn") else arm.split("-")[2]
+        self.steps, self.boltzmann = 5 if arm.endswith("5step") else 1, arm in ("hard-q", "soft-q", "sqn")
+        nets = range(2 if arm in ("dqn-twin", "sqn") else 1)
+        self.online, self.frozen = (
+            torch.nn.ModuleList(module(made.net, state[name], net) for net in nets) for name in ("q", "q.target")
+        )
         self.optimizer = torch.optim.Adam(self.online.parameters(), lr=SMALL.learning_rate)
         self.lanes = [[] for _ in range(SMALL.environments)]
 
@@ -49,7 +53,7 @@ class Reference:
 
     def value(self, observation):
         """V of the target network, and tau KL or -tau H of its Boltzmann policy."""
-        q, tau, choices = self.frozen(observation), SMALL.temperature, SPACES.actions
+        q, tau, choices = lowest(self.frozen, observation), SMALL.temperature, SPACES.actions
         if self.form == "max":
             return q.max(), 0.0
         policy = torch.distributions.Categorical(logits=q / tau)
@@ -68,18 +72,20 @@ class Reference:
         raise AssertionError("no steps")
 
     def update(self, uniform, step):
-        targets, chosen = [], []
+        targets, chosen, entropies = [], [], []
         for number in uniform[0].tolist():
             starts = len(self.lanes[0]) - self.steps + 1
             first, lane = divmod(int(number * starts * SMALL.environments), SMALL.environments)
             steps = self.lanes[lane][first : first + self.steps]
             with torch.no_grad():
                 targets.append(self.target(steps))
-            chosen.append(self.online(steps[0][0])[steps[0][1]])
+                policy = torch.distributions.Categorical(logits=lowest(self.online, steps[0][0]) / SMALL.temperature)
+            chosen.append(torch.stack([net(steps[0][0])[steps[0][1]] for net in self.online]))
+            entropies.append(policy.entropy())
         targets = torch.stack(targets)
-        loss = ((torch.stack(chosen) - targets) ** 2).mean()
+        loss = ((torch.stack(chosen) - targets.unsqueeze(1)) ** 2).mean()
         self.optimizer.zero_grad()
-        loss.backward()
+        (len(self.online) * loss).backward()  # each network has a mean of its own
         self.optimizer.step()
         copied = (step + QUANTUM) // SMALL.target_period > step // SMALL.target_period
         if copied:
@@ -87,8 +93,16 @@ class Reference:
         explored = 1.0 + min(1.0, step / BUDGET / SMALL.exploration_fraction) * (0.05 - 1.0)
         chances = torch.full((SPACES.actions,), explored / SPACES.actions, dtype=torch.float64)
         chances[0] += 1 - explored
-        entropy = torch.distributions.Categorical(chances).entropy().item()
+        entropy = (
+            torch.stack(entropies).mean() if self.boltzmann else torch.distributions.Categorical(chances).entropy()
+        )
+        entropy = entropy.item()
         return {"entropy": entropy, "td_loss": loss.item(), "target_mean": targets.mean().item()}, copied
+
+
+def lowest(nets, observation):
+    """Action by action."""
+    return torch.stack([net(observation) for net in nets]).min(0).values
 
 
 def trained(arm, updates, dtype):
