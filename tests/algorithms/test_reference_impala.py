@@ -56,7 +56,8 @@ class Reference:
                 q[first, e] = reward[first, e] + (0.0 if rollout.terminated[0, first, e] else s.discount * later)
         return target.flatten(), q.flatten()
 
-    def update(self, rollout):
+    def update(self, rollout, fraction):
+        self.optimizer.param_groups[0]["lr"] = self.s.learning_rate * (1 - fraction)
         s, shape = self.s, (self.s.horizon, self.s.environments)
         observation, action = rollout.observation[0, :-1].flatten(0, 1), rollout.action[0].flatten()
         policy, value = (
@@ -107,6 +108,6 @@ def test_an_arm_is_its_plain_implementation(arm, updates, dtype):
     experience = rollouts(updates, SETTINGS.horizon, SETTINGS.environments, SPACES, dtype=dtype)
     for update, rollout in enumerate(experience):
         metrics = made.update(state, rollout, now(18 * update, 1000, dtype, **rows))
-        expected = plain.update(rollout)
+        expected = plain.update(rollout, 18 * update / 1000)
     assert relative(flattened(made.nets, state["nets"]), parameters(plain.actor, plain.critic), before) < BOUNDS[dtype]
     assert_metrics(metrics, expected, 10 * BOUNDS[dtype])
