@@ -192,6 +192,7 @@ MODELS: dict[str, Callable[[Any, Any, Any], Any]] = {
     "a2c": a2c,
     "dqn": dqn,
     "reinforce": reinforce,
+    "pgql": a2c,
     "impala": a2c,
 }
 """Pair -> Stable-Baselines3's model, from (environments, settings, our learner)."""

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from algorithms import experience, tabular
 from algorithms.learner import Rollout, Spaces, Window
-from algorithms.pairs import a2c, dqn, impala, ppo, reinforce, trpo
+from algorithms.pairs import a2c, dqn, impala, pgql, ppo, reinforce, trpo
 from algorithms.policies import Categorical
 from algorithms.tabular import FLOAT, MDP
 from suites.theory.statement import Errors
@@ -258,6 +258,11 @@ def make_ppo(problem: Problem, arm: str, trace: float = 1.0, **settings: Any) ->
 def make_impala(problem: Problem, arm: str, **settings: Any) -> impala.Impala:
     chosen = impala.Settings(discount=problem.discount, hidden=(), **settings)
     return impala.Impala(chosen, Spaces((problem.states,), problem.actions), impala.Impala.arms[arm].switches)
+
+
+def make_pgql(problem: Problem, arm: str, **settings: Any) -> pgql.PGQL:
+    chosen = pgql.Settings(discount=problem.discount, hidden=(), **settings)
+    return pgql.PGQL(chosen, Spaces((problem.states,), problem.actions), pgql.PGQL.arms[arm].switches)
 
 
 def make_reinforce(problem: Problem, arm: str, **settings: Any) -> reinforce.Reinforce:

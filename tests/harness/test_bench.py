@@ -236,7 +236,8 @@ def test_a_peer_that_is_not_installed_says_how_to_install_it(monkeypatch: pytest
 @sb3
 def test_a_pair_without_a_counterpart_is_told() -> None:
     with pytest.raises(
-        InputError, match=r"peer 'sb3': has no algorithm for pair 'other'\. Known: a2c, dqn, impala, ppo, reinforce"
+        InputError,
+        match=r"peer 'sb3': has no algorithm for pair 'other'\. Known: a2c, dqn, impala, pgql, ppo, reinforce",
     ):
         peers.check("sb3", "other", (4,))
     with pytest.raises(InputError, match=r"peer 'sb3': is timed on flat observations alone; these are \(10, 10, 4\)"):
