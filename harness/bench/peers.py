@@ -192,6 +192,7 @@ MODELS: dict[str, Callable[[Any, Any, Any], Any]] = {
     "a2c": a2c,
     "dqn": dqn,
     "reinforce": reinforce,
+    "a3c": a2c,
     "pgql": a2c,
     "impala": a2c,
 }

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from algorithms import experience, tabular
 from algorithms.learner import Rollout, Spaces, Window
-from algorithms.pairs import a2c, dqn, impala, pgql, ppo, reinforce, trpo
+from algorithms.pairs import a2c, a3c, dqn, impala, pgql, ppo, reinforce, trpo
 from algorithms.policies import Categorical
 from algorithms.tabular import FLOAT, MDP
 from suites.theory.statement import Errors
@@ -248,6 +248,11 @@ def make_dqn(problem: Problem, arm: str, steps: int, reference: Tensor | None = 
 def make_a2c(problem: Problem, arm: str, **settings: Any) -> a2c.A2C:
     chosen = a2c.Settings(discount=problem.discount, hidden=(), **settings)
     return a2c.A2C(chosen, Spaces((problem.states,), problem.actions), a2c.A2C.arms[arm].switches)
+
+
+def make_a3c(problem: Problem, arm: str, **settings: Any) -> a3c.A3C:
+    chosen = a3c.Settings(discount=problem.discount, hidden=(), **settings)
+    return a3c.A3C(chosen, Spaces((problem.states,), problem.actions), a3c.A3C.arms[arm].switches)
 
 
 def make_ppo(problem: Problem, arm: str, trace: float = 1.0, **settings: Any) -> ppo.PPO:

@@ -237,7 +237,7 @@ def test_a_peer_that_is_not_installed_says_how_to_install_it(monkeypatch: pytest
 def test_a_pair_without_a_counterpart_is_told() -> None:
     with pytest.raises(
         InputError,
-        match=r"peer 'sb3': has no algorithm for pair 'other'\. Known: a2c, dqn, impala, pgql, ppo, reinforce",
+        match=r"peer 'sb3': has no algorithm for pair 'other'\. Known: a2c, a3c, dqn, impala, pgql, ppo, reinforce",
     ):
         peers.check("sb3", "other", (4,))
     with pytest.raises(InputError, match=r"peer 'sb3': is timed on flat observations alone; these are \(10, 10, 4\)"):
