@@ -89,8 +89,7 @@ class A3C(learner.Learner):
 
         def collect(observation: Tensor, noise: Tensor) -> Tensor:
             own = observation.unflatten(1, (learners, -1)).flatten(0, 1)
-            found = logits(own).view(len(observation), observation.shape[1], -1)
-            return act(Categorical(found), noise, use)
+            return act(Categorical(logits(own).reshape(noise.shape)), noise, use)
 
         return collect
 
