@@ -147,7 +147,7 @@ def test_the_entropy_in_the_return_is_the_present_policys():
     state = doubled(started(made, 1, torch.float32))
     state["nets"].zero_()
     state["ring"].zero_()
-    logits = made.nets.layout.tensors(state["ring"][:, 1])[-1][:, 0, -1]  # the actor's last biases, of the old policy
+    logits = made.nets.layout.tensors(state["ring"][:, 0])[-1][:, 0, -1]  # the actor's last biases, of the old policy
     logits += torch.tensor([3.0, 0.0], dtype=torch.float64)
     (one,) = rollouts(1, 1, 1, SPACES, dtype=torch.float64)
     batch = Rollout(

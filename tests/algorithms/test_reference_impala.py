@@ -99,10 +99,10 @@ class Reference:
 def test_an_arm_is_its_plain_implementation(arm, updates, dtype):
     made = Impala(SETTINGS, SPACES, Impala.arms[arm].switches)
     state = started(made, 3, dtype)
-    for place in (1, 2, 0):  # the oldest lies in 1, the present one in 0
+    for place in range(3):  # the oldest comes first
         roughen(made.nets, state["nets"])
         state["ring"][:, place] = state["nets"]
-    older = [module(made.nets, state["ring"][:, place].contiguous(), 0) for place in (1, 2)]
+    older = [module(made.nets, state["ring"][:, place].contiguous(), 0) for place in (0, 1)]
     plain, before = Reference(made, arm, state, older), flattened(made.nets, state["nets"]).clone()
     rows = {"learning_rate": SETTINGS.learning_rate, "temperature": SETTINGS.temperature}
     experience = rollouts(updates, SETTINGS.horizon, SETTINGS.environments, SPACES, dtype=dtype)
