@@ -116,8 +116,8 @@ def ppo(vector: Any, s: Any, learner: Any) -> Any:
     )
 
 
-def a2c(vector: Any, s: Any, _: Any) -> Any:
-    """A2C with RMSProp and n-step returns (trace 1)."""
+def a2c(vector: Any, s: Any, learner: Any) -> Any:
+    """A2C with RMSProp and n-step returns (trace 1). For impala, whose first arm has no bonus, too."""
     from stable_baselines3 import A2C
 
     optimizer = {
@@ -131,7 +131,7 @@ def a2c(vector: Any, s: Any, _: Any) -> Any:
         learning_rate=s.learning_rate,
         gamma=s.discount,
         gae_lambda=1.0,
-        ent_coef=s.temperature,
+        ent_coef=s.temperature if getattr(learner, "bonus", True) else 0.0,
         vf_coef=s.value_coefficient / 2,
         max_grad_norm=s.max_gradient_norm,
         policy_kwargs={"net_arch": list(s.hidden), **optimizer},
@@ -187,5 +187,13 @@ def dqn(vector: Any, s: Any, learner: Any) -> Any:
     )
 
 
-MODELS: dict[str, Callable[[Any, Any, Any], Any]] = {"ppo": ppo, "a2c": a2c, "dqn": dqn, "reinforce": reinforce}
+MODELS: dict[str, Callable[[Any, Any, Any], Any]] = {
+    "ppo": ppo,
+    "a2c": a2c,
+    "dqn": dqn,
+    "reinforce": reinforce,
+    "a3c": a2c,
+    "pgql": a2c,
+    "impala": a2c,
+}
 """Pair -> Stable-Baselines3's model, from (environments, settings, our learner)."""

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from algorithms import experience, tabular
 from algorithms.learner import Rollout, Spaces, Window
-from algorithms.pairs import a2c, dqn, ppo, reinforce, trpo
+from algorithms.pairs import a2c, a3c, dqn, impala, pgql, ppo, reinforce, trpo
 from algorithms.policies import Categorical
 from algorithms.tabular import FLOAT, MDP
 from suites.theory.statement import Errors
@@ -250,9 +250,24 @@ def make_a2c(problem: Problem, arm: str, **settings: Any) -> a2c.A2C:
     return a2c.A2C(chosen, Spaces((problem.states,), problem.actions), a2c.A2C.arms[arm].switches)
 
 
+def make_a3c(problem: Problem, arm: str, **settings: Any) -> a3c.A3C:
+    chosen = a3c.Settings(discount=problem.discount, hidden=(), **settings)
+    return a3c.A3C(chosen, Spaces((problem.states,), problem.actions), a3c.A3C.arms[arm].switches)
+
+
 def make_ppo(problem: Problem, arm: str, trace: float = 1.0, **settings: Any) -> ppo.PPO:
     chosen = ppo.Settings(discount=problem.discount, gae_lambda=trace, hidden=(), **settings)
     return ppo.PPO(chosen, Spaces((problem.states,), problem.actions), ppo.PPO.arms[arm].switches)
+
+
+def make_impala(problem: Problem, arm: str, **settings: Any) -> impala.Impala:
+    chosen = impala.Settings(discount=problem.discount, hidden=(), **settings)
+    return impala.Impala(chosen, Spaces((problem.states,), problem.actions), impala.Impala.arms[arm].switches)
+
+
+def make_pgql(problem: Problem, arm: str, **settings: Any) -> pgql.PGQL:
+    chosen = pgql.Settings(discount=problem.discount, hidden=(), **settings)
+    return pgql.PGQL(chosen, Spaces((problem.states,), problem.actions), pgql.PGQL.arms[arm].switches)
 
 
 def make_reinforce(problem: Problem, arm: str, **settings: Any) -> reinforce.Reinforce:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from algorithms import maxent, tabular
 from algorithms.learner import Rollout
-from algorithms.pairs import a2c, reinforce
+from algorithms.pairs import a2c, a3c, reinforce
 from algorithms.policies import Categorical
 from algorithms.population import rmsprop_state
 from suites.theory.problems import (
@@ -29,6 +29,7 @@ from suites.theory.problems import (
     following,
     gradient,
     make_a2c,
+    make_a3c,
     make_ppo,
     make_reinforce,
     over,
@@ -44,8 +45,8 @@ HORIZON, ENVIRONMENTS = 4, 3  # of an update
 
 
 def a2c_gradient(p: Problem, paths: Paths, arm: str, value: Tensor) -> Tensor:
-    """Expected gradient [N, S, A] of the arm's policy objective: its own `returns` with exact V, its own `policy_loss`."""
-    learner, rollout = make_a2c(p, arm), paths.rollout(p.states)
+    """Expected gradient [N, S, A] of the policy objective of an arm of a2c or a3c: its `returns` with exact V, its `policy_loss`."""
+    learner, rollout = make_a3c(p, arm) if arm in a3c.A3C.arms else make_a2c(p, arm), paths.rollout(p.states)
     values, tau, uniform = rows_of(value, paths), rows_of(p.tau, paths), maxent.log_uniform(p.actions)
     policy = Categorical(read(rows_of(p.logits, paths), rollout.observation[:, :-1]))
     kl = maxent.kl(policy.log_policy, uniform)
@@ -57,14 +58,18 @@ def a2c_gradient(p: Problem, paths: Paths, arm: str, value: Tensor) -> Tensor:
     return -by_state(paths, policy.slope(action, slope, p.tau), p.states)
 
 
-PAIRS = {"a2c": (a2c_gradient, "a2c-naive", "a2c-proper"), "reinforce": (spg_gradient, "pg-bonus", "spg")}
+PAIRS = {
+    "a2c": (a2c_gradient, "a2c-naive", "a2c-proper"),
+    "a3c": (a2c_gradient, "a3c", "sa3c"),
+    "reinforce": (spg_gradient, "pg-bonus", "spg"),
+}
 """How an arm's expected gradient is had, and which are the naive and the proper one: in KL and in entropy form."""
 
 
 def gradients(p: Problem, pair: str = "a2c") -> dict[str, Tensor]:
     """By the pair's code (naive, proper), by autodiff of J, and the difference that the theory predicts."""
     expected, naive, proper = PAIRS[pair]
-    reference = -math.log(p.actions) if pair == "a2c" else 0.0
+    reference = 0.0 if pair == "reinforce" else -math.log(p.actions)
     leaf = p.logits.clone().requires_grad_()
     log_policy = torch.log_softmax(leaf, -1)
     value = exact_value(p, log_policy, p.temperature, reference)
@@ -149,6 +154,7 @@ def check(cases: int, seed: int) -> Errors:
 
         return {
             **of_pair(p, "a2c"),
+            **of_pair(p, "a3c"),
             **of_pair(p, "reinforce"),
             "the arms of a2c share the loss": distance(naive, proper),
             "pg-bonus and spg share the loss": distance(spg_loss("pg-bonus"), spg_loss("spg")),
@@ -212,14 +218,15 @@ STATEMENT = Statement(
     ),
     source="Schulman et al. 2017, Eq. 48-50, 79-80; Liu, Gu, Liu 2020, after Eq. 20",
     computed=(
-        "All two-step paths weighted by discounted visits; returns and loss of A2C's arms (KL) and of PG and SPG (entropy) with exact V; "
-        "autodiff of J. Whole updates on random experience of three environments against the sampled equations."
+        "All two-step paths weighted by discounted visits; returns and loss of A2C's and A3C's arms (KL) and of PG and SPG (entropy) with "
+        "exact V; autodiff of J. Whole updates on random experience of three environments against the sampled equations."
     ),
     tolerance=1e-10,
     reason=SUMMED,
     check=check,
     mutants=(
         Mutant("naive for proper", a2c.A2C, "returns", naive_returns),
+        Mutant("A3C for SA3C", a3c.A3C, "returns", naive_returns),
         Mutant(
             "PG with a bonus for SPG",
             reinforce.Reinforce,

@@ -10,10 +10,9 @@ from torch import Tensor
 
 from algorithms import maxent, tabular
 from algorithms.learner import Now, State, Window
-from algorithms.losses import pgql
-from algorithms.pairs import a2c, dqn
+from algorithms.pairs import a2c, dqn, pgql
 from algorithms.policies import Categorical
-from algorithms.population import adam_state
+from algorithms.population import adam_state, rmsprop_state
 from suites.theory.problems import (
     SMALL,
     Paths,
@@ -26,6 +25,7 @@ from suites.theory.problems import (
     gradient,
     make_a2c,
     make_dqn,
+    make_pgql,
     one_hot,
     over,
     read,
@@ -33,10 +33,11 @@ from suites.theory.problems import (
     windows,
 )
 from suites.theory.statement import EXPONENTIATED, Errors, Mutant, Statement
-from suites.theory.updates import adam_gradient, on_some, tables_of, tabulated, updated
+from suites.theory.updates import adam_gradient, on_some, rmsprop_gradient, tables_of, tabulated, updated
 
 MOST_STEPS = 3
 VALUE_COEFFICIENT = 0.5
+ON_POLICY_STEPS = 2  # of the paths on which whole updates are compared
 
 
 def parts(q: Tensor, temperature: float, log_reference: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -127,6 +128,32 @@ def in_training(p: Problem) -> Errors:
     return errors
 
 
+def on_policy(p: Problem) -> Errors:
+    """Whole updates of pgql's two learners from identical weights on every on-policy path: expected gradients of policy and value."""
+    paths, value = (
+        enumerate_paths(p.mdp, p.log_policy, ON_POLICY_STEPS, torch.full_like(p.mdp.start, 1 / p.states)),
+        p.q.amax(-1),
+    )
+    rollout, tau = paths.rollout(p.states), rows_of(p.tau, paths).squeeze(1)
+    expected = []
+    for rule in pgql.PGQL.arms:
+        learner = make_pgql(p, rule, horizon=ON_POLICY_STEPS, environments=1, max_gradient_norm=1e12)
+        tables = rows_of(p.logits, paths), rows_of(value.unsqueeze(-1), paths)
+        state = rmsprop_state("nets", tabulated(learner.nets, *tables))
+        before = state["nets"].clone()
+        rows = {"temperature": tau, "learning_rate": torch.full_like(tau, 1e-3)}
+        learner.update(state, rollout, Now(torch.tensor(0), torch.tensor(0.0), rows, {}))
+        found = tables_of(learner.nets, rmsprop_gradient(state, "nets", before))
+        expected.append(
+            [(paths.weight[..., None, None] * each.view(p.count, -1, *each.shape[1:])).sum(1) for each in found]
+        )
+    scale = 1 + p.temperature
+    return {
+        f"two learners, one on-policy batch: {name}": distance(soft, hard, scale)
+        for name, hard, soft in zip(("the policy's gradient", "the value's gradient"), *expected, strict=True)
+    }
+
+
 def check(cases: int, seed: int) -> Errors:
     def one(p: Problem) -> Errors:
         tau, steps = p.temperature, int(torch.randint(1, MOST_STEPS + 1, (1,), generator=p.generator))
@@ -155,15 +182,16 @@ def check(cases: int, seed: int) -> Errors:
             found, target = dqn_gradient(p, q, paths, arm, override, cut)
             errors[f"Eq. 65, {form} form"] = distance(found, expected)
 
-            learner_q = q.clone().requires_grad_()
-            now, log_ratio, _ = parts(learner_q, tau, reference)
-            streams = [log_ratio[:, first, action], now[:, first], backup, tau * kl.detach()[:, first]]
-            advantage_stream, value_stream, fitted, penalty = (stream.reshape(-1, 1) for stream in streams)
-            temperatures = rows_of(p.tau, paths)
-            online = pgql.loss(advantage_stream, value_stream, fitted, penalty, temperatures, VALUE_COEFFICIENT)
-            found = gradient(paths.weight.detach() * online.view(p.count, -1), learner_q)
             scaled = gradient(paths.weight.detach() * (policy_part + VALUE_COEFFICIENT * value_part), leaf)
-            errors[f"online soft Q-learning = A2C, {form} form"] = distance(found, scaled, 1 + 1 / tau)
+            streams = value[:, first], ratio[:, first, action], backup, kl[:, first]
+            for rule in pgql.PGQL.arms:
+                given = (stream.detach() for stream in streams)
+                by_ratio, by_value, bonus = make_pgql(p, rule).slopes(*given, p.tau)
+                descended = by_ratio * streams[1] + by_value * streams[0]
+                if bonus is not None:  # minus the entropy is KL and a constant, or plus the same
+                    descended = descended + bonus * streams[3]
+                found = gradient(paths.weight.detach() * descended, leaf)
+                errors[f"{rule} = A2C in expectation, {form} form"] = distance(found, scaled, 1 + 1 / tau)
 
             operator = q
             for _ in range(steps if cut is None else cut + 1):
@@ -178,7 +206,7 @@ def check(cases: int, seed: int) -> Errors:
         return errors | slopes_in_closed_form(p)
 
     problems = draw(cases, seed, 8, SMALL, layouts=False)
-    return over(problems, one) | on_some(problems, in_training)
+    return over(problems, one) | on_some(problems, in_training) | on_some(problems, on_policy)
 
 
 def slopes_in_closed_form(p: Problem) -> Errors:
@@ -212,7 +240,7 @@ STATEMENT = Statement(
     source="Schulman et al. 2017, Eq. 44-47, 57-65, section 6.3",
     computed=(
         "All paths of 1 to 3 steps, with terminations and time limits; gradients of DQN's loss (KL, entropy form, any "
-        "π̄), of A2C's and of pgql's."
+        "π̄), of A2C's, and of pgql's two rules; whole updates of both rules, from identical weights, on all on-policy paths."
     ),
     tolerance=1e-10,
     reason=EXPONENTIATED,
@@ -265,13 +293,41 @@ STATEMENT = Statement(
         ),
         Mutant(
             "pgql: advantage stream not scaled by 1/τ",
-            pgql,
-            "loss",
-            lambda right: (
-                lambda ratio, value, backup, penalty, tau, c: tau * right(ratio, value, backup, penalty, tau, c / tau)
-            ),
+            pgql.PGQL,
+            "slopes",
+            lambda right: lambda self, *given: (given[-1] * right(self, *given)[0], *right(self, *given)[1:]),
             "Schulman et al. 2017, section 6.3: advantage stream scaled by 1/ε (tried: ε = 1)",
             "scaled by 1/τ",
+        ),
+        Mutant(
+            "pgql: Q = V + τ log π beside r − τKL",
+            pgql.PGQL,
+            "error",
+            lambda right: (
+                lambda self, value, log_ratio, *rest: right(
+                    self, value, log_ratio + maxent.log_uniform(self.choices), *rest
+                )
+            ),
+            "Schulman et al. 2017, section 6.3: Q_θ(s, a) = V_θ(s) + τ log π_θ(a|s)",
+            "V_θ(s) + τ log(π_θ(a|s)/π̄(a|s)), as Eq. 57",
+        ),
+        Mutant(
+            "pgql: the first KL is not given back",
+            pgql.PGQL,
+            "error",
+            lambda right: lambda self, value, ratio, target, kl, tau: right(self, value, ratio, target, 0 * kl, tau),
+        ),
+        Mutant(
+            "pgql: the value stream counts twice",
+            pgql.PGQL,
+            "slopes",
+            lambda right: (
+                lambda self, *given: (
+                    right(self, *given)[0],
+                    right(self, *given)[1] * (2 if self.soft_q else 1),
+                    right(self, *given)[2],
+                )
+            ),
         ),
     ),
 )

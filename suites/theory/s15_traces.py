@@ -8,10 +8,25 @@ import torch
 from torch import Tensor
 
 from algorithms import maxent, returns, tabular
-from suites.theory.problems import SMALL, Problem, distance, draw, enumerate_paths, exact_value, over
+from algorithms.pairs import impala
+from algorithms.policies import Categorical
+from suites.theory.problems import (
+    SMALL,
+    Problem,
+    by_state,
+    distance,
+    draw,
+    enumerate_paths,
+    exact_value,
+    gradient,
+    make_impala,
+    over,
+    rows_of,
+)
 from suites.theory.statement import SOLVED, Errors, Mutant, Statement
 
 STEPS = 3
+UNCLIPPED = 1e300
 
 
 def identity(q: Tensor, value: Tensor, penalty: Tensor, correction: Tensor) -> Tensor:
@@ -71,23 +86,35 @@ def td_lambda_code(p: Problem, q: Tensor, trace: float) -> tuple[Tensor, Tensor]
     return found.view_as(q), log_policy.exp() / p.states
 
 
-def off_policy(p: Problem) -> tuple[Tensor, Tensor]:
-    """E_mu of V-trace without clips on all paths of another policy [N, S], and the n-step value of the policy itself."""
+def off_policy(p: Problem, arm: str) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """E_mu of an arm's V-trace [N, S] and policy gradient [N, S, A] without clips, on paths of another policy; and what pi alone has."""
+    learner, soft = make_impala(p, arm, clip_rho=UNCLIPPED, clip_c=UNCLIPPED), arm == "simpala"
     behaviour = torch.log_softmax(0.5 * p.q, -1)
     paths = enumerate_paths(p.mdp, behaviour, STEPS, torch.full_like(p.mdp.start, 1 / p.states))
-    rollout, value = paths.rollout(p.states), p.q.amax(-1)
-    now, after = (value[:, index].reshape(-1, STEPS, 1) for index in (paths.state, paths.next_state))
-    ratio = (p.log_policy - behaviour)[:, paths.state, paths.action].reshape(-1, STEPS, 1)
-    clips = (float("inf"), float("inf"))
-    target = returns.v_trace(
-        rollout.reward, now, after, ratio, rollout.terminated, rollout.truncated, p.discount, *clips
+    rollout, value, tau = paths.rollout(p.states), p.q.amax(-1), rows_of(p.tau, paths)
+    policy = Categorical(p.logits)
+    now, after, entropy = (
+        table[:, index].reshape(-1, STEPS, 1)
+        for table, index in ((value, paths.state), (value, paths.next_state), (policy.entropy(), paths.state))
     )
-    found = torch.zeros_like(value).index_add(1, paths.state[:, 0], paths.weight * target[:, 0].view(p.count, -1))
+    ratio = (p.log_policy - behaviour).exp()[:, paths.state, paths.action].reshape(-1, STEPS, 1)
+    reward, flags = learner.reward(rollout.reward, entropy, tau), (rollout.terminated, rollout.truncated)
+    traced, q, rho = (each[:, 0].view(p.count, -1) for each in learner.v_trace(reward, now, after, ratio, *flags))
+    first, action = Categorical(p.logits[:, paths.state[:, 0]]), paths.action[:, 0].expand(p.count, -1)
+    advantage, log_prob = q - value[:, paths.state[:, 0]], first.log_prob(action)
+    _, slope, bonus = learner.policy_loss(log_prob, rho, advantage, first.entropy(), p.tau)
+    found = {
+        "v": torch.zeros_like(value).index_add(1, paths.state[:, 0], paths.weight * traced) * p.states,
+        "gradient": -by_state(paths, first.slope(action, slope, bonus), p.states) * p.states,
+    }
+    leaf = p.logits.clone().requires_grad_()
+    log_policy = torch.log_softmax(leaf, -1)
+    of_policy = -p.temperature * (log_policy.exp() * log_policy).sum(-1)
     for _ in range(STEPS):
-        value = (
-            p.log_policy.exp() * (p.mdp.reward + p.discount * torch.einsum("nsat,nt->nsa", p.mdp.transition, value))
-        ).sum(-1)
-    return found * p.states, value
+        look = p.mdp.reward + p.discount * torch.einsum("nsat,nt->nsa", p.mdp.transition, value.detach())
+        value = (log_policy.exp() * look).sum(-1) + of_policy * soft
+    climbed = (log_policy.exp() * look).sum(-1) + of_policy * (arm != "impala")  # Liu et al. 2020, Eq. 19
+    return found, {"v": value.detach(), "gradient": gradient(climbed, leaf)}
 
 
 def check(cases: int, seed: int) -> Errors:
@@ -98,18 +125,21 @@ def check(cases: int, seed: int) -> Errors:
         found, mass = td_lambda_code(p, q, trace)
         shape = (p.count, 7, 3)
         reward, value, after, log_ratio = (p.normal(*shape) for _ in range(4))
+        ratio = log_ratio.exp()
         terminated, truncated = (torch.rand(shape, generator=p.generator) < 0.2 for _ in range(2))
         truncated[:, -1] = True
         flags = (terminated, truncated, p.discount)
-        ends = (terminated | truncated)[:, :-1]
+        over_there = (terminated | truncated)[:, :-1]
         after = torch.cat(
-            [torch.where(ends, after[:, :-1], value[:, 1:]), after[:, -1:]], 1
+            [torch.where(over_there, after[:, :-1], value[:, 1:]), after[:, -1:]], 1
         )  # within an episode, V(s_{t+1}) is the next V(s_t)
-        on_policy = returns.v_trace(reward, value, after, 0 * log_ratio, *flags)
-        clipped = returns.v_trace(reward, value, after, log_ratio, *flags, clip_rho=0.8, clip_c=0.6)
+        ends, clips = flags[:2], {"clip_rho": 0.8, "clip_c": 0.6}
+        on_policy, led, _ = make_impala(p, "impala").v_trace(reward, value, after, torch.ones_like(ratio), *ends)
+        clipped, _, _ = make_impala(p, "impala", **clips).v_trace(reward, value, after, ratio, *ends)
+        even, q, rho = make_impala(p, "impala", clip_rho=0.8, clip_c=0.8).v_trace(reward, value, after, ratio, *ends)
         ones = returns.td_lambda(reward, 0 * reward, value, after, *flags, 1.0)
         bellman = returns.td_lambda(reward, 0 * reward, value, after, *flags, 0.0)
-        unbiased, expected = off_policy(p)
+        off = {arm: off_policy(p, arm) for arm in impala.Impala.arms}
         optimum = maxent.soft_value(
             tabular.policy_iteration(p.mdp, p.temperature, p.log_reference), p.tau, p.log_reference
         )
@@ -119,11 +149,23 @@ def check(cases: int, seed: int) -> Errors:
             "the code's TD(λ) in expectation": distance(found, mass * cut),
             "TD(1) = n-step": distance(ones, returns.n_step(reward, after, *flags)),
             "TD(0) = one step": distance(bellman, reward + p.discount * after * ~terminated),
-            "V-trace, ratios 1 = n-step": distance(on_policy, returns.n_step(reward, after, *flags)),
+            "V-trace, ratios 1 = n-step, to the bit": (
+                (on_policy != returns.n_step(reward, after, *flags)) | (led != on_policy)
+            )
+            .flatten(1)
+            .any(1)
+            .double(),
             "V-trace, clipped: by its sum": distance(
-                clipped, v_trace_sum(reward, value, after, log_ratio, *flags, 0.8, 0.6)
+                clipped, v_trace_sum(reward, value, after, ratio, *flags, **clips)
             ),
-            "V-trace, no clips: unbiased off-policy": distance(unbiased, expected),
+            "V-trace, clips equal: v = V + ρ (q - V)": distance(even, value + rho * (q - value)),
+            **{
+                f"{arm}, no clips: {name} is unbiased off-policy": distance(
+                    found[name], expected[name], 1 + p.temperature
+                )
+                for arm, (found, expected) in off.items()
+                for name in found
+            },
             "the optimum is a fixed point": distance(exact_value(p, best, p.temperature, p.log_reference), optimum),
         }
 
@@ -134,7 +176,7 @@ def v_trace_sum(
     reward: Tensor,
     value: Tensor,
     after: Tensor,
-    log_ratio: Tensor,
+    ratio: Tensor,
     terminated: Tensor,
     truncated: Tensor,
     discount: float,
@@ -142,7 +184,7 @@ def v_trace_sum(
     clip_c: float,
 ) -> Tensor:
     """Espeholt et al. 2018, Eq. 1, as the printed double sum [P, T, E]."""
-    rho, c = log_ratio.exp().clamp(max=clip_rho), log_ratio.exp().clamp(max=clip_c)
+    rho, c = ratio.clamp(max=clip_rho), ratio.clamp(max=clip_c)
     total = value.clone()
     for start in range(reward.shape[1]):
         scale = torch.ones_like(reward[:, 0])
@@ -163,7 +205,8 @@ STATEMENT = Statement(
     ),
     source="Schulman et al. 2017, Eq. 33-43 (Eq. 43 corrected); Espeholt et al. 2018, Eq. 1 (named by Liu et al. 2020)",
     computed=(
-        "Both sides as linear systems over all state-action pairs; the code's targets over all three-step paths; random flags and ratios."
+        "Both sides as linear systems over all state-action pairs; the code's targets over all three-step paths; random flags and ratios; "
+        "value and policy gradient of IMPALA and SIMPALA over all paths of another policy."
     ),
     tolerance=1e-11,
     reason=SOLVED,
@@ -195,13 +238,25 @@ STATEMENT = Statement(
         ),
         Mutant(
             "V-trace: the ratio multiplies the reward alone",
-            returns,
+            impala.Impala,
             "v_trace",
             lambda right: (
-                lambda reward, v, after, ratio, *rest, **clips: right(
-                    reward * ratio.exp(), v, after, 0 * ratio, *rest, **clips
+                lambda self, reward, v, after, ratio, *ends: right(
+                    self, reward * ratio, v, after, torch.ones_like(ratio), *ends
                 )
             ),
+        ),
+        Mutant(
+            "SIMPALA: no entropy in the return",
+            impala.Impala,
+            "reward",
+            lambda right: lambda self, reward, entropy, tau: right(self, reward, 0 * entropy, tau),
+        ),
+        Mutant(
+            "IMPALA: no ratio in the policy gradient",
+            impala.Impala,
+            "policy_loss",
+            lambda right: lambda self, log_prob, rho, *rest: right(self, log_prob, torch.ones_like(rho), *rest),
         ),
         Mutant(
             "n-step: `done` on time limits",

@@ -7,7 +7,7 @@ import math
 import torch
 
 from algorithms import svgd
-from algorithms.losses import ddpg, pgql
+from algorithms.losses import ddpg
 from algorithms.policies import Gaussian
 
 
@@ -44,12 +44,3 @@ def test_ddpg_losses_by_hand():
         [-9 + 0.1 * (-2 - 0.5 * math.log(2 * math.pi))],
     )
     close(ddpg.sddpg_policy_loss(policy, noise, lambda a: 3 * a.squeeze(-1), double([0.1])), [-9 - 0.1 * entropy])
-
-
-def test_pgql_loss_and_its_two_streams_by_hand():
-    """Q - y = 0.1 x 2 + 3 - (0.5 + 1) = 1.7; the gradient is 1.7 in log pi and 0.5 x 1.7 in V."""
-    ratio, value = double([2.0]).requires_grad_(), double([3.0]).requires_grad_()
-    loss = pgql.loss(ratio, value, double([1.0]), double([0.5]), double([0.1]), 0.5)
-    close(loss.detach(), [0.5 * 1.7**2])
-    slopes = torch.autograd.grad(loss.sum(), (ratio, value))
-    close(torch.cat(slopes).flatten(), [1.7, 0.85])

@@ -167,7 +167,7 @@ def test_dqn_learns_in_the_timed_windows() -> None:
 
 
 @sb3
-@pytest.mark.parametrize("pair", ["ppo", "a2c", "dqn", "reinforce"])
+@pytest.mark.parametrize("pair", ["ppo", "a2c", "dqn", "reinforce", "impala"])
 def test_peer_does_as_many_steps_with_the_settings_of_the_pair(pair: str, monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[Any] = []
     build = peers.MODELS[pair]
@@ -182,13 +182,12 @@ def test_peer_does_as_many_steps_with_the_settings_of_the_pair(pair: str, monkey
     for iterations in (1, 12, 7):
         work(iterations)
     (model,) = made
-    updates = {"ppo": 20 * 4, "a2c": 20, "dqn": 10, "reinforce": 20}[
-        pair
-    ]  # SB3's PPO counts epochs; its DQN starts after 100 steps
+    # SB3's PPO counts epochs; its DQN starts after 100 steps
+    updates = {"ppo": 20 * 4, "dqn": 10}.get(pair, 20)
     assert (model.num_timesteps, model._n_updates) == (20 * quantum, updates)
     assert model.gamma == spec.settings["discount"]
     assert model.device.type == "cpu"
-    if pair in ("ppo", "reinforce"):
+    if pair in ("ppo", "reinforce", "impala"):
         assert model.ent_coef == 0, "their first arms have no bonus"
     sizes = {parameter.shape for parameter in model.policy.parameters()}
     assert torch.Size([84, 120] if pair == "dqn" else [64, 64]) in sizes
@@ -237,7 +236,8 @@ def test_a_peer_that_is_not_installed_says_how_to_install_it(monkeypatch: pytest
 @sb3
 def test_a_pair_without_a_counterpart_is_told() -> None:
     with pytest.raises(
-        InputError, match=r"peer 'sb3': has no algorithm for pair 'other'\. Known: a2c, dqn, ppo, reinforce"
+        InputError,
+        match=r"peer 'sb3': has no algorithm for pair 'other'\. Known: a2c, a3c, dqn, impala, pgql, ppo, reinforce",
     ):
         peers.check("sb3", "other", (4,))
     with pytest.raises(InputError, match=r"peer 'sb3': is timed on flat observations alone; these are \(10, 10, 4\)"):

@@ -126,7 +126,9 @@ def test_cells_depend_on_what_the_code_says_and_on_their_settings_alone():
             identity, suite = stage["params"]
             keys, fields = identity["suites/identity.yaml"], next(iter(suite.values()))
             if path == Path("dvc.yaml"):
-                known = [f"{pair}.batched" for pair in ("a2c", "dqn", "ppo", "reinforce", "trpo")]
+                known = [
+                    f"{pair}.batched" for pair in ("a2c", "a3c", "dqn", "impala", "pgql", "ppo", "reinforce", "trpo")
+                ]
                 assert keys == known and {"tasks", "cells"} <= set(fields)
             else:
                 assert keys == [f"{name}.${{item.code}}"]
