@@ -167,7 +167,7 @@ def test_dqn_learns_in_the_timed_windows() -> None:
 
 
 @sb3
-@pytest.mark.parametrize("pair", ["ppo", "a2c", "dqn", "reinforce"])
+@pytest.mark.parametrize("pair", ["ppo", "a2c", "dqn", "reinforce", "ddpg"])
 def test_peer_does_as_many_steps_with_the_settings_of_the_pair(pair: str, monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[Any] = []
     build = peers.MODELS[pair]
@@ -177,7 +177,7 @@ def test_peer_does_as_many_steps_with_the_settings_of_the_pair(pair: str, monkey
         return made[0]
 
     monkeypatch.setitem(peers.MODELS, pair, building)
-    spec = bench_spec(pair, None, TASK)
+    spec = bench_spec(pair, None, "Pendulum-v1" if pair == "ddpg" else TASK)
     work, quantum = peers.sb3_work(spec)
     for iterations in (1, 12, 7):
         work(iterations)
@@ -237,7 +237,7 @@ def test_a_peer_that_is_not_installed_says_how_to_install_it(monkeypatch: pytest
 @sb3
 def test_a_pair_without_a_counterpart_is_told() -> None:
     with pytest.raises(
-        InputError, match=r"peer 'sb3': has no algorithm for pair 'other'\. Known: a2c, dqn, ppo, reinforce"
+        InputError, match=r"peer 'sb3': has no algorithm for pair 'other'\. Known: a2c, ddpg, dqn, ppo, reinforce"
     ):
         peers.check("sb3", "other", (4,))
     with pytest.raises(InputError, match=r"peer 'sb3': is timed on flat observations alone; these are \(10, 10, 4\)"):
