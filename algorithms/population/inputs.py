@@ -19,7 +19,7 @@ from algorithms.population.rows import by_hand
 def first_value(network: Network, flat: Tensor, observation: Tensor, beside: Tensor) -> Tensor:
     """The first network of each member at observation [P, B, D] and `beside` [P, B, extra] -> [P, B]; autograd follows `beside` alone."""
     if by_hand(flat):
-        return _FirstValue.apply(beside, flat, observation, network)  # type: ignore[no-any-return, no-untyped-call]
+        return _FirstValue.apply(beside, flat.detach(), observation, network)  # type: ignore[no-any-return, no-untyped-call]
     matrices = network.layout.tensors(flat.detach())[: len(network.engine.shapes)]
     inputs = torch.cat([observation, beside], -1)
     return network.engine.plain([matrix[:, :1] for matrix in matrices], inputs)[:, 0, :, 0]
