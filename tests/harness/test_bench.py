@@ -179,19 +179,19 @@ def test_peer_does_as_many_steps_with_the_settings_of_the_pair(pair: str, monkey
     monkeypatch.setitem(peers.MODELS, pair, building)
     spec = bench_spec(pair, None, "Pendulum-v1" if pair == "ddpg" else TASK)
     work, quantum = peers.sb3_work(spec)
+    times = 6 if pair == "ddpg" else 1  # one step an iteration
     for iterations in (1, 12, 7):
-        work(iterations)
+        work(times * iterations)
     (model,) = made
-    updates = {"ppo": 20 * 4, "a2c": 20, "dqn": 10, "reinforce": 20}[
-        pair
-    ]  # SB3's PPO counts epochs; its DQN starts after 100 steps
-    assert (model.num_timesteps, model._n_updates) == (20 * quantum, updates)
+    # SB3's PPO counts epochs; its DQN and DDPG start after 100 steps.
+    updates = {"ppo": 20 * 4, "a2c": 20, "dqn": 10, "reinforce": 20, "ddpg": 20}[pair]
+    assert (model.num_timesteps, model._n_updates) == (20 * times * quantum, updates)
     assert model.gamma == spec.settings["discount"]
     assert model.device.type == "cpu"
     if pair in ("ppo", "reinforce"):
         assert model.ent_coef == 0, "their first arms have no bonus"
     sizes = {parameter.shape for parameter in model.policy.parameters()}
-    assert torch.Size([84, 120] if pair == "dqn" else [64, 64]) in sizes
+    assert torch.Size({"dqn": [84, 120], "ddpg": [256, 256]}.get(pair, [64, 64])) in sizes
 
 
 @pytest.mark.parametrize(
