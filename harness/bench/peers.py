@@ -187,6 +187,33 @@ def dqn(vector: Any, s: Any, learner: Any) -> Any:
     )
 
 
+def ddpg(vector: Any, s: Any, learner: Any) -> Any:
+    """DDPG, or SAC for arms with a stochastic policy, which always has twin critics and entropy. One rate serves all its networks."""
+    from stable_baselines3 import DDPG, SAC
+    from stable_baselines3.common.noise import NormalActionNoise, VectorizedActionNoise
+
+    count, numbers = vector.num_envs, vector.action_space.shape
+    noise = VectorizedActionNoise(NormalActionNoise(np.zeros(numbers), np.full(numbers, s.exploration)), count)
+    own: dict[str, Any] = {"ent_coef": "auto" if learner.learned else s.temperature} if learner.stochastic else {}
+    return (SAC if learner.stochastic else DDPG)(
+        "MlpPolicy",
+        vector,
+        learning_rate=s.critic_rate,
+        buffer_size=s.replay_size,
+        learning_starts=s.learning_starts,
+        batch_size=s.batch,
+        tau=1 - s.keep,
+        gamma=s.discount,
+        train_freq=s.horizon,
+        gradient_steps=s.updates,
+        action_noise=None if learner.stochastic else noise,
+        policy_kwargs={"net_arch": list(s.hidden)},
+        device="cpu",
+        seed=0,
+        **own,
+    )
+
+
 MODELS: dict[str, Callable[[Any, Any, Any], Any]] = {
     "ppo": ppo,
     "a2c": a2c,
@@ -195,5 +222,6 @@ MODELS: dict[str, Callable[[Any, Any, Any], Any]] = {
     "a3c": a2c,
     "pgql": a2c,
     "impala": a2c,
+    "ddpg": ddpg,
 }
 """Pair -> Stable-Baselines3's model, from (environments, settings, our learner)."""

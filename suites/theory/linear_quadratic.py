@@ -12,6 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from algorithms.learner import Spaces
+from algorithms.pairs.ddpg import DDPG, Settings
 from algorithms.tabular import FLOAT
 
 ENTROPY = 0.5 * math.log(2 * math.pi * math.e)  # of a standard normal, nats
@@ -85,6 +87,12 @@ class Task:
             total = total - self.discount**t * (self.cost + self.rho * self.gain.square()) * variance
             variance = closed * variance + self.noise.square()
         return total
+
+
+def make_ddpg(arm: str, numbers: int = 1, batch: int = 1) -> DDPG:
+    """An arm of `ddpg` for states and actions of so many numbers."""
+    bounds = tuple(-1.0 - i for i in range(numbers)), tuple(2.0 + i for i in range(numbers))
+    return DDPG(Settings(hidden=(4,), batch=batch), Spaces((numbers,), numbers, bounds), DDPG.arms[arm].switches)
 
 
 def draw_tasks(cases: int, seed: int, statement: int) -> Task:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from algorithms.losses import ddpg
-from suites.theory.linear_quadratic import draw_tasks, quadrature
+from algorithms.pairs import ddpg
+from suites.theory.linear_quadratic import draw_tasks, make_ddpg, quadrature
 from suites.theory.problems import distance, gradient
 from suites.theory.statement import Errors, Mutant, Statement
 
@@ -20,7 +20,8 @@ def check(cases: int, seed: int) -> Errors:
         return task.q(state.flatten().view(-1, 1), actions.squeeze(-1), 2)
 
     # One state a member, so that the expectation can weight them; d sums to 1, hence the 1/(1 - gamma) of Theorem 1.
-    loss = ddpg.ddpg_policy_loss(action.reshape(-1, 1, 1), critic).view(cases, -1)
+    q, nothing = critic(action.reshape(-1, 1, 1)), task.gain.new_zeros(1, 1)  # neither a density nor a temperature
+    loss = make_ddpg("ddpg").policy_loss(q, nothing, nothing).view(cases, -1)
     found = gradient(-(weight * loss).sum(1) / (1 - task.discount), gain)
     return {
         "theorem = closed form": distance(found, task.slope()),
@@ -46,19 +47,22 @@ STATEMENT = Statement(
     check=check,
     mutants=(
         Mutant(
-            "ascent for descent", ddpg, "ddpg_policy_loss", lambda right: lambda action, critic: -right(action, critic)
+            "ascent for descent",
+            ddpg.DDPG,
+            "policy_loss",
+            lambda right: lambda self, q, *rest: -right(self, q, *rest),
         ),
         Mutant(
-            "slope at half the action",
-            ddpg,
-            "ddpg_policy_loss",
-            lambda right: lambda action, critic: right(action / 2, critic),
+            "half of the slope",
+            ddpg.DDPG,
+            "policy_loss",
+            lambda right: lambda self, q, *rest: right(self, q / 2, *rest),
         ),
         Mutant(
             "gradient through the action lost",
-            ddpg,
-            "ddpg_policy_loss",
-            lambda right: lambda action, critic: right(action.detach() + 0 * action, critic),
+            ddpg.DDPG,
+            "policy_loss",
+            lambda right: lambda self, q, *rest: right(self, q.detach() + 0 * q, *rest),
         ),
     ),
 )

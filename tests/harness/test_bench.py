@@ -167,7 +167,7 @@ def test_dqn_learns_in_the_timed_windows() -> None:
 
 
 @sb3
-@pytest.mark.parametrize("pair", ["ppo", "a2c", "dqn", "reinforce", "impala"])
+@pytest.mark.parametrize("pair", ["ppo", "a2c", "dqn", "reinforce", "impala", "ddpg"])
 def test_peer_does_as_many_steps_with_the_settings_of_the_pair(pair: str, monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[Any] = []
     build = peers.MODELS[pair]
@@ -177,20 +177,21 @@ def test_peer_does_as_many_steps_with_the_settings_of_the_pair(pair: str, monkey
         return made[0]
 
     monkeypatch.setitem(peers.MODELS, pair, building)
-    spec = bench_spec(pair, None, TASK)
+    spec = bench_spec(pair, None, "Pendulum-v1" if pair == "ddpg" else TASK)
     work, quantum = peers.sb3_work(spec)
+    times = 6 if pair == "ddpg" else 1  # one step an iteration
     for iterations in (1, 12, 7):
-        work(iterations)
+        work(times * iterations)
     (model,) = made
-    # SB3's PPO counts epochs; its DQN starts after 100 steps
+    # SB3's PPO counts epochs; its DQN and DDPG start after 100 steps.
     updates = {"ppo": 20 * 4, "dqn": 10}.get(pair, 20)
-    assert (model.num_timesteps, model._n_updates) == (20 * quantum, updates)
+    assert (model.num_timesteps, model._n_updates) == (20 * times * quantum, updates)
     assert model.gamma == spec.settings["discount"]
     assert model.device.type == "cpu"
     if pair in ("ppo", "reinforce", "impala"):
         assert model.ent_coef == 0, "their first arms have no bonus"
     sizes = {parameter.shape for parameter in model.policy.parameters()}
-    assert torch.Size([84, 120] if pair == "dqn" else [64, 64]) in sizes
+    assert torch.Size({"dqn": [84, 120], "ddpg": [256, 256]}.get(pair, [64, 64])) in sizes
 
 
 @pytest.mark.parametrize(
@@ -237,7 +238,7 @@ def test_a_peer_that_is_not_installed_says_how_to_install_it(monkeypatch: pytest
 def test_a_pair_without_a_counterpart_is_told() -> None:
     with pytest.raises(
         InputError,
-        match=r"peer 'sb3': has no algorithm for pair 'other'\. Known: a2c, a3c, dqn, impala, pgql, ppo, reinforce",
+        match=r"peer 'sb3': has no algorithm for pair 'other'\. Known: a2c, a3c, ddpg, dqn, impala, pgql, ppo, reinforce",
     ):
         peers.check("sb3", "other", (4,))
     with pytest.raises(InputError, match=r"peer 'sb3': is timed on flat observations alone; these are \(10, 10, 4\)"):

@@ -126,9 +126,8 @@ def test_cells_depend_on_what_the_code_says_and_on_their_settings_alone():
             identity, suite = stage["params"]
             keys, fields = identity["suites/identity.yaml"], next(iter(suite.values()))
             if path == Path("dvc.yaml"):
-                known = [
-                    f"{pair}.batched" for pair in ("a2c", "a3c", "dqn", "impala", "pgql", "ppo", "reinforce", "trpo")
-                ]
+                pairs = ("a2c", "a3c", "ddpg", "dqn", "impala", "pgql", "ppo", "reinforce", "trpo")
+                known = [f"{pair}.batched" for pair in pairs]
                 assert keys == known and {"tasks", "cells"} <= set(fields)
             else:
                 assert keys == [f"{name}.${{item.code}}"]
@@ -152,7 +151,7 @@ def test_one_process_trains_all_cells_of_the_root_pipeline():
 
 def test_the_exact_statements_depend_on_the_code_that_they_check():
     stage = yaml.safe_load(pipeline.pipelines()[Path("dvc.yaml")])["stages"]["theory"]
-    assert {f"algorithms/pairs/{pair}.py" for pair in ("ppo", "a2c", "dqn", "trpo")} <= set(stage["deps"])
+    assert {f"algorithms/pairs/{pair}.py" for pair in ("ppo", "a2c", "ddpg", "dqn", "trpo")} <= set(stage["deps"])
     assert {str(path.relative_to(ROOT)) for path in (ROOT / "suites/theory").glob("*.py")} <= set(stage["deps"])
     assert {
         "algorithms/maxent.py",

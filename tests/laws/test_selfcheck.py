@@ -10,7 +10,7 @@ import torch
 
 from algorithms.learner import Draw
 from algorithms.pairs import a2c
-from algorithms.population import curvature, networks, optimizers
+from algorithms.population import curvature, inputs, networks, optimizers
 from harness.commands import selfcheck as command
 from harness.run.cohort import fix_arithmetic
 from harness.selfcheck import check, operations
@@ -57,7 +57,7 @@ def test_what_other_devices_compute_is_as_exact(pair, place):
             """The first learner, of the CPU in float64, is as ever."""
             made.append(spec)
             if len(made) == 2:
-                for module in (curvature, networks, optimizers):
+                for module in (curvature, inputs, networks, optimizers):
                     patch.setattr(module, "by_hand", lambda flat: False)
             return learner_of(spec)
 

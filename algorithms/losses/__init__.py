@@ -1,1 +1,0 @@
-"""Losses of pairs that do not train yet; each file names the pair of `algorithms/pairs/` that will use it."""
