@@ -86,12 +86,19 @@ def plan_command(
             (plan(found, *assumed(found, each, tasks_of(found, suite)), at, registered), f"spread {each:g}, assumed")
             for each in spreads
         ]
+    if len(told) > 1:
+        print(f"\nNo results say how the scores spread, so {len(told)} spreads are assumed; --spread gives one.")
+    said = set[str]()
     for done, where in told:
         print(f"\n{where}: {needed(done)}{_with(done, registered)}")
         for line in curve(done) if len(told) == 1 else ():
             print(line)
         for line in hours(found, suite, members, done, workers, results):
-            print(line)
+            if line not in said:
+                print(line)
+            said.add(line)
+    for line in curves([done for done, _ in told]) if len(told) > 1 else ():
+        print(line)
 
 
 def changed(claim: Claim, suite: Suite, margin: float | None, effect: float | None) -> Claim:
@@ -167,6 +174,17 @@ def curve(done: Planned) -> list[str]:
     return ["seeds an arm   power"] + [
         f"{count:12,}   {power:5.0%} {'█' * round(BAR * power)}" for count, power in done.power
     ]
+
+
+def curves(plans: list[Planned]) -> list[str]:
+    """Power by seeds, a column a spread: of each up to about twice the seeds that it needs."""
+    powers = [dict(done.power) for done in plans]
+    counts = sorted({count for power in powers for count in power})
+    lines = ["", "power by seeds an arm, at spread" + "".join(f"{done.spread:8.3g}" for done in plans)]
+    for count in counts:
+        cells = [f"{power[count]:8.0%}" if count in power else f"{'>95%':>8}" for power in powers]
+        lines.append(f"{count:32,}" + "".join(cells))
+    return lines
 
 
 def hours(claim: Claim, suite: Suite, members: dict[str, int], done: Planned, workers: int, results: Path) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -30,6 +31,7 @@ def report(
     readme: Annotated[Path | None, typer.Option(help="a README to put the answer and its picture into")] = None,
 ) -> None:
     """Write the HTML report from the results: an index and a page a suite. Trains nothing."""
+    gc.set_threshold(100_000)  # figures make many objects and little garbage
     site = build(suites or [], out, results)
     if readme is not None:
         write(readme, site.answer)

@@ -54,8 +54,6 @@ class Curve:
 def fault(log: Log, again: bool) -> str:
     """What is wrong with the numbers of a log, or "". `again`: steps may repeat."""
     steps, returns = log.steps, log.returns
-    if not len(steps):
-        return "has no return at all"
     if not ((steps >= 0) & (steps <= MOST_STEPS)).all():  # NaN and inf neither
         return f"step: a step is no number from 0 to {MOST_STEPS:,}"
     wrong = np.flatnonzero(np.diff(steps) < 0 if again else np.diff(steps) <= 0)

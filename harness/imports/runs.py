@@ -144,7 +144,9 @@ def _key(config: Import, entry: Entry, said: dict[str, str], fault: str) -> Key:
     if missing is not None:
         told = f"nothing says its {missing}; put {{{missing}}} into `files` (or `run`), or name its column"
         raise Unnamed(fault or told)
-    value = number(said["seed"]) if said["seed"].isascii() else None
+    value = (
+        number(said["seed"]) if said["seed"].isascii() and "_" not in said["seed"] else None
+    )  # 1_0 may be two numbers
     if value is None or not 0 <= value <= MOST_SEED or value != int(value):
         raise Unnamed(f"seed: {said['seed'][:40]!r} is no integer from 0 to {MOST_SEED:,}")
     return said["arm"], said["task"], int(value)
@@ -208,6 +210,8 @@ def _add(
         why = f"appears twice; the other is in {shown(good[0].paths[0])}"
         chosen = run(good[1:2], None, why)
     found.runs.append(chosen)
+    notes = ((each.log.note, shown(each.paths[0])) for each in good if each.log.note)
+    found.notes += [f"{chosen.name}: {note} ({where})" for note, where in dict.fromkeys(notes)]
     for each in checked:
         if each.log.fault:
             found.notes.append(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -78,6 +79,9 @@ class RenderedScene:
 
     def __init__(self, policy: Policy) -> None:
         self.task, self.dtype = policy.spec.task, policy.spaces.dtype
+        os.environ.setdefault(
+            "SDL_VIDEODRIVER", "dummy"
+        )  # no window is opened, so SDL need not complain that there is no screen
         try:
             self.environment: gymnasium.Env[Any, Any] = gymnasium.make(self.task, render_mode="rgb_array")
             self.environment.reset(seed=0)

@@ -54,12 +54,23 @@ def _small(picture: np.ndarray) -> Image.Image:
 def _mp4(path: Path, pictures: Iterator[np.ndarray], speed: float) -> None:
     import imageio_ffmpeg
 
-    first = next(pictures)
+    first = _even(next(pictures))
     height, width = first.shape[:2]
     made = imageio_ffmpeg.write_frames(
-        str(path), (width, height), fps=speed, output_params=["-f", "mp4"], ffmpeg_log_level="error"
+        str(path),
+        (width, height),
+        fps=speed,
+        macro_block_size=2,
+        output_params=["-f", "mp4"],
+        ffmpeg_log_level="error",
     )
     made.send(None)
-    for picture in chain([first], pictures):
+    for picture in chain([first], map(_even, pictures)):
         made.send(np.ascontiguousarray(picture))
     made.close()
+
+
+def _even(picture: np.ndarray) -> np.ndarray:
+    """A picture whose sides are even, as the colours of an MP4 want them: a last row or column is there twice."""
+    height, width = picture.shape[:2]
+    return np.pad(picture, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")

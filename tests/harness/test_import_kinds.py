@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import io
+import json
 import os
 import re
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -102,6 +105,40 @@ def test_absent_values_in_every_reader():
     assert "global_step: is empty where there is a return" in one_line(path)
 
 
+def test_a_run_without_any_return_is_missing_and_does_not_vanish(softbench):
+    """Under its arm and seed, in every reader."""
+    missing = "left out: a on T, seed 1 ({}): has no finite return"
+    other = "b,T,1,10,1\nb,T,1,30,3\n"
+    assert out(tidy("a,T,1,10,\na,T,1,30,\n,,,40,\n" + other)) == [missing.format("t.csv")]
+    names = {name: f"T__{name}__1__7" for name in TWO}
+    lines = [f"{names['a']},10,", f"{names['a']},30,", f"{names['b']},10,1", f"{names['b']},30,3"]
+    Path("l.csv").write_text("\n".join(["run,global_step,charts/episodic_return", *lines]))
+    path = tidy("", runs=[{"format": "wandb-long", "files": "l.csv"}], smooth=1)
+    assert out(path) == [missing.format("l.csv")]
+    Path("w.csv").write_text(
+        "Step," + ",".join(f"{name} - charts/episodic_return" for name in names.values()) + "\n10,,1\n30,,3\n"
+    )
+    path = tidy("", runs=[{"format": "wandb-wide", "files": "w.csv"}], smooth=1)
+    assert out(path) == [missing.format("w.csv")]
+    for arm, values in (("a", (None, None)), ("b", (1, 3))):
+        rows = [
+            {"timesteps_total": 10, "episode_reward_mean": values[0]},
+            {"timesteps_total": 30, "episode_reward_mean": values[1]},
+        ]
+        config = {"env": "T", "seed": 1}
+        Path(f"{arm}.json").write_text("".join(json.dumps({**row, "config": config}) + "\n" for row in rows))
+        pd.DataFrame(rows).to_csv(f"{arm}_1.csv", index=False)
+    path = tidy("", runs=[{"format": "rllib-result", "files": "{arm}.json"}])
+    assert out(path) == [missing.format("a.json")]
+    assert softbench("import", "import.yaml")[0] == 0
+    path = tidy("", runs=[{"format": "rllib-progress", "files": "{arm}_{seed}.csv"}])
+    assert out(path) == [missing.format("a_1.csv")]
+    Path("a.json").write_text(json.dumps({"timesteps_total": 10, "config": config}) + "\n")
+    path = tidy("", runs=[{"format": "rllib-result", "files": "{arm}.json"}])
+    (line,) = out(path)
+    assert line.startswith("left out: a on T, seed 1 (a.json): 'num_env_steps_sampled_lifetime' is missing; it has: ")
+
+
 def test_null_is_absent_and_nan_is_none_in_parquet():
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -138,11 +175,13 @@ def test_a_fault_of_one_run_leaves_out_that_run_alone(softbench):
     assert (code, errors) == (0, "") and [line for line in told.splitlines() if line.startswith("left out")] == [
         "left out: a on T, seed 2 (a_2/monitor.csv): has no finished episode",
         "left out: a on T, seed 3 (a_3/monitor.csv): is empty",
-        "left out: a on T, seed 4 (a_4/monitor.csv): is truncated: its last line has 2 of 3 cells",
+        "left out: a on T, seed 4 (a_4/monitor.csv): ends at step 30, before the grid's last, 40",
         "left out: a on T, seed 5 (a_5/monitor.csv): l: 'ten' is no number",
         "left out: b_x/monitor.csv: seed: 'x' is no integer from 0 to 4,294,967,295",
         "left out: arm 'c', which is not declared (c_1/monitor.csv)",
     ]
+    cut = "its last line is cut, as of a killed process; the lines before it are read"
+    assert f"note: arm a, task T, seed 4: {cut} (a_4/monitor.csv)" in told
     assert softbench("report", "cartpole")[0] == 0
     page = Path("site/cartpole.html").read_text()
     assert "arm a: seeds 2-5 missing" in page and "not read: b_x/monitor.csv: seed:" in page
@@ -256,6 +295,53 @@ def test_a_file_is_refused_by_what_it_is(content, message):
     assert one_line(path).startswith(f"t.csv: {message}")
 
 
+KINDS = {
+    "npz": "is a NumPy archive, which format sb3-evaluations reads",
+    "npy": "is a NumPy array, which does not say its runs; write a table of it",
+    "parquet": "is a Parquet table, which format tidy reads",
+    "events": "is an event file of TensorBoard, which format tensorboard reads",
+    "zip": "is a zip archive of 2 files; unpack it",
+    "zipped": "is a zip archive; unpack it",
+    "json": "is JSON, which rllib-result, marl-eval and dopamine read",
+}
+FORMATS = {
+    "tidy": ("npz", "npy", "events", "zip", "zipped", "json"),
+    "sb3-monitor": ("npz", "npy", "parquet", "events", "zip", "zipped"),
+    "sb3-progress": ("npz", "npy", "events", "zip", "zipped", "json"),
+    "wandb-wide": ("npz", "npy", "events", "zip", "zipped", "json"),
+    "rllib-result": ("npz", "npy", "parquet", "events", "zip", "zipped"),
+    "dopamine": ("npz", "npy", "parquet", "events", "zip", "zipped"),
+    "sb3-evaluations": ("npy", "parquet", "events", "zip"),
+    "tensorboard": ("npz", "npy", "parquet", "zip", "zipped"),
+}
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_a_file_of_another_kind_than_its_reader_is_called_by_its_kind(name):
+    for kind in FORMATS[name]:
+        match kind:
+            case "npz":
+                np.savez("1.npz", timesteps=[1], results=[[1.0]])
+            case "npy":
+                np.save("1.npy", np.arange(3.0))
+            case "parquet":
+                pd.DataFrame({"x": [1]}).to_parquet("1.parquet")
+            case "events":
+                write_tensorboard(Path("made"), [1], [1])
+                next(Path("made").iterdir()).rename("1.events")
+            case "json":
+                Path("1.json").write_text('{"timesteps_total": 10}\n')
+            case "zip" | "zipped":
+                inner = io.BytesIO()
+                for file in (inner, f"1.{kind}"):
+                    with zipfile.ZipFile(file, "w") as archive:
+                        archive.writestr("a.csv", inner.getvalue() if file is not inner and kind == "zipped" else "x")
+                        if file is inner or kind == "zip":
+                            archive.writestr("b.csv", "x")
+        path = tidy("", runs=[{"format": name, "files": f"{{seed}}.{kind}"}], arms={"a": {"soft": False}}, smooth=1)
+        assert KINDS[kind] in one_line(path), kind
+
+
 def test_hidden_files_are_nobodys_logs():
     monitor("a_0/monitor.csv")
     for name in ("a_0/._monitor.csv", ".trash/a_9/monitor.csv", "__MACOSX/a_8/monitor.csv", "a_0/.ipynb/monitor.csv"):
@@ -266,6 +352,17 @@ def test_hidden_files_are_nobodys_logs():
     assert "matches no file" in one_line(monitors("{arm}_{seed}/*/monitor.csv")), "in .ipynb"
     os.rename("a_0", ".a_0")
     assert [*curves(monitors(".{arm}_{seed}/monitor.csv"))] == [("a", "T", 0)], "unless the pattern says so"
+
+
+def test_thousands_are_grouped_as_writers_do():
+    for many in ("3_000", "3,000", "3000", "3e3"):
+        assert curves(tidy(f'a,T,1,10,1\na,T,1,"{many}","1_000.5"\n')) == {
+            ("a", "T", 1): ([10, 3000], [1, 1000.5], None)
+        }
+    for none in ("30_0", "_300", "3__000"):
+        assert "is no number" in one_line(tidy(f"a,T,1,10,1\na,T,1,{none},1\n"))
+    monitor("a_3-1_000/monitor.csv")
+    assert "seed: '1_000' is no integer" in one_line(monitors("{arm}_3-{seed}/monitor.csv")), "which may be two numbers"
 
 
 ATARI = {name: {**TASK["T"]} for name in ("ALE/Pong-v5", "CartPole-v1")}
@@ -316,6 +413,40 @@ def test_a_monitor_that_was_continued_keeps_the_order_of_its_rows(softbench):
     text = monitor("a_1/monitor.csv", EPISODES[:2])
     Path("a_1/monitor.csv").write_text(text + text)
     assert curves(monitors()) == {("a", "T", 1): ([10, 20, 30, 40], [1, 2, 1, 2], None)}, "joined with its header"
+    assert told(monitors()) == [SESSIONS]
+
+
+SESSIONS = (
+    "arm a, task T, seed 1: was continued after a restart; the 2 sessions in its log are read as one (a_1/monitor.csv)"
+)
+
+
+def told(path: Path) -> list[str]:
+    """The notes."""
+    return reading(path).notes
+
+
+def test_a_monitor_that_was_continued_is_told(softbench):
+    monitor("a_1/monitor.csv", [(1, 10, 1.0), (2, 10, 2.0), (100, 10, 0.5), (200, 10, 1.5)])
+    assert told(monitors()) == [SESSIONS], "rows appended"
+    first = monitor("a_1/monitor.csv", [(1, 10, 1.0), (2, 10, 2.0)])
+    second = monitor("a_1/monitor.csv", [(3, 10, 5.0), (4, 10, 6.0)], start=1.7e9 + 500)
+    Path("a_1/monitor.csv").write_text(first + second)
+    assert told(monitors()) == [SESSIONS], "a second header, though no time falls"
+    assert curves(monitors()) == {("a", "T", 1): ([10, 20, 30, 40], [1, 2, 3, 4], None)}
+    assert f"note: {SESSIONS}" in softbench("import", "import.yaml", "--check")[1]
+    monitor("a_1/monitor.csv")
+    assert told(monitors()) == []
+
+
+def test_environments_that_were_continued_are_merged_by_the_starts_of_their_later_headers():
+    """Of which one was begun 0.5 s after the other."""
+    for rank, late in ((0, 0.5), (1, 0.0)):
+        path = f"a_1/{rank}.monitor.csv"
+        sessions = [monitor(path, [(rank, 10, 1.0), (rank, 10, 2.0)], start=start + late) for start in (1e9, 2e9)]
+        Path(path).write_text("".join(sessions))
+    path = monitors(grid={"first": 10, "last": 80, "points": 8})
+    assert curves(path)["a", "T", 1][1] == [1, 0, 1, 0, 1, 0, 1, 0]
 
 
 def test_the_environments_of_a_run_that_was_continued():
@@ -370,6 +501,34 @@ def test_of_several_event_files_in_a_folder_the_one_that_is_used_is_named():
     found = reading(path)
     assert [[*run.files] for run in found.runs] == [[str(used)]]
     assert found.notes == [f"arm a, task T, seed 1: was begun more than once; {used} is used, not {other}"]
+
+
+# --- cut by a kill ---------------------------------------------------------------------------------------------------------------
+
+CUT = "arm a, task T, seed 1: its last line is cut, as of a killed process; the lines before it are read"
+KILLED = {
+    "sb3-monitor": ('#{"t_start": 1, "env_id": "T"}\nr,l,t\n1,10,1\n2,10,2\n3,10,3\n', "4,1", {}),
+    "sb3-progress": ("rollout/ep_rew_mean,time/total_timesteps\n1,10\n2,20\n3,30\n", "4", {}),
+    "rllib-progress": ('config,episode_reward_mean,timesteps_total\n"{""a"": 1}",1,10\n,2,20\n,3,30\n', '"{""a"', {}),
+    "rllib-result": (
+        "".join(f'{{"timesteps_total": {10 * n}, "episode_reward_mean": {n}}}\n' for n in (1, 2, 3)),
+        '{"timesteps_to',
+        {},
+    ),
+    "spinup": ("Epoch\tAverageEpRet\tTotalEnvInteracts\n0\t1\t10\n1\t2\t20\n2\t3\t30\n", "3\t4", {}),
+    "openrlbenchmark": ("global_step,charts/episodic_return,x\n10,1,\n20,2,\n30,3,\n", "40,4", {"smooth": 1}),
+}
+"""Of each log of one run that a program appends to: what is whole, and the line in which it was killed."""
+
+
+@pytest.mark.parametrize("name", KILLED)
+def test_of_a_log_that_a_killed_run_left_what_is_whole_is_read_and_told(name):
+    whole, last, changes = KILLED[name]
+    changes = {"smooth": 1} if name == "sb3-monitor" else changes
+    for text, said in ((whole, []), (whole[:-1], []), (whole + last, [f"{CUT} (a_1.log)"])):
+        Path("a_1.log").write_text(text)
+        path = tidy("", runs=[{"format": name, "files": "{arm}_{seed}.log"}], **changes)
+        assert curves(path) == {("a", "T", 1): ([10, 20, 30], [1, 2, 3], None)} and told(path) == said
 
 
 # --- what is no seed ---------------------------------------------------------------------------------------------------------------

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import gymnasium
@@ -173,6 +176,31 @@ def test_a_video_has_a_picture_a_step_and_the_same_bytes(here, softbench):
         steps = int(re.search(r"in (\d+) steps", alone)[1])
         lengths = [film.seek(number) or film.info["duration"] for number in range(film.n_frames)]
         assert sum(lengths) == 20 * steps and film.size == (320, 213), "equal pictures are one that stands longer"
+
+
+VIDEOS = """
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+import numpy as np
+from harness.policy import video
+from harness.policy.episodes import RenderedScene
+spaces = SimpleNamespace(dtype=np.float32, kind="choices")
+scene = RenderedScene(SimpleNamespace(spec=SimpleNamespace(task="CartPole-v1"), spaces=spaces))
+scene.reset(0)
+for picture in (scene.picture(), np.zeros((401, 603, 3), np.uint8)):
+    video.write(Path(sys.argv[1]), iter([picture] * 3), scene.speed)
+"""
+
+
+@pytest.mark.parametrize("kind", ["gif", "mp4"])
+def test_a_video_is_made_without_a_word(tmp_path, kind):
+    """Of SDL without a screen, or of ffmpeg about sides that are no multiples of 16."""
+    pytest.importorskip("imageio_ffmpeg")
+    bare = {name: value for name, value in os.environ.items() if not name.startswith(("XDG_", "SDL_", "DISPLAY"))}
+    command = [sys.executable, "-W", "always", "-c", VIDEOS, str(tmp_path / f"v.{kind}")]
+    done = subprocess.run(command, env=bare, capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("", "")
 
 
 def test_an_mp4_needs_its_extra(here, softbench, monkeypatch):

@@ -198,6 +198,12 @@ def test_without_results_the_spread_is_assumed_and_said(suite, softbench):
     assert code == 0 and out.count(", assumed: ") == 4
     assert "spread 0.1, assumed: 10 seeds an arm are needed for 80 % power; the 5 registered have 40%" in out
     assert "no rate is recorded of a2c on CartPole-v1: softbench bench --pair a2c --task CartPole-v1" in out
+    assert "No results say how the scores spread, so 4 spreads are assumed; --spread gives one." in out
+    assert out.count("no rate is recorded of a2c") == 1, "once for all spreads"
+    (head, *table) = out.split("\npower by seeds an arm, at spread")[1].splitlines()
+    columns = [line.split() for line in table]
+    assert head.split() == ["0.02", "0.05", "0.1", "0.2"] and ["5", "100%", "91%", "40%", "14%"] in columns
+    assert columns[0][0] == "2" and float(columns[-1][-1].rstrip("%")) > 80, "from the fewest to what the widest needs"
     code, out, _ = softbench("plan", "small/C", "--spread", 0.1, "--effect", 0.2)
     assert code == 0 and "effect 0.2" in out and "\n           5   " in out and "█" in out
     assert "spread 0.1, assumed: 5 seeds an arm are needed" in out
@@ -209,6 +215,7 @@ def test_with_results_it_is_theirs_and_the_hours_are_of_their_rate(workspace: Wo
     workspace.cell("classic", "a2c", "CartPole-v1")
     code, out, _ = softbench("plan", "C", "--workers", 4)
     assert code == 0 and "from results/classic (10 seeds): " in out and "; the 10 registered have " in out
+    assert "seeds an arm   power\n           2   " in out and "are assumed" not in out
     assert "on 4 workers at best" in out and "rate: recorded in results/classic on A processor" in out
 
 

@@ -35,8 +35,13 @@ OTHERS = {
     b"<!doctype": "is a web page; download the file itself",
     b"<html": "is a web page; download the file itself",
     NUMPY: "is a NumPy array, which does not say its runs; write a table of it",
+    PARQUET: "is a Parquet table, which format tidy reads",
 }
 """The first bytes of files that no reader reads -> what they are, and what to do."""
+
+
+EVENTS = b"brain.Event:"
+"""In the first record of an event file."""
 
 
 class Unusable(Exception):
@@ -109,13 +114,25 @@ def text(data: bytes) -> bytes:
     """A text file in UTF-8 without a mark, its lines ended by LF (CR LF and CR before). Raises Unusable, saying what it is instead."""
     if not data.strip():
         raise Unusable("is empty")
-    for start, words in OTHERS.items():
-        if data.startswith(start):
-            raise Unusable(words)
+    refuse_others(data)
     data = _utf8(data)
     if b"\r" in data:
         data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
     return data.lstrip(b"\n")
+
+
+def refuse_others(data: bytes) -> None:
+    """Raises Unusable, saying what it is and what reads it, where a file is known to be of another kind than its reader's."""
+    if data.startswith(ZIP):
+        named = b".npy" in data[:200]
+        raise Unusable(
+            "is a NumPy archive, which format sb3-evaluations reads" if named else "is a zip archive; unpack it"
+        )
+    if EVENTS in data[:100]:
+        raise Unusable("is an event file of TensorBoard, which format tensorboard reads")
+    for start, words in OTHERS.items():
+        if data.startswith(start):
+            raise Unusable(words)
 
 
 def _utf8(data: bytes) -> bytes:

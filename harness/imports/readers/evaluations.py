@@ -10,7 +10,7 @@ from io import BytesIO
 
 import numpy as np
 
-from harness.imports.readers.content import MOST_BYTES, ZIP, Unusable, short, text
+from harness.imports.readers.content import MOST_BYTES, ZIP, Unusable, refuse_others, short
 from harness.imports.readers.log import Log
 from harness.imports.readers.tables import Array
 
@@ -36,7 +36,9 @@ def evaluations(data: bytes) -> Log:
 def _array(data: bytes, name: str) -> Array:
     """One array of numbers of an .npz file. Never unpickles: an array of Python objects is refused."""
     if not data.startswith(ZIP):
-        text(data)  # says what it is, where that is known
+        if not data:
+            raise Unusable("is empty")
+        refuse_others(data)
         raise Unusable("is no .npz file, or damaged: it does not begin as one")
     try:
         with zipfile.ZipFile(BytesIO(data)) as archive:

@@ -20,7 +20,7 @@ class Log:
 
     `said`: what of arm, task and seed the file says; `fault`: why the run cannot be used; `began`: the time at which its environment
     was started, in seconds, where the file says it; `emptied`: after the last return there are rows whose return is empty; `path`: the
-    file, where it is only one of those that are read together.
+    file, where it is only one of those that are read together; `note`: what else is to be known of how it was read.
     """
 
     said: dict[str, str] = field(default_factory=dict)
@@ -30,6 +30,7 @@ class Log:
     began: float | None = None
     emptied: bool = False
     path: Path | None = None
+    note: str = ""
 
 
 Read = Iterator[Log]

@@ -1,12 +1,13 @@
 """One file a run, one row an epoch or iteration: spinningup's progress.txt, Stable-Baselines3's and RLlib's progress.csv and result.json,
 openrlbenchmark's run_df.csv.
 
-A row without a return (another part of the program wrote it) is passed over.
+A row without a return (another part of the program wrote it) is passed over, and so is a last line that a killed process did not end.
 """
 
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,37 +16,41 @@ import numpy as np
 from harness.imports.readers.content import Unusable, content, listed, short, text
 from harness.imports.readers.log import Log, log
 from harness.imports.readers.rows import run_name
-from harness.imports.readers.tables import Numbers, header, is_absent, number, read_table
+from harness.imports.readers.tables import CUT, Numbers, header, is_absent, number, read_table, whole_lines
 from harness.imports.schema import OpenRlBenchmark, Progress
+
+MISSING = object()
+"""In place of a value whose name is not there."""
 
 
 def progress(entry: Progress, data: bytes) -> Log:
-    """A table of one run, with a step and a return column; of RLlib's, those of its old or its new API, whichever is there."""
+    """A table of one run, with a step and a return column; of RLlib's, those of its old or its new API, whichever has returns."""
+    data, note = whole_lines(data)
     columns = header(data)
-    names = next((pair for pair in entry.pairs if {*pair} <= {*columns}), entry.pairs[0])
+    there = [pair for pair in entry.pairs if {*pair} <= {*columns}] or entry.pairs[:1]
+    return replace(_first([_columns(data, pair) for pair in there]), note=note)
+
+
+def _columns(data: bytes, names: tuple[str, str]) -> Log:
     table = read_table(data, names, {*names})
     return log({}, table.numbers(names[0]), table.numbers(names[1]), np.arange(len(table)), names)
 
 
 def rllib_result(entry: Progress, data: bytes) -> Log:
-    """RLlib's result.json: one JSON object a line. A last line that a killed process did not end is passed over."""
+    """RLlib's result.json: one JSON object a line."""
     rows = text(data).split(b"\n")
     complete, last = rows[:-1], rows[-1]
     found = [_row(line, place + 1) for place, line in enumerate(complete) if line.strip()]
+    note = ""
     if last.strip():
         try:
             found.append(_row(last, len(rows)))
         except Unusable:
             if not found:
                 raise
+            note = CUT
     if not found:
         raise Unusable("holds no result")
-    there = (pair for pair in entry.pairs if all(any(_deep(row, name) is not None for row in found) for name in pair))
-    names = next(there, entry.pairs[0])
-    for name in names:
-        if all(_deep(row, name) is None for row in found):
-            raise Unusable(f"{name!r} is missing; it has: {listed(found[-1])}")
-    steps, returns = (json_numbers([_deep(row, name) for row in found]) for name in names)
     config = found[0].get("config")
     said = {}
     if isinstance(config, dict):
@@ -54,7 +59,23 @@ def rllib_result(entry: Progress, data: bytes) -> Log:
             for ours, theirs in (("task", "env"), ("seed", "seed"))
             if _plain(config.get(theirs))
         }
-    return log(said, steps, returns, np.arange(len(found)), names)
+    known = {name for pair in entry.pairs for name in pair if any(_deep(row, name) is not MISSING for row in found)}
+    there = [pair for pair in entry.pairs if {*pair} <= known]
+    if not there:
+        lacking = next(name for name in entry.pairs[0] if name not in known)
+        return Log(said, fault=f"{lacking!r} is missing; it has: {listed(found[-1])}")
+    return replace(_first([_pair(found, said, pair) for pair in there]), note=note)
+
+
+def _pair(rows: list[dict[str, Any]], said: dict[str, str], names: tuple[str, str]) -> Log:
+    cells = [[_deep(row, name) for row in rows] for name in names]
+    steps, returns = (json_numbers([None if cell is MISSING else cell for cell in column]) for column in cells)
+    return log(said, steps, returns, np.arange(len(rows)), names)
+
+
+def _first(logs: list[Log]) -> Log:
+    """Of a run's logs under other names the first with returns, or else with a fault."""
+    return max(logs, key=lambda each: (len(each.steps) > 0, each.fault != ""))
 
 
 def _row(line: bytes, number: int) -> dict[str, Any]:
@@ -72,12 +93,12 @@ def _plain(value: Any) -> bool:
 
 
 def _deep(row: dict[str, Any], name: str) -> Any:
-    """The value of `env_runners/episode_return_mean`, in tables of tables or under that very name; None where there is none."""
+    """The value of `env_runners/episode_return_mean`, in tables of tables or under that very name; MISSING where there is none."""
     if name in row:
         return row[name]
     at: Any = row
     for part in name.split("/"):
-        at = at.get(part) if isinstance(at, dict) else None
+        at = at.get(part, MISSING) if isinstance(at, dict) else MISSING
     return at
 
 
@@ -115,9 +136,11 @@ def json_number(cell: Any) -> float | None:
 def open_rl_benchmark(entry: OpenRlBenchmark, path: Path) -> Log:
     """A run that openrlbenchmark downloaded: run_df.csv, and run.json beside it, which names it."""
     said = _downloaded(path.with_name("run.json"), entry)
-    names = (entry.step, entry.tag)
-    table = read_table(content(path), names, {*names})
-    return log(said, table.numbers(names[0]), table.numbers(names[1]), np.arange(len(table)), names)
+    try:
+        data, note = whole_lines(content(path))
+        return replace(_columns(data, (entry.step, entry.tag)), said=said, note=note)
+    except Unusable as error:
+        return Log(said, fault=str(error))
 
 
 def _downloaded(path: Path, entry: OpenRlBenchmark) -> dict[str, str]:

@@ -130,13 +130,16 @@ def _grouped(table: Table, names: dict[str, str], keys: list[str]) -> Read:
     codes = np.zeros(len(table), np.int64)
     for column in columns:
         codes = codes * max(len(column.cat.categories), 1) + column.cat.codes.to_numpy(np.int64)
-    codes[returns.absent] = -1  # of these rows nothing is used, whatever else they hold
+    idle = returns.absent & ~np.isin(codes, codes[~returns.absent])  # of runs that have no return
+    codes[returns.absent & ~idle] = -1  # of these rows nothing is used, whatever else they hold
     rows = np.argsort(codes, kind="stable")
     rows = rows[codes[rows] >= 0]
     groups = np.split(rows, np.flatnonzero(np.diff(codes[rows])) + 1) if len(rows) else []
     for group in sorted(groups, key=lambda group: int(group[0])):
         said = {key: str(column.iloc[group[0]]) for key, column in zip(keys, columns, strict=True)}
         empty = next((key for key in keys if not said[key]), None)
+        if empty is not None and idle[group[0]]:
+            continue  # a row that says nothing of a run
         if empty is not None:
             rest = {key: value for key, value in said.items() if value}
             yield Log(rest, fault=f"{names[empty]}: is empty in {len(group):,} row{'s' * (len(group) > 1)}")

@@ -27,6 +27,7 @@ MOST_VALUES = 10_000_000
 ABSENT = ("", "None", "none", "NONE", "null", "NULL", "Null", "NA", "N/A", "n/a", "#N/A", "<NA>", "-", "--")
 """Cells that hold no value."""
 SEPARATORS = (",", "\t", ";")
+CUT = "its last line is cut, as of a killed process; the lines before it are read"
 
 Array = npt.NDArray[np.float64]
 
@@ -107,8 +108,8 @@ def is_absent(cell: str) -> bool:
 
 
 def number(cell: str, decimal_comma: bool = False) -> float | None:
-    """A number as writers spell it: `1e3`, ` 5 `, `−5`, `1,000`, `[5.]` (an array of one value), `nan`, `Infinity`; None for none, or for
-    one that is too large.
+    """A number as writers spell it: `1e3`, ` 5 `, `−5`, `1,000`, `1_000`, `[5.]` (an array of one value), `nan`, `Infinity`; None for
+    none, or for one that is too large.
 
     With `decimal_comma`, as in tables of European spreadsheets, `1.000,5` is 1000.5.
     """
@@ -117,8 +118,8 @@ def number(cell: str, decimal_comma: bool = False) -> float | None:
         cell = cell[1:-1].strip()
     if decimal_comma and "," in cell:
         cell = re.sub(r"\.(?=[0-9]{3}([.,]|$))", "", cell).replace(",", ".")
-    elif re.fullmatch(r"[+-]?[0-9]{1,3}(,[0-9]{3})+(\.[0-9]*)?", cell):
-        cell = cell.replace(",", "")
+    elif re.fullmatch(r"[+-]?[0-9]{1,3}(,[0-9]{3}|_[0-9]{3})+(\.[0-9]*)?", cell):
+        cell = cell.replace(",", "").replace("_", "")
     try:
         value = float(cell) if cell.isascii() and "_" not in cell else None
     except ValueError:
@@ -131,6 +132,23 @@ def read_table(data: bytes, names: Sequence[str], numeric: Collection[str], opti
     if data.startswith(PARQUET):
         return Table(_parquet(data, names, optional))
     return _csv(text(data), names, numeric, optional)
+
+
+def whole_lines(data: bytes) -> tuple[bytes, str]:
+    """The table of one run without a last line that a killed process did not end, and a note where there was one."""
+    if data.startswith(PARQUET):
+        return data, ""
+    data = text(data)
+    rows, _, last = data.rpartition(b"\n")
+    if (
+        not rows or not last or last.count(b'"') % 2 > data.count(b'"') % 2
+    ):  # the last: the end of a cell of several lines
+        return data, ""
+    separator, names = _split(data, [])
+    cells = next(lines.reader([last.decode()], delimiter=separator), [])
+    if data.count(b'"') % 2 == 0 and len(cells) >= len(names):
+        return data, ""
+    return rows + b"\n", CUT
 
 
 def header(data: bytes) -> list[str]:
@@ -243,6 +261,8 @@ def require(names: Sequence[str], there: Sequence[str], optional: Collection[str
     """Those of `names` that are there. Raises Unusable where another than an optional one is not, or one is there twice."""
     for name in names:
         if name not in there and name not in optional:
+            if there and there[0].startswith(("{", "[")):
+                raise Unusable("is JSON, which rllib-result, marl-eval and dopamine read")
             raise Unusable(f"column {name!r} is missing; it has: {listed(there)}")
         if list(there).count(name) > 1:
             raise Unusable(f"column {name!r} is there twice")

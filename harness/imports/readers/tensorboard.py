@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from harness.errors import InputError, suggestion
-from harness.imports.readers.content import Unusable, content, short
+from harness.imports.readers.content import EVENTS, Unusable, content, refuse_others, short
 from harness.imports.readers.log import Log
 from harness.imports.schema import TensorBoard
 
@@ -62,6 +62,8 @@ def _events(path: Path) -> Iterator[Any]:
     if not data:
         raise Unusable("is empty")
     if not whole:
+        if EVENTS not in data[:100]:
+            refuse_others(data)
         raise Unusable("is no event file, or damaged from its first byte on")
     if whole < len(data):
         raise Unusable(f"is truncated or damaged after {whole:,} of {len(data):,} bytes")
