@@ -7,7 +7,7 @@ learner `a3c` is bit for bit `a2c-naive` of one group of environments, and `sa3c
 Asynchrony is simulated, so that it is the same every time. In a round all K learners collect, each with its own copy, in its own
 environments / K; then, one after the other in an order that is drawn, each has the gradient at its copy applied to the shared parameters
 by the shared RMSProp, and copies them. Since it copied, others made as many updates as it has staleness: in the first round as many as
-were before it, later K - 1 + its place in this order - its place in the last, so K - 1 in the mean, from 0 to 2 (K - 1) as two dice are.
+were before it, later K - 1 + its place in this order - its place in the last: from 0 to 2 (K - 1), spread as the sum of two dice.
 Settings are a2c's, and 16 learners the source's.
 """
 

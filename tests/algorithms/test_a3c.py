@@ -114,14 +114,14 @@ def test_gradients_are_of_the_copies_and_their_own_environments():
 
 @pytest.mark.parametrize("use", ["collect", "sample", "greedy"])
 def test_learners_act_by_their_copies_and_the_evaluated_policy_is_the_shared_one(use):
-    made = learner("sa3c", learners=2)
-    state, _ = trained(made, learning_rate=[0.1, 0.1], temperature=[0.0, 0.0])
-    observation, noise = torch.randn(2, 4, 3), torch.randn(2, 4, 2)
-    flat = (
-        [state["copies"][:, index].contiguous() for index in (0, 0, 1, 1)] if use == "collect" else [state["nets"]] * 4
-    )
-    logits = torch.cat([made.nets.head(0, each)(observation[:, e : e + 1]) for e, each in enumerate(flat)], 1)
-    expected = Categorical(logits).mode if use == "greedy" else Categorical(logits).sample(noise)
+    made = learner("sa3c", learners=2, environments=40)
+    state = made.initial(Streams([1, 2], 0, torch.device("cpu")))
+    state["copies"] += torch.sin(torch.arange(state["copies"].numel())).view(state["copies"].shape)
+    observation, noise = torch.randn(2, 40, 3), torch.randn(2, 40, 2)
+    flat = [state["copies"][:, index].contiguous() for index in (0, 1)] if use == "collect" else [state["nets"]] * 2
+    halves = zip(flat, observation.chunk(2, 1), strict=True)
+    policy = Categorical(torch.cat([made.nets.head(0, each)(seen) for each, seen in halves], 1))
+    expected = policy.mode if use == "greedy" else policy.sample(noise)
     assert torch.equal(made.behaviour(state, use, now(0, 1))(observation, noise), expected)
 
 
