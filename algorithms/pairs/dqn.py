@@ -126,7 +126,7 @@ class DQN(learner.Learner):
             return torch.where(tau > 0, maxent.entropy(maxent.log_boltzmann(q, tau)), 0.0).mean(1)
         epsilon = self.epsilon(now)
         greedy, other = 1 - epsilon + epsilon / self.choices, epsilon / self.choices
-        entropy = -torch.special.xlogy(greedy, greedy) - (self.choices - 1) * torch.special.xlogy(other, other)
+        entropy: Tensor = -torch.special.xlogy(greedy, greedy) - (self.choices - 1) * torch.special.xlogy(other, other)
         return entropy.expand(len(q))
 
     def behaviour(self, state: State, use: Use, now: Now) -> Act:
