@@ -78,8 +78,8 @@ class A3C(learner.Learner):
 
     def by_learner(self, each: Tensor) -> Tensor:
         """[P, time, E, ...] as if every learner were a member [P K, time, E / K, ...]."""
-        split = each.unflatten(2, (self.settings.learners, -1))
-        return split.movedim(2, 1).flatten(0, 1)
+        split = each.reshape(*each.shape[:2], self.settings.learners, -1, *each.shape[3:])
+        return split.transpose(1, 2).flatten(0, 1)
 
     def behaviour(self, state: State, use: Use, now: Now) -> Act:
         if use != "collect":
@@ -88,7 +88,7 @@ class A3C(learner.Learner):
         logits, learners = self.nets.head(0, state["copies"].flatten(0, 1)), self.settings.learners
 
         def collect(observation: Tensor, noise: Tensor) -> Tensor:
-            own = observation.unflatten(1, (learners, -1)).flatten(0, 1)
+            own = observation.reshape(len(observation) * learners, -1, *observation.shape[2:])
             return act(Categorical(logits(own).reshape(noise.shape)), noise, use)
 
         return collect

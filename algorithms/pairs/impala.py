@@ -96,7 +96,8 @@ class Impala(learner.Learner):
     def oldest(self, now: Now) -> Tensor:
         """The place [1] in the ring of what is `lag` updates old; the next update's parameters go there."""
         s = self.settings
-        return (now.step // (s.horizon * s.environments) % (s.lag + 1)).view(1)
+        place: Tensor = now.step // (s.horizon * s.environments) % (s.lag + 1)
+        return place.view(1)
 
     def behaviour(self, state: State, use: Use, now: Now) -> Act:
         old = state["ring"].index_select(1, self.oldest(now)).squeeze(1)

@@ -185,8 +185,8 @@ def check(cases: int, seed: int) -> Errors:
             scaled = gradient(paths.weight.detach() * (policy_part + VALUE_COEFFICIENT * value_part), leaf)
             streams = value[:, first], ratio[:, first, action], backup, kl[:, first]
             for rule in pgql.PGQL.arms:
-                given = (stream.detach() for stream in streams)
-                by_ratio, by_value, bonus = make_pgql(p, rule).slopes(*given, p.tau)
+                given = [*(stream.detach() for stream in streams), p.tau]
+                by_ratio, by_value, bonus = make_pgql(p, rule).slopes(*given)
                 descended = by_ratio * streams[1] + by_value * streams[0]
                 if bonus is not None:  # minus the entropy is KL and a constant, or plus the same
                     descended = descended + bonus * streams[3]
