@@ -89,7 +89,7 @@ class DDPG(learner.Learner):
 
     def target(self, reward: Tensor, terminated: Tensor, value: Tensor) -> Tensor:
         """y_q [P, B], line 12: `terminated` is a true end, never a time limit."""
-        return reward + self.settings.discount * value * ~terminated
+        return reward.add(self.settings.discount * value * ~terminated)
 
     def policy_loss(self, q: Tensor, log_prob: Tensor, tau: Tensor) -> Tensor:
         """Minus what line 14 climbs [P, B], of Q and log pi [P, B] at the policy's own actions, through which its gradient goes."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass
 from typing import Any
@@ -18,14 +19,14 @@ from harness.run.streams import Streams
 def flops_per_step(spec: Spec) -> float:
     """FLOPs (2 a multiply-add) of the products of acting and learning, over environment steps, once it learns; the same for any member.
 
-    One member is trained; every call of its learner is made on `meta` as well, whose products are counted.
+    One member is trained to its first update; every call of its learner is then made on `meta` as well, whose products are counted.
     """
-    cohort, iteration = Cohort(spec, [0]), 0
-    state, counted = cohort.initial(), _Counted(cohort.learner)
-    while not counted.learned:
-        counted.flops = 0
-        cohort.train(state, Streams([0], iteration + 1, cohort.device), iteration, iteration + 1)
-        iteration += 1
+    cohort = Cohort(spec, [0])
+    state, plan = cohort.initial(), cohort.learner.replay
+    first = max(0, math.ceil(plan.starts / cohort.quantum) - 1) if plan else 0
+    cohort.train(state, Streams([0], 1, cohort.device), 0, first)
+    counted = _Counted(cohort.learner)
+    cohort.train(state, Streams([0], 2, cohort.device), first, first + 1)
     return counted.flops / int(cohort.quantum)
 
 
@@ -33,7 +34,7 @@ class _Counted:
     """A learner whose calls are counted from now on."""
 
     def __init__(self, learner: Learner) -> None:
-        self.flops, self.learned = 0, False
+        self.flops = 0
         self.original = learner.behaviour, learner.update
         learner.behaviour, learner.update = self.behaviour, self.update  # type: ignore[method-assign]
 
@@ -51,7 +52,6 @@ class _Counted:
         return counted
 
     def update(self, state: State, batch: Any, now: Now) -> Metrics:
-        self.learned = True
         self.flops += self.count(self.original[1], state, batch, now)
         return self.original[1](state, batch, now)
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.distributions import Normal
 
 from algorithms.learner import Now, State, Window
 from algorithms.pairs.ddpg import DDPG
@@ -37,7 +37,8 @@ class Textbook:
         mean, spread = outputs.chunk(2, -1)
         sigma = (3.5 * spread.tanh() - 1.5).exp()
         u = mean + sigma * noise
-        return u.tanh(), (Normal(mean, sigma).log_prob(u) + 2 * u.cosh().log()).sum(-1)
+        normal = -0.5 * noise.square() - (sigma * math.sqrt(2 * math.pi)).log()
+        return u.tanh(), (normal + 2 * u.cosh().log()).sum(-1)
 
     def q(self, critics: Tensor, observation: Tensor, action: Tensor) -> Tensor:
         """Of actions in the task's units [P, i, B]."""
@@ -74,7 +75,7 @@ class Textbook:
 
 def in_training(cases: int, seed: int, temperature: float) -> Errors:
     """Lines 12 to 14: gradients of every network in one update, at rates of 0 so that each sees the others as they were."""
-    generator, errors = torch.Generator().manual_seed(seed), {}
+    generator, errors = torch.Generator().manual_seed(seed), Errors()
 
     def normal(*shape: int) -> Tensor:
         return torch.randn(cases, *shape, generator=generator, dtype=FLOAT)
@@ -82,13 +83,14 @@ def in_training(cases: int, seed: int, temperature: float) -> Errors:
     tau = torch.full((cases, 1), temperature, dtype=FLOAT)
     rows = {"temperature": tau.squeeze(1), "policy_rate": torch.zeros(cases), "critic_rate": torch.zeros(cases)}
     for arm in ARMS:
-        made, state = make_ddpg(arm, SIZE, BATCH), {}
+        made, state = make_ddpg(arm, SIZE, BATCH), State()
         for net in made.nets:
             state |= adam_state(net.name, normal(net.engine.nets * net.layout.size))
         state |= {f"{name}.target": normal(state[name].shape[1]) for name in made.targets}
         terminated = torch.rand(cases, BATCH, 1, generator=generator) < 0.3
-        flags = terminated, torch.ones_like(terminated)  # the others end by a time limit
-        window = Window(*(normal(BATCH, 1, SIZE) for _ in range(3)), normal(BATCH, 1), *flags)
+        seen, led, taken = (normal(BATCH, 1, SIZE) for _ in range(3))
+        ends = torch.ones_like(terminated)  # the others by a time limit
+        window = Window(seen, led, taken, normal(BATCH, 1), terminated, ends)
         noise = {role: normal(BATCH, SIZE) for role in ("target", "policy")}
         before = {name: each.clone() for name, each in state.items()}
         made.update(state, window, Now(torch.tensor(0), torch.tensor(0.0), rows, noise))
