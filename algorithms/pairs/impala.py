@@ -5,9 +5,9 @@ loss beside alpha H in the return; `impala-bonus` has the same loss alone. Entro
 learned is the value of that policy (of pi_rho, Eq. 3), not of the one that acted. Convention 2 (Liu): q has the entropy of s itself.
 
 The policy that acts is exactly `lag` updates old, once so many were made. With lag 0 all ratios are 1: bit for bit A2C's n-step returns.
-Steps of a rollout, clips and the fall of the rate to 0 are the source's; the rate was tuned on `impala` on CartPole-v1 (seeds 900-904, 500,000
-steps: 0.003; 0.002 was slower, 0.005 collapsed). A lag of 1 is a queue of one batch; with 4 `impala` learns as well, and soft arms fall back
-at times. The rest is a2c's.
+Steps of a rollout, clips and the fall of the rate to 0 are the source's; the rate was tuned on `impala` on CartPole-v1 (seeds 900-904,
+500,000 steps: 0.003; 0.002 was slower, 0.005 collapsed). A lag of 1 is a queue of one batch; with 4 `impala` learns as well, and soft arms
+fall back at times. The rest is a2c's.
 """
 
 from __future__ import annotations
