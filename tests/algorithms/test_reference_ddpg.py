@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from copy import deepcopy
-
 import pytest
 import torch
 from reference import (
@@ -59,7 +57,10 @@ class Reference:
             name: torch.optim.Adam([p for net in nets for p in net.parameters()], lr=rates[name])
             for name, nets in self.nets.items()
         }
-        self.frozen = {name: deepcopy(nets) for name, nets in self.nets.items() if f"{name}.target" in state}
+        self.frozen = {}
+        for name, net in networks(made):
+            if (flat := state.get(f"{name}.target")) is not None:
+                self.frozen[name] = [module(net, flat, place) for place in range(len(self.nets[name]))]
         self.log_alpha = nn.Parameter(torch.tensor(SMALL.temperature, dtype=self.dtype).log())
         self.alpha_optimizer = torch.optim.Adam([self.log_alpha], lr=SMALL.policy_rate)
         self.lanes = [[] for _ in range(SMALL.environments)]
@@ -148,10 +149,13 @@ def trained(arm, updates, dtype):
     kept = {name: x.to(dtype) if x.is_floating_point() else x for name, x in ring.empty(1, torch.device("cpu")).items()}
     state = started(made, 3, dtype) | kept
     roughen(made.actor, state["actor"])
-    if "actor.target" in state:
-        state["actor.target"].copy_(state["actor"])
+    for name, net in networks(made):
+        if f"{name}.target" in state:
+            roughen(net, state[f"{name}.target"])  # so that it is told from what it follows
     plain = Reference(made, arm, state)
-    before = {name: flattened(net, state[name]).clone() for name, net in networks(made)}
+    names = [(name, net) for name, net in networks(made)]
+    names += [(f"{name}.target", net) for name, net in networks(made) if f"{name}.target" in state]
+    before = {name: flattened(net, state[name]).clone() for name, net in names}
     rows = {name: getattr(SMALL, name) for name in ("policy_rate", "critic_rate", "temperature")}
     generator = torch.Generator().manual_seed(5)
     waits = SMALL.learning_starts // QUANTUM - 1
@@ -181,14 +185,14 @@ def networks(made):
 @pytest.mark.parametrize("arm", DDPG.arms)
 def test_an_arm_is_its_plain_implementation(arm, updates, dtype):
     made, state, plain, before, metrics, expected = trained(arm, updates, dtype)
-    assert set(before) == set(plain.nets)
+    assert set(before) == {*plain.nets, *(f"{name}.target" for name in plain.frozen)}
     for name, net in networks(made):
         found = flattened(net, state[name])
         assert relative(found, parameters(*plain.nets[name]), before[name]) < BOUNDS[dtype], name
         if f"{name}.target" in state:
             found = flattened(net, state[f"{name}.target"])
-            assert relative(found, parameters(*plain.frozen[name]), before[name]) < BOUNDS[dtype], name
-    assert {name for name in state if name.endswith(".target")} == {f"{name}.target" for name in plain.frozen}
+            expected_target = parameters(*plain.frozen[name])
+            assert relative(found, expected_target, before[f"{name}.target"]) < BOUNDS[dtype], name
     if arm.startswith("ddpg"):
         assert metrics.pop("entropy").isnan() and expected.pop("entropy")
     assert_metrics(metrics, expected, 10 * BOUNDS[dtype])
