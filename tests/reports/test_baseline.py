@@ -96,6 +96,27 @@ def test_what_is_missing_or_new_is_said(workspace: Workspace, measured: Any) -> 
     assert gate.gate_code(changes) == 5
 
 
+def lacking(arm: str) -> Any:
+    """An edit that takes one arm away."""
+
+    def edit(curves: Any, manifest: dict[str, Any]) -> Any:
+        del manifest["members"][arm], manifest["arms"][arm]
+        return curves[curves["arm"] != arm]
+
+    return edit
+
+
+def test_an_arm_that_a_task_does_not_have_is_neither_new_nor_missing(workspace: Workspace) -> None:
+    workspace.suite("classic", {"a2c": [TASK, "Acrobot-v1"]})
+    workspace.cell("classic", "a2c", TASK, seeds=10)
+    workspace.cell("classic", "a2c", "Acrobot-v1", seeds=10, edit=lacking("a2c-proper"))
+    gate.write_baseline("classic", workspace.results, None)
+    found = {
+        (change.arm, change.task): change.status for change in gate.compare_baseline("classic", workspace.results, None)
+    }
+    assert found == dict.fromkeys([("a2c-naive", TASK), ("a2c-proper", TASK), ("a2c-naive", "Acrobot-v1")], SAME)
+
+
 def test_a_missing_seed_is_no_loss_by_itself(workspace: Workspace, measured: Any) -> None:
     measured(around(0.8, 0.05), around(0.5, 0.05))
     gate.write_baseline("classic", workspace.results, None)

@@ -73,6 +73,7 @@ def compare(baseline: Baseline, suite: Suite, studies: Sequence[Study]) -> list[
         for pair, tasks in baseline.scores.items()
         for task, arms in tasks.items()
         for arm, own in arms.items()
+        if own
     }
     changes = []
     for pair, task, arm, now in _scores(suite, studies):
@@ -96,8 +97,9 @@ def _scores(suite: Suite, studies: Sequence[Study]) -> Iterator[tuple[str, str, 
     """Pair, task, arm, and the final scores by seed."""
     for study in studies:
         for (task, arm), curves in study.curves.items():
-            final = study.score(task, curves.returns[study.primary][:, -1]) if curves.seeds else np.zeros(0)
-            yield study.pair, task, arm, dict(zip(curves.seeds, final.tolist(), strict=True))
+            if curves.seeds:  # a cell may have fewer arms than another of its pair
+                final = study.score(task, curves.returns[study.primary][:, -1])
+                yield study.pair, task, arm, dict(zip(curves.seeds, final.tolist(), strict=True))
 
 
 def _change(pair: str, task: str, arm: str, then: dict[int, float], now: dict[int, float]) -> Change:
