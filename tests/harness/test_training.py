@@ -173,7 +173,7 @@ def test_a_warm_up_longer_than_the_run_is_refused_by_its_setting():
     ):
         make_plans()
     starting(318)
-    assert len(make_plans()[0].arms) == 6
+    assert len(make_plans()[0].arms) == 10
 
 
 def test_results_of_another_version_are_refused_by_their_first_difference(tmp_path):
