@@ -151,7 +151,7 @@ def trained(arm, updates, dtype):
     roughen(made.actor, state["actor"])
     for name, net in networks(made):
         if f"{name}.target" in state:
-            roughen(net, state[f"{name}.target"])  # so that it is told from what it follows
+            roughen(net, state[f"{name}.target"], 0.2)  # so that it is told from what it follows
     plain = Reference(made, arm, state)
     names = [(name, net) for name, net in networks(made)]
     names += [(f"{name}.target", net) for name, net in networks(made) if f"{name}.target" in state]
