@@ -33,25 +33,20 @@ def _dots(records: list[dict[str, Any]], name: str, title: str) -> Picture:
         panels = figure.subplots(len(DISTRIBUTIONS), 1, sharex=True)
         for axes, (kind, of_kind) in zip(panels, grouped(records, "distribution").items(), strict=True):
             axes.axhline(LEVEL, color=PLAIN["ink"], linewidth=1)
-            for each in of_kind:
-                at = intervals.index(each["interval"])
-                if each["coverage"] is not None:
-                    place = SEEDS.index(each["n"]) + 0.13 * (at - (len(intervals) - 1) / 2) + 0.05 * (each["tasks"] > 1)
-                    fill = "full" if each["tasks"] == 1 else "none"
-                    label = (
-                        each["interval"]
-                        if axes is panels[0] and each["tasks"] == 1 and each["n"] == SEEDS[-1]
-                        else None
-                    )
-                    axes.plot(
-                        place,
-                        each["coverage"],
-                        MARKERS[at],
-                        color=colors[at],
-                        markersize=5,
-                        fillstyle=fill,
-                        label=label,
-                    )
+            drawn = [each for each in of_kind if each["coverage"] is not None]
+            for (interval, tasks), series in grouped(drawn, "interval", "tasks").items():
+                at = intervals.index(interval)
+                shift = 0.13 * (at - (len(intervals) - 1) / 2) + 0.05 * (tasks > 1)
+                axes.plot(
+                    [SEEDS.index(each["n"]) + shift for each in series],
+                    [each["coverage"] for each in series],
+                    MARKERS[at],
+                    linestyle="none",
+                    color=colors[at],
+                    markersize=5,
+                    fillstyle="full" if tasks == 1 else "none",
+                    label=interval if axes is panels[0] and tasks == 1 else None,
+                )
             axes.set_title(f"{kind} scores", fontsize=9)
             axes.set(ylim=(floor, 1.01), ylabel="coverage")
         axes.xaxis.set_major_locator(FixedLocator(range(len(SEEDS))))

@@ -9,7 +9,7 @@ from typing import Any
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, NullFormatter
+from matplotlib.ticker import LogLocator, NullLocator
 from pydantic import BaseModel, ConfigDict
 
 from reports.figures.picture import Picture, Words, picture
@@ -141,4 +141,4 @@ def _logarithmic(axes: Axes, name: str) -> None:
     axis = axes.xaxis if name == "x" else axes.yaxis
     axis.set_major_locator(LogLocator(numticks=7))
     axis.set_major_formatter(lambda value, _: numeral(value, ".0e"))
-    axis.set_minor_formatter(NullFormatter())
+    axis.set_minor_locator(NullLocator())

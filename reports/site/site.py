@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import jinja2
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from harness.errors import InputError
 from harness.schema.claims import load_ledger, untestable
@@ -42,6 +42,8 @@ COVERAGE = Path("coverage/coverage.json")
 CONTENTS = "contents.txt"
 """The names of the site's files: pages have the commit and the times of a run, so no lock file can hold them."""
 TEMPLATES = Path(__file__).parent / "templates"
+WORDS, LOST = {*VERDICTS, *READINGS}, ("missing", "diverged")
+"""Texts of cells that have a look of their own: these, and what begins so."""
 Read = TypeVar("Read")
 MOST_ROWS = 200
 """Rows of a table that a page shows; longer ones are in their CSV file alone."""
@@ -216,6 +218,7 @@ def _environment() -> jinja2.Environment:
         lstrip_blocks=True,
     )
     environment.filters |= {
+        "cells": _cells,
         "file": stem,
         "inline": lambda picture: Markup(picture.inline()),
         "mathml": mathml,
@@ -230,12 +233,27 @@ def _environment() -> jinja2.Environment:
         kind = name.split(".")[0]
         environment.globals |= {kind: Markup(text), f"{kind}_hash": f"sha256-{digest}"}
     environment.globals |= {
-        "words": {*VERDICTS, *READINGS},
         "glyphs": GLYPHS,
         "most_rows": MOST_ROWS,
         "metrics": {name: metric.meaning for name, metric in METRICS.items()},
     }
     return environment
+
+
+def _cells(table: Table, labelled: bool) -> Markup:
+    """The rows of a table, by Python since they are most of a page; `labelled`: each cell names its column, for narrow windows."""
+    labels = [f' data-label="{escape(name)}"' if labelled else "" for name in table.columns]
+    lines = []
+    for row in table.rows:
+        cells = []
+        for label, cell in zip(labels, row, strict=True):
+            text = table.text(cell)
+            kind = text.replace(" ", "-") if text in WORDS else "lost" if text.startswith(LOST) else ""
+            named = f' class="{kind or "hash"}"' if kind or len(text) == 64 else ""
+            shown = f'<a href="{escape(cell.href)}">{escape(text)}</a>' if isinstance(cell, Link) else escape(text)
+            cells.append(f"<td{label}{named}>{shown}</td>")
+        lines.append(f"<tr>{''.join(cells)}</tr>\n")
+    return Markup("".join(lines))
 
 
 def _downloads(folder: str, tables: Sequence[Table], pictures: Sequence[Picture]) -> dict[str, str | bytes]:
