@@ -95,6 +95,7 @@ def test_random_kills_of_parent_and_workers_leave_the_bytes_of_an_unbroken_run(u
         fault("kill -9", f"a random {victim} at a random moment", "same bytes, no row twice or missing", count)
 
 
+@pytest.mark.slow
 def test_a_job_whose_worker_is_killed_three_times_fails_and_can_be_started_again(unbroken, fault):
     process = train(Path.cwd(), 1, "--arms", "a2c-naive")
     for _ in range(3):
@@ -112,6 +113,7 @@ def test_a_job_whose_worker_is_killed_three_times_fails_and_can_be_started_again
     fault("kill -9", "the worker of one job, three times", "failed and said, exit code 1; started again: same bytes")
 
 
+@pytest.mark.slow
 def test_a_pre_empted_and_requeued_run_leaves_the_bytes_of_an_unbroken_run(unbroken, fault):
     """SIGUSR1 and, as schedulers do, SIGTERM right after it: one line, the code of the first, and the same command goes on."""
     codes = []

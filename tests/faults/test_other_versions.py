@@ -130,17 +130,17 @@ KERNEL = "from harness.plan.identity import capability; print(capability()['blas
 def test_the_kernels_of_numpy_belong_to_the_identity_whatever_else_is_loaded(fault):
     def told(first="", **variables):
         words = [sys.executable, "-c", first + KERNEL]
-        return subprocess.run(words, env=os.environ | variables, capture_output=True, text=True, check=True).stdout
+        ran = subprocess.run(words, env=os.environ | variables, capture_output=True, text=True, check=True)
+        return ran.stdout.strip().split(" | ")
 
-    plain = told()
-    if "openblas" not in plain or platform.machine() != "x86_64":
+    blas, simd = told("import scipy.linalg;")  # which has an OpenBLAS of its own
+    if "openblas" not in blas or platform.machine() != "x86_64":
         pytest.skip("numpy has another BLAS here")
-    assert told("import scipy.linalg;") == plain
-    blas, simd = told(OPENBLAS_CORETYPE="Prescott").split(
-        " | "
-    )  # which library's name for it is a matter of its version
-    assert blas.startswith("openblas ") and blas != plain.split(" | ")[0] and simd == plain.split(" | ")[1]
-    assert told(NPY_DISABLE_CPU_FEATURES="X86_V3 X86_V4").split(" | ")[1].split() == ["X86_V2"]
+    here = identity.capability()
+    assert [blas, simd] == [here["blas"], here["simd"]]
+    other, least = told(OPENBLAS_CORETYPE="Prescott", NPY_DISABLE_CPU_FEATURES="X86_V3 X86_V4")
+    assert other.startswith("openblas ") and other != blas  # which library's name for it is a matter of its version
+    assert least.split() == ["X86_V2"] != simd.split()
     fault("other version", "another kernel of OpenBLAS, or other instructions of numpy", "another identity", 2)
 
 
