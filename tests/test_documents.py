@@ -67,7 +67,7 @@ def test_documented_suites_are_those_that_there_are():
     from harness.schema.suite import load_suite, suite_names
 
     table = (ROOT / "README.md").read_text().split("## What is run")[1].split("\n## ")[0]
-    rows = dict(re.findall(r"^\| `(\w+)` \|.*\| (\d+) \|", table, re.M))
+    rows = dict(re.findall(r"^\| `([\w-]+)` \|.*\| (\d+) \|", table, re.M))
     with contextlib.chdir(ROOT):
         assert {name: int(seeds) for name, seeds in rows.items()} == {
             name: len(load_suite(name).seeds) for name in suite_names()

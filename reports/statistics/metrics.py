@@ -11,6 +11,8 @@ import numpy.typing as npt
 from reports.statistics.intervals import Array
 
 Steps = npt.NDArray[np.int64]
+REACHED = 0.8
+"""The normalized score that `speed` is about: 400 of CartPole's 500, and 200, which counts as solved, of LunarLander between -200 and 300."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,12 @@ def _spread(its: Recorded) -> Array:
     return -np.abs(final - np.median(final))
 
 
+def _speed(its: Recorded) -> Array:
+    reached = its.scores >= REACHED
+    at = np.where(reached.any(axis=1), its.steps[reached.argmax(axis=1)], its.steps[-1])
+    return np.asarray(1 - at / its.steps[-1])
+
+
 def _entropy(its: Recorded) -> Array:
     return _mean(its.entropy)
 
@@ -117,6 +125,14 @@ METRICS: dict[str, Metric] = {
             "minus distance to the median",
             (-1.0, 0.0),
             _spread,
+            on_scale=False,
+        ),
+        Metric(
+            "speed",
+            f"share of the steps that are left when an evaluation first has the normalized score {REACHED}; 0 where none has",
+            "share of the steps left",
+            (0.0, 1.0),
+            _speed,
             on_scale=False,
         ),
         Metric(
