@@ -29,6 +29,7 @@ class Settings(learner.Settings):
     learners: int = Field(default=16, ge=1)
     horizon: int = Field(default=5, ge=1)
     learning_rate: Row = 1.4e-3
+    anneal: bool = True
     discount: float = Field(default=0.99, ge=0, le=1)
     temperature: Row = 0.01
     value_coefficient: float = Field(default=0.5, ge=0)
@@ -107,9 +108,10 @@ class A3C(learner.Learner):
         by_logits, by_value = policy.slope(action, by_log_prob, tau), s.value_coefficient * (value - target)  # Eq. 86
         gradients = nets.gradient(by_logits, by_value.unsqueeze(2))
         clip_norm_(gradients, s.max_gradient_norm, self.nets.parts)
+        rate = now.rows["learning_rate"] * (1 - now.fraction if s.anneal else 1)
         staleness, first = [], torch.arange(0, len(copies), s.learners, device=copies.device)
         for who in (now.noise["order"] + first.unsqueeze(1)).unbind(1):  # Alg. S3: update theta, then theta' = theta
-            rmsprop_(state, "nets", gradients.index_select(0, who), now.rows["learning_rate"])
+            rmsprop_(state, "nets", gradients.index_select(0, who), rate)
             copies.index_copy_(0, who, state["nets"])
             staleness.append(age.index_select(0, who))
             age.add_(1).index_fill_(0, who, 0)
