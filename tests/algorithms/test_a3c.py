@@ -44,7 +44,7 @@ def trained(made, rounds=4, spaces=SPACES, order=None, **rows):
 @pytest.mark.parametrize("arm", A3C.arms)
 @pytest.mark.parametrize("spaces", [SPACES, Spaces((10, 10, 2), 3)])
 def test_one_learner_is_a2c_to_the_bit(arm, spaces):
-    made = learner(arm, spaces, learners=1, anneal=False)
+    made = learner(arm, spaces, learners=1)
     rows = {"learning_rate": [0.01, 0.002], "temperature": [0.3, 0.0]}
     settings = a2c.Settings(**made.settings.model_dump(exclude={"learners", "anneal"}))
     other = a2c.A2C(settings, spaces, a2c.A2C.arms[A2C[arm]].switches)

@@ -26,7 +26,16 @@ from algorithms.learner import Spaces
 from algorithms.pairs.a3c import A3C, Settings
 
 SPACES = Spaces((3,), 4)
-SETTINGS = Settings(environments=6, learners=3, horizon=5, hidden=(16, 8), temperature=0.3, learning_rate=0.01)
+SETTINGS = Settings(
+    environments=6,
+    learners=3,
+    horizon=5,
+    hidden=(16, 8),
+    temperature=0.3,
+    learning_rate=0.01,
+    anneal=True,
+    max_gradient_norm=0.5,
+)
 
 
 class Reference:
