@@ -26,7 +26,16 @@ from algorithms.learner import Spaces
 from algorithms.pairs.a3c import A3C, Settings
 
 SPACES = Spaces((3,), 4)
-SETTINGS = Settings(environments=6, learners=3, horizon=5, hidden=(16, 8), temperature=0.3, learning_rate=0.01)
+SETTINGS = Settings(
+    environments=6,
+    learners=3,
+    horizon=5,
+    hidden=(16, 8),
+    temperature=0.3,
+    learning_rate=0.01,
+    anneal=True,
+    max_gradient_norm=0.5,
+)
 
 
 class Reference:
@@ -68,7 +77,8 @@ class Reference:
         policy_loss = (-log_prob * (target - value.detach()) + penalty).mean()
         return policy.entropy().mean(), policy_loss, 0.5 * ((value - target) ** 2).mean()
 
-    def update(self, rollout, order):
+    def update(self, rollout, order, fraction):
+        self.optimizer.param_groups[0]["lr"] = self.s.learning_rate * (1 - fraction)
         told, stale = [self.losses(learner, rollout) for learner in range(self.s.learners)], []
         for learner in order.tolist():
             _, policy_loss, value_loss = told[learner]
@@ -108,10 +118,11 @@ def test_an_arm_is_its_plain_implementation(arm, updates, dtype):
     plain, before = Reference(made, arm, state), flattened(made.nets, state["nets"]).clone()
     rows = {"learning_rate": SETTINGS.learning_rate, "temperature": SETTINGS.temperature}
     generator = torch.Generator().manual_seed(0)
-    for rollout in rollouts(updates, SETTINGS.horizon, SETTINGS.environments, SPACES, dtype=dtype):
+    experience = rollouts(updates, SETTINGS.horizon, SETTINGS.environments, SPACES, dtype=dtype)
+    for update, rollout in enumerate(experience):
         order = torch.randperm(3, generator=generator)
-        metrics = made.update(state, rollout, now(0, 1000, dtype, {"order": order.unsqueeze(0)}, **rows))
-        expected = plain.update(rollout, order)
+        metrics = made.update(state, rollout, now(30 * update, 1000, dtype, {"order": order.unsqueeze(0)}, **rows))
+        expected = plain.update(rollout, order, 30 * update / 1000)
     assert relative(flattened(made.nets, state["nets"]), parameters(*plain.shared), before) < BOUNDS[dtype]
     for index, (actor, critic) in enumerate(plain.learners):
         found = flattened(made.nets, state["copies"][:, index].contiguous())
