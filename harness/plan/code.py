@@ -15,8 +15,6 @@ from harness.run.spec import pair_module
 from harness.syntax import file_digest
 
 OURS = ("algorithms", "harness", "suites")
-BACKENDS.setdefault("multigoal", "suites.envs.multigoal")
-"""Here, where every process that trains comes by: a line in `harness.run.environments` would change the identity of all results."""
 
 
 def code(pair: str, backend: str, task: str = "", by: str = "syntax") -> dict[str, Any]:

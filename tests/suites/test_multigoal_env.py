@@ -6,7 +6,7 @@ import gymnasium
 import numpy as np
 import pytest
 
-import harness.plan.code  # noqa: F401  # which knows the backend
+import harness.plan  # noqa: F401  # which knows the backend
 from harness.run import environments
 from suites.envs.multigoal import BATCHED, GOALS, MultiGoal, MultiGoalFixed, make, reached
 
