@@ -80,3 +80,29 @@ class MultiGoalFixed(MultiGoal):
 
 BATCHED: dict[str, type[MultiGoal]] = {task.id: task for task in (MultiGoal, MultiGoalFixed)}
 make = partial(batched.make, BATCHED)
+
+NAMES = ("east", "west", "north", "south")
+"""Of the goals."""
+
+
+def histogram(last: NDArray[np.float64]) -> dict[str, float]:
+    """Where episodes of one policy ended [N, 2]: shares of the goals, how many of the four were reached, and the entropy between these."""
+    goals = reached(last)
+    shares = np.array([(goals == index).mean() for index in range(len(GOALS))])
+    among = shares[shares > 0] / max(shares.sum(), 1e-9)
+    found = {"goals": float((shares > 0).sum()), "goal_entropy": float(-(among * np.log(among)).sum()) + 0.0}
+    return found | {f"share_{name}": float(share) for name, share in zip(NAMES, shares, strict=True)}
+
+
+OUTCOMES = {
+    MultiGoal.id: (
+        histogram,
+        {"fixed": MultiGoalFixed.id, "normal": MultiGoal.id},
+        {
+            "goals": "goals of 4 that episodes of sampled actions reached",
+            "goal_entropy": "entropy in nats of the histogram of the goals reached, 0 where none was",
+            **{f"share_{name}": f"share of episodes that reached the goal in the {name}" for name in NAMES},
+        },
+    )
+}
+"""Task -> what is made of the last places of its evaluation's episodes, on which tasks these are played, and what each number is."""
