@@ -117,15 +117,15 @@ class SQL(ddpg.DDPG):
         critics = self.critics.follow(state["critics"], torch.cat([seen, taken], -1))
         error = critics.heads[0] - y.view(len(y), 1, -1, 1)
         adam_(state, "critics", critics.gradient(2 * error), now.rows["critic_rate"])  # Eq. 11
-        fixed, moved = (each.flatten(1, 2) for each in now.noise["particles"].split(half, 2))
+        fixed, moved = (each.flatten(1, 2) for each in now.noise["particles"].chunk(2, 2))
         around = beside(seen, uniform[:, :, :1].expand(-1, -1, half, -1))
         shape = (len(y), s.batch, half, self.numbers)
         u = self.actor.head(0, state["actor"])(torch.cat([around, fixed], -1))
         action = leaf(u.tanh())
         q = first_value(self.critics, state["critics"], around, self.stretch(action))
         sampler = self.actor.follow(state["actor"], torch.cat([around, moved], -1))
-        parts = (each.view(shape) for each in (u, gradient(q, action)))
-        toward = self.toward(*parts, tau, sampler.heads[0].view(shape))
+        slope = gradient(q, action).view(shape)
+        toward = self.toward(u.view(shape), slope, tau, sampler.heads[0].view(shape))
         adam_(state, "actor", sampler.gradient(-toward.flatten(1, 2)), now.rows["policy_rate"])  # Eq. 14
         due = (now.step + s.horizon * s.environments) // s.target_period > now.step // s.target_period
         copy_when_(state["critics.target"], state["critics"], due)
