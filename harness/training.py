@@ -20,6 +20,7 @@ from harness.plan.registration import freeze
 from harness.plan.work import check_space, jobs_of, shards, steps_left
 from harness.pool.local import Pool
 from harness.pool.messages import Event, Failed, Note, Segment, Started, Told, Written
+from harness.run.outcomes import meanings
 from harness.run.spec import learner_class
 from harness.schema.results import write_cell
 from harness.store.members import Member, Progress
@@ -140,6 +141,7 @@ def write(plan: Plan, timing: dict[str, Any]) -> bool:
             members.setdefault(arm, {})[str(seed)] = {"chain": progress.chain, "diverged_at": diverged_at}
     if new:
         units = {name: metric.meaning for name, metric in learner_class(plan.pair).metrics.items()}
+        units |= meanings(plan.task, next(iter(plan.specs.values())).backend)
         write_cell(plan.folder, pd.concat(tables, ignore_index=True), describe(plan, members), units, timing)
     return new
 

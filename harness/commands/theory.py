@@ -112,7 +112,7 @@ def _rounded(value: Any) -> Any:
     + legend(Exit.INCOMPLETE, Exit.INPUT),
 )
 def theory(
-    statement: Annotated[int | None, typer.Option(help="only this statement, 1 to 17")] = None,
+    statement: Annotated[int | None, typer.Option(help="only this statement, 1 to 18")] = None,
     cases: Annotated[int, typer.Option(min=1, max=10_000, help="random problems for each statement")] = 120,
     seed: Annotated[int, typer.Option(min=0, max=2**31 - 1, help="seed of the random problems")] = 0,
     as_json: Json = False,

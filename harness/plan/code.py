@@ -15,6 +15,8 @@ from harness.run.spec import pair_module
 from harness.syntax import file_digest
 
 OURS = ("algorithms", "harness", "suites")
+WITH_OUTCOMES = ("multigoal",)
+"""Backends whose tasks have outcomes (`harness.run.outcomes`); a test holds it to their modules."""
 
 
 def code(pair: str, backend: str, task: str = "", by: str = "syntax") -> dict[str, Any]:
@@ -30,6 +32,7 @@ def code(pair: str, backend: str, task: str = "", by: str = "syntax") -> dict[st
 def code_files(pair: str, backend: str, task: str = "") -> list[str]:
     """The files of ours that determine a cell's numbers, relative to the root: all that the fold, the pair and the environments import."""
     starts = ["harness.run.cohort", BACKENDS[backend], *([] if ":" in pair else [pair_module(pair)])]
+    starts += ["harness.run.outcomes"] if backend in WITH_OUTCOMES else []
     # a user may keep a pair or task among ours
     named = [name.rpartition(":")[0] for name in (pair, task) if ":" in name]
     imported = [name for path in own_files(pair, task).values() for name in _imported(path)]

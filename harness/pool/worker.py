@@ -26,6 +26,7 @@ from harness.pool.messages import Alive, Done, Failed, Job, Message, Row, Segmen
 from harness.pool.process import die_with_parent
 from harness.run.cohort import Cohort
 from harness.run.environments import Environments, Step
+from harness.run.outcomes import outcomes
 from harness.run.spec import Spec
 from harness.store.members import Member, Progress, fingerprint, layout, stack
 from harness.store.members import rows as by_member
@@ -94,6 +95,7 @@ def _train_group(job: Job, rows: list[Row], last: int, tell: Tell) -> None:
     for number in range(done + 1, last + 1):
         start = time.perf_counter()
         state, records = cohort.segment(state, number)
+        records |= outcomes(cohort, state, number)
         for member, entry, (own, record) in zip(members, progress, by_member(state, records), strict=True):
             link = fingerprint(entry.chain[-1] if entry.chain else "", own, record)
             entry.chain.append(link)

@@ -14,7 +14,9 @@ from harness.schema.documents import first_problem, read_yaml
 from harness.schema.fields import MOST_NUMBER, Strict, matching
 from harness.schema.suite import CLAIMS, SUITES, UNTESTABLE, Suite
 
-Metric = Literal["final", "area", "last-tenth", "training", "spread", "speed", "entropy", "late-entropy"]
+Metric = Literal[
+    "final", "area", "last-tenth", "training", "spread", "speed", "entropy", "late-entropy", "goals", "goal-entropy"
+]
 
 
 def _one_line(text: Any) -> Any:

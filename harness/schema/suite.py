@@ -49,7 +49,7 @@ class Task(Strict):
     """An environment with a step budget (environment steps of one member)."""
 
     steps: Steps
-    backend: Literal["auto", "batched", "minatar", "gymnasium", "atari", "envpool"] = "auto"
+    backend: Literal["auto", "batched", "minatar", "multigoal", "gymnasium", "atari", "envpool"] = "auto"
     """Whose environments; `auto`: our batched ones where there are, ale-py's vector for Atari, else Gymnasium's."""
     time_limit: Literal["bootstrap", "terminal"] = "bootstrap"
     """What a time limit means for learning; `terminal` (CleanRL's PPO) exists only for comparison with published figures."""

@@ -27,6 +27,7 @@ class Curves:
     diverged member's at the floor;
     `diverged [n, S]`; `training [n, S]` the mean return of the training episodes that ended in each segment (NaN: none);
     `entropy [n, S]` of the behaviour policy in nats, 0 from a divergence on (NaN everywhere: not recorded).
+    `goals [n, S]` reached from a fixed start, and `goal_entropy` between them, both 0 from a divergence on (None: a task without goals).
     """
 
     seeds: list[int]
@@ -35,6 +36,8 @@ class Curves:
     diverged: npt.NDArray[np.bool_]
     training: Array
     entropy: Array
+    goals: Array | None = None
+    goal_entropy: Array | None = None
 
 
 def read_curves(suite: Suite, cell: Cell, arm: str) -> Curves:
@@ -73,7 +76,12 @@ def read_curves(suite: Suite, cell: Cell, arm: str) -> Curves:
         training = np.where(diverged, floor, training)
         if np.isfinite(entropy).any():  # what was never recorded is not filled in
             entropy = np.where(diverged, 0.0, entropy)
-    return Curves(seeds, grid("step").astype(np.int64)[0], returns, diverged, training, entropy)
+    goals, goal_entropy = (
+        np.where(diverged, 0.0, grid(name).astype(np.float64)) if name in cell.curves else None
+        for name in ("goals_fixed", "goal_entropy_fixed")
+    )
+    steps = grid("step").astype(np.int64)[0]
+    return Curves(seeds, steps, returns, diverged, training, entropy, goals, goal_entropy)
 
 
 def _floor(low: float, cell: Cell) -> float:

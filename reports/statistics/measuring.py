@@ -260,7 +260,8 @@ def _of_arm(claim: Claim, study: Study, task: str, arm: str, mode: str) -> dict[
     if not curves.seeds:
         return {}
     scores, training = study.score(task, curves.returns[mode]), study.score(task, curves.training)
-    found = METRICS[claim.metric].of(Recorded(scores, training, curves.entropy, curves.steps))
+    recorded = Recorded(scores, training, curves.entropy, curves.steps, curves.goals, curves.goal_entropy)
+    found = METRICS[claim.metric].of(recorded)
     return dict(zip(curves.seeds, found.tolist(), strict=True))
 
 

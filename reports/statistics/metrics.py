@@ -26,6 +26,8 @@ class Recorded:
     training: Array
     entropy: Array
     steps: Steps
+    goals: Array | None = None
+    goal_entropy: Array | None = None
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,18 @@ def _entropy(its: Recorded) -> Array:
 
 def _late_entropy(its: Recorded) -> Array:
     return _mean(its.entropy[:, _late(its.steps, 0.9)])
+
+
+def _goals(its: Recorded) -> Array:
+    return _last(its, its.goals)
+
+
+def _goal_entropy(its: Recorded) -> Array:
+    return _last(its, its.goal_entropy)
+
+
+def _last(its: Recorded, values: Array | None) -> Array:
+    return np.full(len(its.scores), np.nan) if values is None else values[:, -1]
 
 
 def _late(steps: Steps, share: float) -> npt.NDArray[np.bool_]:
@@ -149,6 +163,22 @@ METRICS: dict[str, Metric] = {
             "nats",
             None,
             _late_entropy,
+            on_scale=False,
+        ),
+        Metric(
+            "goals",
+            "goals that episodes of the last policy reach from one start, by sampled actions",
+            "goals",
+            (0.0, 4.0),
+            _goals,
+            on_scale=False,
+        ),
+        Metric(
+            "goal-entropy",
+            "entropy in nats of the histogram of the goals that episodes of the last policy reach from one start",
+            "nats",
+            None,
+            _goal_entropy,
             on_scale=False,
         ),
     )

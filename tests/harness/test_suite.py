@@ -158,7 +158,7 @@ WRONG = {
     "figures in words": (nested("published", value="none"), ": published: must be a list (got 'none')"),
     "unknown backend": (
         nested("tasks", "CartPole-v1", "backend", value="gym"),
-        ": tasks.CartPole-v1.backend: must be 'auto', 'batched', 'minatar', 'gymnasium', 'atari' or 'envpool' (got 'gym')",
+        ": tasks.CartPole-v1.backend: must be 'auto', 'batched', 'minatar', 'multigoal', 'gymnasium', 'atari' or 'envpool' (got 'gym')",
     ),
     "negative steps": (
         nested("tasks", "CartPole-v1", "steps", value=-1),

@@ -137,6 +137,7 @@ def test_ledgers_of_our_suites_are_sound(monkeypatch: pytest.MonkeyPatch) -> Non
             "minatar",
             "mujoco",
             "mujoco-offpolicy",
+            "multigoal",
             "pendulum",
             "sensitivity",
             "smoke",

@@ -20,7 +20,9 @@ def test_ledgers_may_name_what_is_registered_and_nothing_else() -> None:
 @pytest.mark.parametrize("name", METRICS)
 def test_values_of_curves_within_the_references_lie_between_the_bounds(name: str) -> None:
     draw, metric = np.random.default_rng(1), METRICS[name]
-    found = metric.of(Recorded(*draw.uniform(0, 1, (3, 9, 20)), np.arange(1, 21) * 100))
+    found = metric.of(
+        Recorded(*draw.uniform(0, 1, (3, 9, 20)), np.arange(1, 21) * 100, *draw.uniform(0, 1, (2, 9, 20)))
+    )
     assert found.shape == (9,) and np.isfinite(found).all() and metric.name == name
     if metric.bounds is not None:
         assert metric.bounds[0] <= found.min() <= found.max() <= metric.bounds[1]
@@ -34,6 +36,8 @@ def test_metrics_by_hand() -> None:
         training=np.array([[0.9, 0.2, 0.4], [0.1, np.nan, 0.3]]),
         entropy=np.array([[1.0, 2.0, 3.0]] * 2),
         steps=np.array([10, 30, 40]),
+        goals=np.array([[1.0, 2.0, 4.0], [0.0, 1.0, 1.0]]),
+        goal_entropy=np.array([[0.0, 0.5, 1.3], [0.0, 0.0, 0.1]]),
     )
     of = {name: metric.of(its).tolist() for name, metric in METRICS.items()}
     assert of["final"] == [1.0, 0.4] and of["last-tenth"] == [1.0, 0.4] and of["entropy"] == [2.0, 2.0]
@@ -41,8 +45,10 @@ def test_metrics_by_hand() -> None:
     assert of["spread"] == pytest.approx([-0.3, -0.3]), "the median of 1 and 0.4 is 0.7"
     assert of["training"] == pytest.approx([0.3, 0.3]), "of the episodes after step 20; in one segment none ended"
     assert of["late-entropy"] == [3.0, 3.0]
+    assert of["goals"] == [4.0, 1.0] and of["goal-entropy"] == [1.3, 0.1]
     first = Recorded(*(values[:, :1] for values in (its.scores, its.training, its.entropy)), its.steps[:1])
     assert METRICS["area"].of(first).tolist() == [0.0, 0.2]
+    assert np.isnan(METRICS["goals"].of(first)).all(), "a task without goals"
 
 
 def test_speed_is_what_is_left_of_the_steps_when_the_score_is_first_reached() -> None:

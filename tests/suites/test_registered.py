@@ -42,7 +42,8 @@ def test_evidence_is_on_seeds_that_were_not_looked_at(suite: Suite) -> None:
 def test_pairs_that_learn_from_a_replay_are_judged_greedily(suite: Suite) -> None:
     for pair in suite.cells if suite.evidence else ():
         has_replay = "replay_size" in find_pair(pair).settings_type.model_fields
-        assert suite.primary(pair) == ("greedy" if has_replay else "sampled")
+        all_goals = pair == "sql"  # a question about samples
+        assert suite.primary(pair) == ("greedy" if has_replay and not all_goals else "sampled")
 
 
 def test_published_figures_stand_beside_arms_that_are_trained(suite: Suite) -> None:

@@ -73,8 +73,8 @@ def test_a_wrong_sign_fails_with_exit_code_1_and_says_where(softbench, monkeypat
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--statement", "18"], "--statement: 18 is unknown; must be 1 to 17"),
-        (["--statement", "0"], "--statement: 0 is unknown; must be 1 to 17"),
+        (["--statement", "19"], "--statement: 19 is unknown; must be 1 to 18"),
+        (["--statement", "0"], "--statement: 0 is unknown; must be 1 to 18"),
         (["--statement", "x"], "'--statement': must be a whole number"),
         (["--cases", "0"], "'--cases': must be at least 1 "),
         (["--cases", "10001"], "'--cases': must be at most 10,000 "),
