@@ -12,7 +12,7 @@ from reports.statistics.intervals import Array
 
 Steps = npt.NDArray[np.int64]
 REACHED = 0.8
-"""The normalized score that `speed` is about: 400 of CartPole's 500, and 200, which counts as solved, of LunarLander between -200 and 300."""
+"""The normalized score that `speed` is about: 400 of CartPole's 500, or 200, which counts as solved, of LunarLander from -200 to 300."""
 
 
 @dataclass(frozen=True)
