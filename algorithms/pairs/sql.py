@@ -19,10 +19,12 @@ from torch import Tensor
 from algorithms import learner, maxent, svgd
 from algorithms.learner import Act, Arm, Draw, Draws, Metric, Metrics, Now, Row, Spaces, State, Switches, Use, Window
 from algorithms.pairs import ddpg
+from algorithms.pairs.ddpg import HARD as OF_DDPG
+from algorithms.pairs.ddpg import SOFT
 from algorithms.population import Network, adam_, copy_when_, gradient, leaf
 from algorithms.population.inputs import first_value
 
-HARD = {**ddpg.HARD, "svgd": False}
+HARD = {**OF_DDPG, "svgd": False}
 SQL_SWITCHES = {**HARD, "target_policy": False, "svgd": True}
 
 
@@ -41,8 +43,8 @@ class Settings(ddpg.Settings):
 class SQL(ddpg.DDPG):
     source = "Haarnoja, Tang, Abbeel, Levine 2017, Eq. 10-14; Vitay, section 4.6.2; CMU 10-703"
     arms = {
-        "ddpg": Arm(ddpg.DDPG.arms["ddpg"].title, HARD),
-        "sddpg": Arm(ddpg.DDPG.arms["sddpg"].title, {**ddpg.SOFT, "svgd": False}, "soft", "ddpg"),
+        "ddpg": Arm("DDPG (Eq. 27)", HARD),
+        "sddpg": Arm("SDDPG = SAC1 (Eq. 32)", {**SOFT, "svgd": False}, "soft", "ddpg"),
         "sql": Arm("soft Q-learning, SVGD sampler", SQL_SWITCHES, "soft", "ddpg"),
     }
     settings_type = Settings

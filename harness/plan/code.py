@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.files import ROOT, digest
-from harness.run.environments import BACKENDS
+from harness.plan.tasks import BACKENDS
 from harness.run.spec import pair_module
 from harness.syntax import file_digest
 

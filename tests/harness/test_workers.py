@@ -1,5 +1,6 @@
 """Real worker processes: every arm of every pair leaves the same bytes on two workers and here, in another order of seeds."""
 
+import json
 import os
 import signal
 import sys
@@ -23,7 +24,7 @@ def test_two_workers_or_none_leave_the_same_bytes_for_every_pair(tmp_path, monke
         acts = "numbers" if task == "Pendulum-v1" else "choices"
         first, *others = [name for name, arm in kind.arms.items() if arm.actions in (None, acts)]
         compared = [name for name in others if kind.arms[name].against == first]
-        cells[pair] = {task: {"settings": dict(kind.small), "arms": [first, compared[-1]]}}
+        cells[pair] = {task: {"settings": json.loads(json.dumps(kind.small)), "arms": [first, compared[-1]]}}
     tasks = {task for of_pair in cells.values() for task in of_pair}
     suite = {
         **SUITE,
