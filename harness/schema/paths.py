@@ -24,7 +24,8 @@ ACTIONS = 200
 MOST = 2**20
 """Bytes of the file."""
 
-Point = tuple[float, float]
+Coordinate = Annotated[float, Field(ge=-1000, le=1000)]
+Point = tuple[Coordinate, Coordinate]
 
 
 class Moves(Strict):
@@ -45,14 +46,14 @@ class Paths(Strict):
     format: Literal[1]
     task: str
     """On which the paths were made: the cell's, from one fixed start."""
-    edge: float = Field(gt=0)
+    edge: float = Field(ge=1, le=1000)
     """Places lie within it on both axes, on either side of 0."""
     goals: list[Point] = Field(min_length=1)
     radius: float = Field(gt=0)
     """Within which a goal is reached."""
     at: list[Point] = Field(min_length=1, max_length=6)
     """Where actions were sampled."""
-    members: list[Moves]
+    members: list[Moves] = Field(max_length=20)
 
     @model_validator(mode="after")
     def _one_each(self) -> Paths:
