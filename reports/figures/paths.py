@@ -98,8 +98,9 @@ def _plane(axes: Axes, record: Paths, its: Moves, look: Look) -> None:
 
 
 def _actions(axes: Axes, letter: str, arm: str, actions: Sequence[Point], look: Look) -> None:
-    x, y = np.unique(actions, axis=0).T
-    sns.scatterplot(x=x, y=y, color=look.color, s=4, alpha=0.5, linewidth=0, ax=axes)
+    points, times = np.unique(actions, axis=0, return_counts=True)
+    for drawn, alpha in ((points[times < 3], 0.5), (points[times >= 3], 1.0)):  # an action that came often is dark
+        sns.scatterplot(x=drawn[:, 0], y=drawn[:, 1], color=look.color, s=4, alpha=alpha, linewidth=0, ax=axes)
     axes.set(xlim=(-1.08, 1.08), ylim=(-1.08, 1.08))
     axes.set_title(letter, fontsize=SMALL, y=1.0, pad=2)
     mark(axes, arm)
