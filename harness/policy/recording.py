@@ -1,4 +1,5 @@
-"""Moments of an episode of the median and the worst seed of each hard and soft arm, written beside a cell's results for its page.
+"""Moments of an episode of the median and the worst seed of each hard and soft arm, written beside a cell's results for its page, and
+paths of the median one where the task is one of places on a plane.
 
 They are recorded when training has ended, from its checkpoints, and are nothing that anybody's numbers depend on.
 """
@@ -6,6 +7,7 @@ They are recorded when training has ended, from its checkpoints, and are nothing
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ from harness.files import replacing
 from harness.plan import tasks
 from harness.plan.cells import Plan
 from harness.plan.manifest import spec_of
+from harness.policy import paths
 from harness.policy.episodes import OwnScene, episode
 from harness.policy.policy import Policy
 from harness.policy.trained import acting_rows
@@ -32,7 +35,7 @@ MOST_ARMS = 8
 
 
 def record(plan: Plan) -> None:
-    """Bring `episodes.json` of a trained cell up to date. Raises whatever a user's own code raises."""
+    """Bring `episodes.json` and `paths.json` of a trained cell up to date. Raises whatever a user's own code raises."""
     question = {
         "folder": str(plan.folder),
         "cohorts": {arm: str(plan.cohort_folder(arm)) for arm in plan.specs},
@@ -45,13 +48,22 @@ def record(plan: Plan) -> None:
 
 def write(question: dict[str, Any]) -> None:
     """`record`, in this process. Where a checkpoint is gone, what is recorded of that member stays, or nothing is."""
-    cell = read_cell(Path(question["folder"]))
+    cell, members = read_cell(Path(question["folder"])), question["cohorts"]
+
+    def load(arm: str, seed: int) -> Policy | None:
+        return _policy(cell, Path(members[arm]), arm, seed) if arm in members else None
+
+    _write_episodes(cell, load)
+    paths.write(cell, [(arm, seed) for arm, seed, rank in chosen(cell) if rank == "median"], load)
+
+
+def _write_episodes(cell: Cell, load: Callable[[str, int], Policy | None]) -> None:
     known = {(each.link, each.rank): each for each in _known(cell)}
     found = []
     for arm, seed, rank in chosen(cell):
-        link = cell.manifest.members[arm][str(seed)].chain[-1]
-        cohort = question["cohorts"].get(arm)
-        made = known.get((link, rank)) or (cohort and _episode(cell, Path(cohort), arm, seed, rank))
+        made = known.get((cell.manifest.members[arm][str(seed)].chain[-1], rank))
+        if made is None and (policy := load(arm, seed)):
+            made = _episode(policy, cell.manifest.evaluation.primary, rank)
         found += [made] if made else []
     if not found or [*known.values()] == found:
         return
@@ -96,8 +108,8 @@ def chosen(cell: Cell) -> list[tuple[str, int, Rank]]:
     return found
 
 
-def _episode(cell: Cell, cohort: Path, arm: str, seed: int, rank: Rank) -> Episode | None:
-    """None where the member's last checkpoint is gone, or its observations are too large to be kept."""
+def _policy(cell: Cell, cohort: Path, arm: str, seed: int) -> Policy | None:
+    """None where the member's last checkpoint is gone."""
     spec, chain = spec_of(cell.manifest, arm), cell.manifest.members[arm][str(seed)].chain
     try:
         state, progress = Member(cohort, seed).load()
@@ -105,9 +117,13 @@ def _episode(cell: Cell, cohort: Path, arm: str, seed: int, rank: Rank) -> Episo
         return None
     if progress.chain != chain:
         return None
-    offered, suite = tasks.offered(spec.task, spec.backend), cell.manifest.suite
-    policy = Policy(spec, offered, arm, seed, suite, acting_rows(state), chain[-1])
-    moments = list(episode(policy, OwnScene(policy), cell.manifest.evaluation.primary, 1))
+    offered = tasks.offered(spec.task, spec.backend)
+    return Policy(spec, offered, arm, seed, cell.manifest.suite, acting_rows(state), chain[-1])
+
+
+def _episode(policy: Policy, mode: str, rank: Rank) -> Episode | None:
+    """None where its observations are too large to be kept."""
+    moments = list(episode(policy, OwnScene(policy), mode, 1))
     steps = [int(step) for step in np.unique(np.linspace(0, len(moments) - 1, FRAMES).round())]
     seen = [_kept(moments[step].observation) for step in steps]
     if None in seen:
@@ -115,10 +131,10 @@ def _episode(cell: Cell, cohort: Path, arm: str, seed: int, rank: Rank) -> Episo
     total = float(f"{sum(moment.reward for moment in moments):.6g}")
     return Episode.model_validate(
         {
-            "arm": arm,
-            "seed": seed,
+            "arm": policy.arm,
+            "seed": policy.seed,
             "rank": rank,
-            "link": chain[-1],
+            "link": policy.link,
             "total": total,
             "length": len(moments),
             "steps": steps,

@@ -9,7 +9,8 @@ A cell (pair x task) leaves in `results/<suite>/<pair>/<task>/`
 - `learning.csv`: mean return in the primary mode of each arm over steps, for `dvc plots show`.
 
 None of them changes from run to run: no times, no host. `timing.json` and `audit.json` (the last certificate) beside them do, and are
-no pipeline outputs; nor is `episodes.json` (`harness.schema.episodes`), which does not change either but is drawn alone.
+no pipeline outputs; nor are `episodes.json` and `paths.json` (`harness.schema.episodes`, `harness.schema.paths`), which do not change
+either but are drawn alone.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Episodes of a pair's members for its page: what was recorded of the members that the results hold, drawn."""
+"""Episodes and paths of a pair's members for its page: what was recorded of the members that the results hold."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from harness.errors import ResultsError
 from harness.schema.episodes import Episode, Episodes, read_episodes
 from harness.schema.manifest import Manifest
+from harness.schema.paths import Moves, Paths, read_paths
 from harness.schema.results import Cell
 from reports.figures.strips import drawable, frames
 from reports.statistics.numerals import numeral
@@ -44,6 +45,24 @@ def strips(study: Study) -> tuple[dict[str, list[Strip]], list[str]]:
     return found, problems
 
 
+def planes(study: Study) -> tuple[dict[str, Paths], list[str]]:
+    """Recorded paths of a pair by task, and a line for each task whose record cannot be drawn."""
+    found: dict[str, Paths] = {}
+    problems = []
+    for task, cell in study.cells.items():
+        try:
+            if (record := read_paths(cell.path)) is None:
+                continue
+        except ResultsError as error:
+            problems.append(f"{task}: recorded paths cannot be shown: {error}")
+            continue
+        its = [each for each in record.members if each.arm in study.roles and _of(cell.manifest, each)]
+        if len(its) < len(record.members):
+            problems.append(f"{task}: some recorded paths are of other results and are not shown")
+        found |= {task: record.model_copy(update={"members": its})} if its else {}
+    return found, problems
+
+
 def _strip(study: Study, task: str, record: Episodes, episode: Episode) -> Strip:
     role = study.roles[episode.arm]
     return Strip(
@@ -51,10 +70,10 @@ def _strip(study: Study, task: str, record: Episodes, episode: Episode) -> Strip
     )
 
 
-def _of(manifest: Manifest, episode: Episode) -> bool:
-    """Whether an episode is of a member of these results."""
-    member = manifest.members.get(episode.arm, {}).get(str(episode.seed))
-    return member is not None and member.chain[-1:] == [episode.link]
+def _of(manifest: Manifest, recorded: Episode | Moves) -> bool:
+    """Whether what was recorded is of a member of these results."""
+    member = manifest.members.get(recorded.arm, {}).get(str(recorded.seed))
+    return member is not None and member.chain[-1:] == [recorded.link]
 
 
 def _words(cell: Cell, episode: Episode, mode: str) -> str:

@@ -16,6 +16,7 @@ from harness.schema.manifest import Difference
 from harness.schema.suite import Suite
 from reports.figures import scores as plots
 from reports.figures.learning import learning
+from reports.figures.paths import paths
 from reports.figures.picture import Picture, Studio
 from reports.figures.style import Look
 from reports.site import cards, records, tables
@@ -23,7 +24,7 @@ from reports.site.answer import Answer, Comparison, answer, comparisons
 from reports.site.coverage import IMPROVEMENT, measured
 from reports.site.evidence import Evidence
 from reports.site.evidence import gather as numbers
-from reports.site.strips import Strip, strips
+from reports.site.strips import Strip, planes, strips
 from reports.statistics.bootstrap import AGGREGATES
 from reports.statistics.intervals import fewest
 from reports.statistics.scores import Study, read_studies
@@ -44,6 +45,7 @@ class Section:
     study: Study
     main: list[Promise]
     curves: list[Promise]
+    """Of learning, and what paths were recorded."""
     tables: list[Table]
     details: list[Table]
     sources: list[str]
@@ -55,7 +57,7 @@ class Section:
     strips: dict[str, list[Strip]]
     """Episodes by task."""
     unseen: list[str]
-    """Recorded episodes that cannot be shown, and why."""
+    """Recorded episodes and paths that cannot be shown, and why."""
 
     @property
     def pictures(self) -> list[Picture]:
@@ -244,7 +246,8 @@ def _since(suite: Suite, studies: list[Study], judged: list[Verdict]) -> Table |
 
 def _section(found: Evidence, ledger: Ledger | None, simulated: Record | None, studio: Studio) -> Section:
     study = found.study
-    suite, pair, (shown_episodes, unseen) = study.suite, study.pair, strips(study)
+    suite, pair = study.suite, study.pair
+    (shown_episodes, unseen), (shown_paths, unseen_paths) = strips(study), planes(study)
     command = remake(suite, pair)
     main: list[Promise] = []
     shown: list[Table] = []
@@ -263,8 +266,10 @@ def _section(found: Evidence, ledger: Ledger | None, simulated: Record | None, s
             main += [studio.order(plots.modes, pair, study.primary, found.differences, command)]
     if found.aggregates:
         shown += [tables.aggregates(found, covered), tables.improvements(found, won)]
-    shown += [tables.differences(found, ledger), tables.returns(found), tables.published(found)]
+    shown += [tables.differences(found, ledger), tables.returns(found), tables.outcomes(study), tables.published(found)]
     curves = [studio.order(learning, each, remake(suite, pair, each.task)) for each in found.learning]
+    for task, each in shown_paths.items():
+        curves += [studio.order(paths, pair, task, found.looks, each, remake(suite, pair, task))]
     manifests = [cell.manifest for cell in study.cells.values()]
     lines = [manifest.difference for manifest in manifests]
     if suite.imported is None:
@@ -282,7 +287,7 @@ def _section(found: Evidence, ledger: Ledger | None, simulated: Record | None, s
         legend=[(arm, study.roles[arm], look) for arm, look in found.looks.items()],
         silent=found.silent,
         strips=shown_episodes,
-        unseen=unseen,
+        unseen=unseen + unseen_paths,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import product
 
 import numpy as np
 
@@ -11,6 +12,7 @@ from reports.site.evidence import Evidence
 from reports.statistics import bootstrap
 from reports.statistics.intervals import Estimate, mean_interval
 from reports.statistics.numerals import numeral
+from reports.statistics.scores import Study
 from reports.statistics.summary.readings import margin, reading
 from reports.table import NONE, Table, Value, number, worded
 
@@ -118,6 +120,34 @@ def improvements(found: Evidence, covered: str) -> Table:
         f"Averaged over tasks; ties count one half; 95 % stratified bootstrap interval. {covered}",
         ["soft arm", "hard arm", "probability of improvement"],
         [[soft, hard, each] for (soft, hard), each in found.improvements.items()],
+    )
+
+
+STARTS = ("fixed", "normal")
+"""Ends of columns of the curves, by the start of the episodes that these are of (`harness.run.outcomes`)."""
+
+
+def outcomes(study: Study) -> Table:
+    """What episodes came to beyond their returns, on tasks that record it: every arm, from either start."""
+    finals = {task: cell.curves[cell.curves["segment"] == cell.manifest.segments] for task, cell in study.cells.items()}
+    columns = dict.fromkeys(str(name) for final in finals.values() for name in final)
+    first, *others = (f"_{start}" for start in STARTS)
+    names = [name.removesuffix(first) for name in columns if name.endswith(first)]
+    names = [name for name in names if all(name + other in columns for other in others)]
+    rows: list[list[Value]] = []
+    for task, final in finals.items():
+        for arm, start in product(study.arms, STARTS):
+            its = final[(final["arm"] == arm) & final["seed"].isin(study.curves[task, arm].seeds) & ~final["diverged"]]
+            kept = [f"{name}_{start}" for name in names if f"{name}_{start}" in final]
+            if len(its) and kept and len(kept) == len(names):
+                rows.append([task, arm, start, len(its), *(float(its[name].mean()) for name in kept)])
+    return Table(
+        f"{study.pair}-outcomes",
+        "What episodes came to",
+        "Episodes of sampled actions at the end of training, by their start, fixed or normal: goals reached, entropy in nats of the "
+        "histogram of these, and the share of all episodes that reached each goal. Means over seeds that did not diverge.",
+        ["task", "arm", "start", "seeds", *(name.replace("_", " ") for name in names)],
+        rows,
     )
 
 
