@@ -50,7 +50,10 @@ class SQL(ddpg.DDPG):
     settings_type = Settings
     metrics = {
         **ddpg.DDPG.metrics,
-        "entropy": Metric("in nats, actions in (-1, 1), as in ddpg; sql: of exp(Q/alpha), of uniform actions", False),
+        "entropy": Metric(
+            "in nats, actions in (-1, 1), as in ddpg; sql: of exp(Q/alpha) of the target at s', by uniform actions",
+            False,
+        ),
         "policy_loss": Metric(
             "minus what ddpg's line 14 climbs; sql: minus mean Q of particles, in units of the return"
         ),
@@ -99,9 +102,9 @@ class SQL(ddpg.DDPG):
 
         def best(observation: Tensor, noise: Tensor) -> Tensor:
             particles = state["particles"].unsqueeze(1).expand(-1, observation.shape[1], -1, -1)
-            seen, each = beside(observation, particles), (len(observation), -1, self.settings.particles, self.numbers)
+            seen, each = beside(observation, self.settings.particles), (*particles.shape[:3], self.numbers)
             action = self.stretch(sampler(torch.cat([seen, particles.flatten(1, 2)], -1)).tanh())
-            q = self.q(state["critics"], seen, action).reshape(*each[:3])
+            q = self.q(state["critics"], seen, action).reshape(each[:3])
             chosen = q.argmax(2)[..., None, None].expand(-1, -1, -1, self.numbers)
             return action.reshape(each).gather(2, chosen).squeeze(2)
 
@@ -113,14 +116,14 @@ class SQL(ddpg.DDPG):
         s, tau, half = self.settings, now.rows["temperature"].unsqueeze(1), self.settings.particles // 2
         seen, led, taken = (each[:, :, 0] for each in (batch.observation, batch.next_observation, batch.action))
         uniform = (2 * now.noise["target"] - 1).to(seen.dtype).unsqueeze(1).expand(-1, s.batch, -1, -1)
-        following = self.q(state["critics.target"], beside(led, uniform), self.stretch(uniform.flatten(1, 2)))
+        following = self.q(state["critics.target"], beside(led, s.value_actions), self.stretch(uniform.flatten(1, 2)))
         following = following.view(uniform.shape[:3])
         y = self.target(batch.reward[:, :, 0], batch.terminated[:, :, 0], self.soft_value(following, tau))
         critics = self.critics.follow(state["critics"], torch.cat([seen, taken], -1))
         error = critics.heads[0] - y.view(len(y), 1, -1, 1)
         adam_(state, "critics", critics.gradient(2 * error), now.rows["critic_rate"])  # Eq. 11
         fixed, moved = (each.flatten(1, 2) for each in now.noise["particles"].chunk(2, 2))
-        around = beside(seen, uniform[:, :, :1].expand(-1, -1, half, -1))
+        around = beside(seen, half)
         shape = (len(y), s.batch, half, self.numbers)
         u = self.actor.head(0, state["actor"])(torch.cat([around, fixed], -1))
         action = leaf(u.tanh())
@@ -137,9 +140,9 @@ class SQL(ddpg.DDPG):
         return dict(zip(self.metrics, means, strict=True))
 
 
-def beside(observation: Tensor, actions: Tensor) -> Tensor:
-    """Observations [P, B, D], each as often as it has actions [P, B, n, A]: [P, B n, D]."""
-    return observation.unsqueeze(2).expand(-1, -1, actions.shape[2], -1).flatten(1, 2)
+def beside(observation: Tensor, count: int) -> Tensor:
+    """Observations [P, B, D], each as often as it has actions: [P, B count, D]."""
+    return observation.repeat_interleave(count, 1)
 
 
 LEARNER = SQL

@@ -48,10 +48,10 @@ def record(plan: Plan) -> None:
 
 def write(question: dict[str, Any]) -> None:
     """`record`, in this process. Where a checkpoint is gone, what is recorded of that member stays, or nothing is."""
-    cell, members = read_cell(Path(question["folder"])), question["cohorts"]
+    cell, cohorts = read_cell(Path(question["folder"])), question["cohorts"]
 
     def load(arm: str, seed: int) -> Policy | None:
-        return _policy(cell, Path(members[arm]), arm, seed) if arm in members else None
+        return _policy(cell, Path(cohorts[arm]), arm, seed) if arm in cohorts else None
 
     _write_episodes(cell, load)
     paths.write(cell, [(arm, seed) for arm, seed, rank in chosen(cell) if rank == "median"], load)

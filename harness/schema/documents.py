@@ -1,16 +1,18 @@
-"""YAML files of users: read safely, and what is wrong with them in one line."""
+"""YAML files of users and JSON records of ours: read safely, and what is wrong with them in one line."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from yaml.error import MarkedYAMLError
 
-from harness.errors import InputError
+from harness.errors import InputError, ResultsError
 
+Model = TypeVar("Model", bound=BaseModel)
 MOST_TEXT = 2**20
 """Characters of a YAML file."""
 
@@ -47,6 +49,20 @@ def read_yaml(path: Path) -> Any:
         raise InputError(f"{path}{where}: not valid YAML: {getattr(error, 'problem', None) or error}") from error
     except (OSError, ValueError, RecursionError) as error:  # ValueError: not UTF-8, or no number of Python's
         raise InputError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
+
+
+def read_record(path: Path, kind: type[Model], most: int) -> Model | None:
+    """A JSON file of at most `most` bytes that we wrote, None where there is none. Raises ResultsError naming file and field."""
+    if not path.exists():
+        return None
+    try:
+        if path.stat().st_size > most:
+            raise ValueError(f"it has more than {most:,} bytes")
+        return kind.model_validate(json.loads(path.read_text(encoding="utf-8")))
+    except ValidationError as error:
+        raise ResultsError(f"{path}: {first_problem(error)}") from error
+    except (OSError, ValueError, RecursionError) as error:
+        raise ResultsError(f"{path}: cannot be read: {error}") from error
 
 
 WORDS = {

@@ -6,14 +6,12 @@ link of their chains.
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
-from harness.errors import ResultsError
-from harness.schema.documents import first_problem
+from harness.schema.documents import read_record
 from harness.schema.fields import Strict
 
 FILE = "episodes.json"
@@ -65,14 +63,4 @@ class Episodes(Strict):
 
 def read_episodes(folder: Path) -> Episodes | None:
     """Those of a cell's folder, None where there are none. Raises ResultsError naming file and field."""
-    path = folder / FILE
-    if not path.exists():
-        return None
-    try:
-        if path.stat().st_size > MOST:
-            raise ValueError(f"it has more than {MOST:,} bytes")
-        return Episodes.model_validate(json.loads(path.read_text(encoding="utf-8")))
-    except ValidationError as error:
-        raise ResultsError(f"{path}: {first_problem(error)}") from error
-    except (OSError, ValueError, RecursionError) as error:
-        raise ResultsError(f"{path}: cannot be read: {error}") from error
+    return read_record(folder / FILE, Episodes, MOST)

@@ -19,7 +19,8 @@ REACHED = 0.8
 class Recorded:
     """What an arm left on a task: `[n, S]` each, at `steps [S]`; NaN where nothing was recorded.
 
-    `scores` of the evaluations, `training` the scores of the training episodes that ended in each segment, `entropy` in nats.
+    `scores` of the evaluations, `training` the scores of the training episodes that ended in each segment, `entropy` in nats;
+    `goals` reached and `goal_entropy` between them in nats, None for a task without goals.
     """
 
     scores: Array

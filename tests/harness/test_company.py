@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from algorithms.pairs import a2c, ppo
+from algorithms.pairs import a2c, dqn, ppo
 from harness.run.cohort import Cohort
 from harness.run.collection import Episodes
 from harness.run.spec import Spec
@@ -24,16 +24,32 @@ STEPS = {"ppo": 1024, "a2c": 400, "dqn": 300}
 PARAMETERS = {"ppo": "nets", "a2c": "nets", "dqn": "q"}
 SEVEN, TWENTY = list(range(7)), [9, 6, 5, 4, 17, 3, 2, 1, 0, *range(100, 111)]
 """The seven are among the twenty, in another order."""
-ARMS = [
-    *(("ppo", "CartPole-v1", arm) for arm in ("ppo", "sppo-38", "sppo-auto")),
-    *(("ppo", "Pendulum-v1", arm) for arm in ("ppo", "sppo-40-baselines", "sppo-38-s4", "sppo-auto")),
+ALL_ARMS = [
+    *(("ppo", "CartPole-v1", name) for name, arm in ppo.PPO.arms.items() if arm.actions is None),
+    *(("ppo", "Pendulum-v1", name) for name in ppo.PPO.arms),
     *(("a2c", "CartPole-v1", arm) for arm in a2c.A2C.arms),
-    *(("dqn", "CartPole-v1", arm) for arm in ("dqn", "soft-dqn-entropy", "dqn-twin", "sqn", "soft-q")),
+    *(("dqn", "CartPole-v1", arm) for arm in dqn.DQN.arms),
     ("ppo", "Acrobot-v1", "sppo-40"),
     ("a2c", "Acrobot-v1", "a2c-proper"),
-    ("dqn", "Acrobot-v1", "soft-dqn-kl-5step"),
+    ("dqn", "Acrobot-v1", "soft-dqn-entropy-5step"),
 ]
-"""Of each kind of arm one; every arm of every pair has this law on small networks."""
+QUICK = {
+    "CartPole-v1": {
+        "ppo",
+        "sppo-38",
+        "sppo-auto",
+        *a2c.A2C.arms,
+        "dqn",
+        "soft-dqn-entropy",
+        "dqn-twin",
+        "sqn",
+        "soft-q",
+    },
+    "Pendulum-v1": {"ppo", "sppo-40-baselines", "sppo-38-s4", "sppo-auto"},
+    "Acrobot-v1": {"sppo-40", "a2c-proper", "soft-dqn-entropy-5step"},
+}
+"""Of each kind of arm one; the others are slow tests, and every arm of every pair has this law on small networks."""
+ARMS = [pytest.param(*each, marks=[] if each[2] in QUICK[each[1]] else pytest.mark.slow) for each in ALL_ARMS]
 
 
 @pytest.fixture(autouse=True)

@@ -1,4 +1,4 @@
-"""Real worker processes: every arm of every pair leaves the same bytes on two workers and here, in another order of seeds."""
+"""Real worker processes: arms of every pair leave the same bytes on two workers and here, in another order of seeds."""
 
 import json
 import os
@@ -6,6 +6,7 @@ import signal
 import sys
 from pathlib import Path
 
+import pytest
 import torch
 import yaml
 from small_suite import STABLE, SUITE, Here, start
@@ -16,15 +17,19 @@ from harness.run.spec import learner_class, pair_names
 from harness.schema.suite import load_suite
 
 
-def test_two_workers_or_none_leave_the_same_bytes_for_every_pair(tmp_path, monkeypatch):
+@pytest.mark.parametrize("every", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_two_workers_or_none_leave_the_same_bytes_for_every_pair(tmp_path, monkeypatch, every):
+    """A hard arm and one that is compared with it, or every arm."""
     cells = {}
     for pair in pair_names():
         kind = learner_class(pair)
         task = "Pendulum-v1" if kind.actions == "numbers" else "CartPole-v1"
         acts = "numbers" if task == "Pendulum-v1" else "choices"
-        first, *others = [name for name, arm in kind.arms.items() if arm.actions in (None, acts)]
-        compared = [name for name in others if kind.arms[name].against == first]
-        cells[pair] = {task: {"settings": json.loads(json.dumps(kind.small)), "arms": [first, compared[-1]]}}
+        fit = [name for name, arm in kind.arms.items() if arm.actions in (None, acts)]
+        compared = [name for name in fit if kind.arms[name].against == fit[0]]
+        cells[pair] = {
+            task: {"settings": json.loads(json.dumps(kind.small)), "arms": fit if every else [fit[0], compared[-1]]}
+        }
     tasks = {task for of_pair in cells.values() for task in of_pair}
     suite = {
         **SUITE,

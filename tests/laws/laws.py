@@ -188,11 +188,11 @@ def page(pair: str) -> list[str]:
 
 
 def policy(pair: str) -> list[str]:
-    """What it has learned is a graph of tensors: an ONNX file acts as it does, for one arm on images and one of numbers for actions."""
+    """What it has learned is a graph of tensors: an ONNX file acts as it does, for one arm of each task."""
     pytest.importorskip("onnxruntime")
     pytest.importorskip("onnxscript")
     said, draw = [], np.random.default_rng(0)
-    for spec in {spec.task: spec for spec in specs(pair) if spec.task != "choices"}.values():
+    for spec in {spec.task: spec for spec in specs(pair)}.values():
         cohort = Cohort(spec, [3])
         state, _ = cohort.segment(cohort.initial(), 1)
         acting = {name: each for name, each in state.items() if not is_replay(name) and name != "diverged_at"}
