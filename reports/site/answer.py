@@ -67,7 +67,7 @@ def comparisons(suite: Suite, ledger: Ledger | None, found: Sequence[Evidence]) 
             its.soft,
             its.hard,
             its.found,
-            margin(ledger, its.pair, its.soft, its.hard),
+            margin(ledger, its.pair, its.soft, its.hard, each.study.shared((its.soft, its.hard))),
             each.study.shared((its.soft, its.hard)),
             next(block.seeds for block in each.of(its.soft, its.hard) if block.where == "all"),
         )

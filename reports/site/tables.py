@@ -8,7 +8,7 @@ from itertools import product
 import numpy as np
 
 from harness.schema.claims import Ledger
-from reports.site.evidence import Evidence
+from reports.site.evidence import Block, Evidence
 from reports.statistics import bootstrap
 from reports.statistics.intervals import Estimate, mean_interval
 from reports.statistics.numerals import numeral
@@ -38,7 +38,8 @@ def evidence(found: Sequence[Evidence], ledger: Ledger | None) -> Table:
             rests = _rests(each, soft, hard)
             tasks = study.cells if study.imported else study.tasks
             lost = sum(study.curves[task, arm].diverged[:, -1].sum() for task in tasks for arm in (soft, hard))
-            relevant = margin(ledger, study.pair, soft, hard)
+            compared = study.shared((soft, hard)) or [*study.suite.cells[study.pair]]
+            relevant = margin(ledger, study.pair, soft, hard, compared)
             told: list[Value] = ["nothing to compare yet", NONE]
             if (soft, hard) in primary:
                 difference = primary[soft, hard].found
@@ -69,6 +70,11 @@ def _rests(found: Evidence, soft: str, hard: str) -> tuple[str, str]:
     )
 
 
+def _on(study: Study, block: Block) -> list[str]:
+    """The tasks of a comparison."""
+    return study.shared((block.soft, block.hard)) if block.where == "all" else [block.where]
+
+
 def differences(found: Evidence, ledger: Ledger | None) -> Table:
     """Every comparison in full: over all tasks (the complete block), and on each task over the seeds found there."""
     rows: list[list[Value]] = [
@@ -76,7 +82,7 @@ def differences(found: Evidence, ledger: Ledger | None) -> Table:
             each.where,
             each.soft,
             each.hard,
-            said(each.found, margin(ledger, found.study.pair, each.soft, each.hard)),
+            said(each.found, margin(ledger, found.study.pair, each.soft, each.hard, _on(found.study, each))),
             each.found,
             *each.means,
             "{} and {}".format(*each.seeds),

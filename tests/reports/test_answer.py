@@ -148,10 +148,22 @@ def test_the_margin_is_that_of_the_claims_about_the_arms_or_the_ledgers_least() 
             ]
         }
     )
-    assert margin(ledger, "a2c", "a2c-proper", "a2c-naive") == 0.02
-    assert margin(ledger, "ppo", "sppo-38", "sppo-40") == 0.03
-    assert margin(ledger, "dqn", "soft-dqn-kl", "dqn") == 0.02
-    assert margin(None, "ppo", "sppo-38", "ppo") is None
+    assert margin(ledger, "a2c", "a2c-proper", "a2c-naive", ["CartPole-v1"]) == 0.02
+    assert margin(ledger, "ppo", "sppo-38", "sppo-40", ["CartPole-v1"]) == 0.03
+    assert margin(ledger, "dqn", "soft-dqn-kl", "dqn", ["CartPole-v1"]) == 0.02
+    assert margin(None, "ppo", "sppo-38", "ppo", ["CartPole-v1"]) is None
+
+
+def test_the_margin_of_claims_about_other_tasks_is_not_that_of_a_comparison() -> None:
+    claims = [
+        {**CLAIMS[0], "id": "here", "margin": 0.01, "tasks": ["Acrobot-v1"]},
+        {**CLAIMS[0], "id": "wide", "margin": 0.05, "tasks": ["CartPole-v1"]},
+    ]
+    ledger = Ledger.model_validate({"claims": claims})
+    arms = "a2c", "a2c-proper", "a2c-naive"
+    assert margin(ledger, *arms, ["CartPole-v1"]) == 0.05
+    assert margin(ledger, *arms, ["CartPole-v1", "Acrobot-v1"]) == 0.01
+    assert margin(ledger, *arms, ["Pendulum-v1"]) == 0.01, "the ledger's least: none is about it"
 
 
 def test_one_wide_interval_does_not_press_the_others_together() -> None:
@@ -323,3 +335,20 @@ def test_a_readme_without_evidence_says_that_nothing_is_measured(workspace: Work
     text = readme.read_text()
     assert "**Not measured yet.**" in text and "old" not in text and "![" not in text and text.endswith("\nrest\n")
     assert ElementTree.parse(workspace.root / "docs/answer.svg").getroot().tag.endswith("svg")
+
+
+def test_the_page_says_by_which_actions_its_pairs_are_judged(workspace: Workspace) -> None:
+    workspace.suite("classic", {"ppo": ["CartPole-v1"], "a2c": ["CartPole-v1"]})
+    path = workspace.root / "suites/classic/suite.yaml"
+    content = yaml.safe_load(path.read_text())
+    content["cells"]["a2c"]["CartPole-v1"] = {"evaluation": {"episodes": 20, "primary": "greedy"}}
+    path.write_text(yaml.safe_dump(content))
+    for pair in ("ppo", "a2c"):
+        workspace.cell("classic", pair, "CartPole-v1", seeds=4)
+    manifest = workspace.results / "classic/a2c/CartPole-v1/manifest.json"
+    recorded = json.loads(manifest.read_text())
+    recorded["evaluation"]["primary"] = "greedy"
+    manifest.write_text(json.dumps(recorded))
+    build(["classic"], workspace.root / "site")
+    said = (workspace.root / "site/classic.html").read_text()
+    assert "declared for each task</a>, sampled or greedy actions, as its pair is judged." in said

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from harness.schema.claims import Ledger
 from reports.statistics.forms.form import NO_DIFFERENCE
@@ -26,17 +26,24 @@ def reading(estimate: Estimate, margin: float | None) -> str:
     return BETTER if low > 0 else WORSE if high < 0 else UNDECIDED
 
 
-def margin(ledger: Ledger | None, pair: str, soft: str, hard: str) -> float | None:
-    """The smallest difference of scores that a ledger calls relevant between two arms: the least margin of the claims about them.
+def margin(ledger: Ledger | None, pair: str, soft: str, hard: str, tasks: Collection[str]) -> float | None:
+    """The smallest difference of scores that a ledger calls relevant between two arms on some tasks: the least margin of the claims about
+    them that are about one of these tasks.
 
-    Where no claim is about them, that of all its claims; None where no claim is about a score, or there is no ledger.
+    Where no claim is, that of all its claims; None where no claim is about a score, or there is no ledger.
     """
     claims = [
         each
         for each in (ledger.claims if ledger else [])
         if METRICS[each.metric].on_scale and each.margin > 0 and each.of_means
     ]
-    own = [each.margin for each in claims if each.pair == pair and {each.arm, each.against} == {soft, hard}]
+    own = [
+        each.margin
+        for each in claims
+        if each.pair == pair
+        and {each.arm, each.against} == {soft, hard}
+        and not {*tasks}.isdisjoint(each.tasks or tasks)
+    ]
     return min(own or [each.margin for each in claims], default=None)
 
 
