@@ -1,4 +1,4 @@
-"""The figure of a claim: every seed of both arms, and the difference's interval against what the claim needs."""
+"""The figures of a claim: every seed of both arms and the difference's interval against what the claim needs; the whole curves' band."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ from reports.figures.picture import Picture, Words, picture
 from reports.figures.style import GLYPHS, PLAIN, WIDTH, Look, say, short
 from reports.figures.svg import mark
 from reports.figures.ticks import ends, label_ends
-from reports.statistics.intervals import Array, Estimate, centre
+from reports.statistics.intervals import NO_VARIANCE, Array, Estimate, centre
 from reports.statistics.numerals import numeral
+from reports.statistics.summary.band import Band
 from reports.statistics.verdicts import Data, Verdict, bar
-from reports.table import NONE, Table, Value
+from reports.table import NONE, Table, Value, number
 
 METHODS = {
     "welch": "Welch’s t interval, stratified by task",
@@ -74,6 +75,43 @@ def claim(verdict: Verdict, looks: Mapping[str, Look], unit: str, command: str) 
     ]
     columns = ["seed", *its.sides]
     table = Table(f"claim-{its.id}-drawn", "Seeds drawn", "Mean over tasks of every seed.", columns, rows)
+    return picture(words, draw, table)
+
+
+def whole(verdict: Verdict, band: Band, command: str) -> Picture:
+    """The difference of two whole learning curves, with the band that holds all of it, against the margin."""
+    its = verdict.claim
+    low = float(np.nanmin([*band.low, *band.estimate, -band.margin]))
+    high = float(np.nanmax([*band.high, *band.estimate, band.margin]))
+
+    def draw() -> Figure:
+        figure = Figure(figsize=(WIDTH, 2.1))
+        axes = figure.add_axes((0.13, 0.24, 0.84, 0.7))
+        axes.axhspan(-band.margin, band.margin, color=PLAIN["holds"], alpha=0.16, linewidth=0)
+        axes.axhline(0, color=PLAIN["ink"], linewidth=1, zorder=1)
+        axes.fill_between(band.share, band.low, band.high, color=DIFFERENCE.color, alpha=0.13, linewidth=0)
+        axes.plot(band.share, band.estimate, color=DIFFERENCE.color, linewidth=1.6)
+        label_ends(axes.yaxis, ends(low, high))
+        label_ends(axes.xaxis, [0.0, 0.5, 1.0])
+        axes.set(xlabel="share of the steps", ylabel="difference")
+        axes.yaxis.set_label_coords(-0.1, 0.5)
+        axes.xaxis.set_label_coords(0.5, -0.2)
+        return figure
+
+    words = Words(
+        f"claim-{its.id}-whole",
+        f"{its.id}: the whole curves",
+        f"{its.contrast} after each evaluation, in the score, tasks weighted equally. Its {1 - 2 * band.level:.0%} band holds the whole "
+        "curve at once (Bonferroni); shaded is the margin. Descriptive: the verdict is about the areas. " + band.said,
+        f"{its.contrast} by steps. {band.said}",
+        command,
+    )
+    rows: list[list[Value]] = [
+        [number(share, ".3f"), Estimate(value, low, high) if low == low else Estimate(value, why=NO_VARIANCE)]
+        for share, value, low, high in zip(*(each.tolist() for each in band.columns), strict=True)
+    ]
+    title = "The band drawn: the difference of scores after each evaluation."
+    table = Table(f"claim-{its.id}-whole-drawn", "Band drawn", title, ["share of the steps", "difference"], rows)
     return picture(words, draw, table)
 
 

@@ -94,7 +94,7 @@ class Page:
 
     @property
     def pictures(self) -> list[Picture]:
-        claims = [card.picture for card in self.ledger.cards] if self.ledger else []
+        claims = [each for card in self.ledger.cards for each in (card.picture, card.whole)] if self.ledger else []
         alone = [promise.result() for promise in [*claims, self.answer and self.answer.forest] if promise]
         return alone + [picture for section in self.sections for picture in section.pictures]
 
