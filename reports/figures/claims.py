@@ -86,7 +86,7 @@ def whole(verdict: Verdict, band: Band, command: str) -> Picture:
 
     def draw() -> Figure:
         figure = Figure(figsize=(WIDTH, 2.1))
-        axes = figure.add_axes((0.13, 0.24, 0.84, 0.7))
+        axes = figure.add_axes((0.16, 0.24, 0.81, 0.7))
         axes.axhspan(-band.margin, band.margin, color=PLAIN["holds"], alpha=0.16, linewidth=0)
         axes.axhline(0, color=PLAIN["ink"], linewidth=1, zorder=1)
         axes.fill_between(band.share, band.low, band.high, color=DIFFERENCE.color, alpha=0.13, linewidth=0)
@@ -94,7 +94,7 @@ def whole(verdict: Verdict, band: Band, command: str) -> Picture:
         label_ends(axes.yaxis, ends(low, high))
         label_ends(axes.xaxis, [0.0, 0.5, 1.0])
         axes.set(xlabel="share of the steps", ylabel="difference")
-        axes.yaxis.set_label_coords(-0.1, 0.5)
+        axes.yaxis.set_label_coords(-0.16, 0.5)
         axes.xaxis.set_label_coords(0.5, -0.2)
         return figure
 
