@@ -2,6 +2,9 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# pip compiles on one processor, this on all of them; what is no Python 3 is left as it is.
+PIP = $(BIN)/pip install --quiet --quiet --no-compile --constraint constraints.txt
+COMPILE = @$(BIN)/python -W ignore -m compileall -qq -j 0 $(VENV)/lib >/dev/null || true
 export PATH := $(abspath $(BIN)):$(PATH)
 
 .PHONY: repro test faults classic check axe clean
@@ -40,12 +43,14 @@ axe: .axe/package/axe.min.js
 $(VENV)/installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 13) else f"softbench needs Python 3.11 to 3.13; this is {v[0]}.{v[1]}. Choose one: make PYTHON=python3.12 $(MAKECMDGOALS)")'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --quiet --constraint constraints.txt --editable '.[dev]'
+	$(PIP) --editable '.[dev]'
+	$(COMPILE)
 	touch $@
 
 # Other engines, environments and libraries that the tests compare with; where one cannot be had its tests are skipped and say so.
 $(VENV)/extras: $(VENV)/installed
-	$(BIN)/pip install --quiet --quiet --constraint constraints.txt --editable '.[envpool,imports,minatar,onnx,ray,sb3,video]' || echo "without all extras: some tests will be skipped"
+	$(PIP) --editable '.[envpool,imports,minatar,onnx,ray,sb3,video]' || echo "without all extras: some tests will be skipped"
+	$(COMPILE)
 	touch $@
 
 clean:
