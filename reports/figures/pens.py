@@ -1,5 +1,8 @@
 """A figure drawn once, as SVG and as PDF: all that its artists compute is the same for both, and takes longer than writing it down."""
 
+# matplotlib's renderers have no types.
+# mypy: allow-untyped-calls
+
 from __future__ import annotations
 
 import io

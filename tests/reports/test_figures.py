@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -20,8 +21,9 @@ from rliable import plot_utils
 
 from harness.schema.suite import load_suite
 from reports.figures import claims, forest, intervals, learning, scores, theory, ticks
+from reports.figures.pens import drawn
 from reports.figures.picture import Picture, Words, picture
-from reports.figures.style import COLORS, PLAIN, Look, looks
+from reports.figures.style import COLORS, PLAIN, Look, looks, theme
 from reports.site.evidence import Evidence, gather
 from reports.statistics.intervals import Estimate
 from reports.statistics.scores import read_studies
@@ -123,6 +125,23 @@ def test_nothing_is_left_behind_and_equal_numbers_give_equal_bytes(figures: dict
     assert len({each.svg for each in first.values()}) == len(figures)
     for name, each in first.items():
         assert (each.svg, each.pdf) == (again[name].svg, again[name].pdf)
+
+
+def test_both_files_are_those_that_matplotlib_writes_alone() -> None:
+    def draw() -> Figure:
+        figure = Figure(figsize=(2, 2))
+        axes = figure.add_axes((0.2, 0.2, 0.7, 0.7), xticks=[], yticks=[])
+        axes.plot([0, 1, 2], [0, 2, 1], "o-", label="a")
+        axes.scatter([0.5, 1.5], [1, 1], s=[9, 25])
+        axes.fill_between([0, 1, 2], [0, 1, 0], [1, 2, 2], alpha=0.3)
+        figure.text(0.1, 0.9, "above", va="baseline")
+        return figure
+
+    svg, pdf = io.StringIO(), io.BytesIO()
+    with mpl.rc_context({**theme(), "svg.hashsalt": "s"}):
+        draw().savefig(svg, format="svg", metadata={"Date": None})
+        draw().savefig(pdf, format="pdf", metadata={"CreationDate": None, "Creator": None, "Producer": None})
+        assert drawn(draw()) == (svg.getvalue(), pdf.getvalue())
 
 
 def test_a_figure_that_fails_is_closed() -> None:
