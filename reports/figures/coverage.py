@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullLocator
 
 from reports.figures.picture import Picture, Words, picture
-from reports.figures.style import MARKERS, PLAIN, SERIES, canvas
+from reports.figures.style import MARKERS, PLAIN, SERIES, WIDTH
 from reports.statistics.coverage import DISTRIBUTIONS, SEEDS, TASKS, grouped
 from reports.statistics.intervals import LEVEL
 
@@ -29,8 +29,13 @@ def _dots(records: list[dict[str, Any]], name: str, title: str) -> Picture:
     floor = min([0.7, *(each["coverage"] - 0.02 for each in records if each["coverage"] is not None)])
 
     def draw() -> Figure:
-        figure = canvas(5.6 + 0.17 * ((len(intervals) + 1) // 2))
-        panels = figure.subplots(len(DISTRIBUTIONS), 1, sharex=True)
+        legend = 0.17 * ((len(intervals) + 1) // 2)
+        height = 5.6 + legend
+        places = {"left": 0.54 / WIDTH, "right": 1 - 0.04 / WIDTH, "bottom": (0.58 + legend) / height}
+        figure = Figure(figsize=(WIDTH, height))
+        panels = figure.subplots(
+            len(DISTRIBUTIONS), sharex=True, gridspec_kw={**places, "top": 1 - 0.22 / height, "hspace": 0.21}
+        )
         for axes, (kind, of_kind) in zip(panels, grouped(records, "distribution").items(), strict=True):
             axes.axhline(LEVEL, color=PLAIN["ink"], linewidth=1)
             drawn = [each for each in of_kind if each["coverage"] is not None]
@@ -53,7 +58,7 @@ def _dots(records: list[dict[str, Any]], name: str, title: str) -> Picture:
         axes.xaxis.set_minor_locator(NullLocator())
         axes.set_xticklabels([str(n) for n in SEEDS])
         axes.set_xlabel("seeds")
-        figure.legend(loc="outside lower center", ncols=2)
+        figure.legend(loc="lower center", ncols=2)
         return figure
 
     said = [

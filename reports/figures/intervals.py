@@ -91,8 +91,10 @@ def intervals(rows: Sequence[Row], panels: Sequence[str], at: float | None = Non
                 _name(text, row)
                 if at is not None:  # beside the bar alone, so that it crosses no label
                     each.plot([at, at], [place - 0.22, place + 0.22], color=PLAIN["ink"], linewidth=1, zorder=1)
+        elif column:
+            each.set_yticks([])
         else:
-            each.set_yticks(range(len(rows)), ["" if column else short(row.label) for row in rows])
+            each.set_yticks(range(len(rows)), [short(row.label) for row in rows])
             for text, row in zip(each.get_yticklabels(), rows, strict=True):
                 _name(text, row)
     return figure, axes

@@ -14,7 +14,7 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
 from reports.figures.picture import Picture, Words, picture
-from reports.figures.style import SMALL, WIDTH, Look, say, short
+from reports.figures.style import PLAIN, SMALL, WIDTH, Look, say, short
 from reports.figures.svg import LEGEND, mark
 from reports.figures.ticks import ends, label_ends
 from reports.statistics.intervals import Array, Estimate
@@ -204,19 +204,17 @@ def _legend(figure: Figure) -> None:
 def _means(axes: Axes, curves: Sequence[Curve], points: Sequence[list[Estimate]]) -> None:
     """seaborn's bold lines, one an arm, and the bands about them."""
     lines = len(axes.lines)
-    names = [str(number) for number in range(len(curves))]
     given = [
-        (name, step, point.value)
-        for name, curve, of_arm in zip(names, curves, points, strict=True)
+        (arm, step, point.value)
+        for arm, (curve, of_arm) in enumerate(zip(curves, points, strict=True))
         for step, point in zip(curve.steps, of_arm, strict=True)
     ]
     sns.lineplot(
         pd.DataFrame(given, columns=["arm", "step", "value"]),
         x="step",
         y="value",
-        hue="arm",
-        hue_order=names,
-        palette={name: curve.look.color for name, curve in zip(names, curves, strict=True)},
+        units="arm",  # by hue it would go through its table once an arm
+        color=PLAIN["ink"],
         estimator=None,
         sort=False,
         legend=False,
@@ -227,7 +225,13 @@ def _means(axes: Axes, curves: Sequence[Curve], points: Sequence[list[Estimate]]
     )
     for curve, of_arm, line in zip(curves, points, axes.lines[lines:], strict=True):
         look = curve.look
-        line.set(marker=look.marker, markeredgecolor=look.color, linestyle=look.dash, label=short(curve.arm))
+        line.set(
+            color=look.color,
+            marker=look.marker,
+            markeredgecolor=look.color,
+            linestyle=look.dash,
+            label=short(curve.arm),
+        )
         mark(line, curve.arm)
         if all(point.low is None for point in of_arm):
             continue

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import multiprocessing
 import os
 import re
@@ -14,6 +13,7 @@ import matplotlib as mpl
 from matplotlib import pyplot
 from matplotlib.figure import Figure
 
+from reports.figures.pens import drawn
 from reports.figures.style import PLAIN, theme
 from reports.figures.svg import compact, cropped
 from reports.table import Table
@@ -79,13 +79,10 @@ def picture(words: Words, draw: Callable[[], Figure], data: Table | None = None,
     with mpl.rc_context({**theme(), "svg.hashsalt": words.name}):
         figure = draw()
         try:
-            svg, pdf = io.StringIO(), io.BytesIO()
-            figure.savefig(svg, format="svg", metadata={"Date": None})
-            figure.set_layout_engine("none")  # the layout is found; the PDF needs no second search
-            figure.savefig(pdf, format="pdf", metadata={"CreationDate": None, "Creator": None, "Producer": None})
+            svg, pdf = drawn(figure)
         finally:
             pyplot.close(figure)
-    return Picture(words, compact(svg.getvalue(), words.alt), pdf.getvalue(), data, legend)
+    return Picture(words, compact(svg, words.alt), pdf, data, legend)
 
 
 class Studio:

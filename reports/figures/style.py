@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import seaborn as sns
-from matplotlib.figure import Figure
 
 from harness.schema.manifest import Role
 from reports.statistics.intervals import Estimate
@@ -82,14 +81,10 @@ def theme() -> dict[Any, Any]:
         "xtick.labelcolor": ink,
         "ytick.labelcolor": ink,
         "legend.frameon": False,
-        "savefig.transparent": True,
+        "figure.facecolor": "none",
+        "axes.facecolor": "none",
     }
     return {**sns.axes_style("whitegrid", style), **sns.plotting_context("paper", rc=sizes), **ours}
-
-
-def canvas(height: float) -> Figure:
-    """An empty figure, `height` inches high, whose layout leaves room for all labels."""
-    return Figure(figsize=(WIDTH, height), layout="constrained")
 
 
 def looks(study: Study) -> dict[str, Look]:

@@ -172,5 +172,6 @@ def relative(path: str, digits_x: int, digits_y: int) -> str:
 def _number(value: float, digits: int) -> str:
     text = f"{value:.{digits}f}"
     text = text.rstrip("0").rstrip(".") if "." in text else text
-    text = re.sub(r"^(-?)0\.", r"\1.", text)
+    if text.startswith(("0.", "-0.")):
+        text = text.replace("0", "", 1)
     return "0" if text == "-0" else text

@@ -8,7 +8,6 @@ from harness.errors import ResultsError
 from harness.schema.episodes import Episode, Episodes, read_episodes
 from harness.schema.manifest import Manifest
 from harness.schema.paths import Moves, Paths, read_paths
-from harness.schema.results import Cell
 from reports.figures.strips import drawable, frames
 from reports.statistics.numerals import numeral
 from reports.statistics.scores import Study
@@ -38,7 +37,10 @@ def strips(study: Study) -> tuple[dict[str, list[Strip]], list[str]]:
             its = [each for each in record.episodes if _of(cell.manifest, each)]
             if len(its) < len(record.episodes):
                 problems.append(f"{task}: some recorded episodes are of other results and are not shown")
-            drawn = [_strip(study, task, record, each) for each in its]
+            curves = cell.curves.sort_values("segment")
+            members = zip(curves["arm"], curves["seed"], strict=True)
+            finals = dict(zip(members, curves[f"return_{record.mode}"], strict=True))
+            drawn = [_strip(study, task, record, each, finals[each.arm, each.seed]) for each in its]
             found |= {task: drawn} if drawn else {}
         except (ResultsError, ValueError, LookupError) as error:
             problems.append(f"{task}: recorded episodes cannot be shown: {error}")
@@ -63,11 +65,9 @@ def planes(study: Study) -> tuple[dict[str, Paths], list[str]]:
     return found, problems
 
 
-def _strip(study: Study, task: str, record: Episodes, episode: Episode) -> Strip:
+def _strip(study: Study, task: str, record: Episodes, episode: Episode, mean: float) -> Strip:
     role = study.roles[episode.arm]
-    return Strip(
-        episode.arm, role, _words(study.cells[task], episode, record.mode), frames(task, record, episode, COLORS[role])
-    )
+    return Strip(episode.arm, role, _words(episode, mean), frames(task, record, episode, COLORS[role]))
 
 
 def _of(manifest: Manifest, recorded: Episode | Moves) -> bool:
@@ -76,9 +76,7 @@ def _of(manifest: Manifest, recorded: Episode | Moves) -> bool:
     return member is not None and member.chain[-1:] == [recorded.link]
 
 
-def _words(cell: Cell, episode: Episode, mode: str) -> str:
-    curves = cell.curves[(cell.curves["arm"] == episode.arm) & (cell.curves["seed"] == episode.seed)]
-    mean = float(curves.sort_values("segment")[f"return_{mode}"].iloc[-1])
+def _words(episode: Episode, mean: float) -> str:
     steps = f"{episode.length:,} step{'s' * (episode.length != 1)}"
     means = f"{episode.rank} seed {episode.seed} (mean return {numeral(mean, ',.4g')})"
     return f"{means}: {numeral(episode.total, ',.4g')} in {steps}"

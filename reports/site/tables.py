@@ -141,11 +141,11 @@ def outcomes(study: Study) -> Table:
     names = [name.removesuffix(first) for name in columns if name.endswith(first)]
     names = [name for name in names if all(name + other in columns for other in others)]
     rows: list[list[Value]] = []
-    for task, final in finals.items():
+    for task, final in finals.items() if names else ():
         for arm, start in product(study.arms, STARTS):
             its = final[(final["arm"] == arm) & final["seed"].isin(study.curves[task, arm].seeds) & ~final["diverged"]]
             kept = [f"{name}_{start}" for name in names if f"{name}_{start}" in final]
-            if len(its) and kept and len(kept) == len(names):
+            if len(its) and len(kept) == len(names):
                 rows.append([task, arm, start, len(its), *(float(its[name].mean()) for name in kept)])
     return Table(
         f"{study.pair}-outcomes",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -20,8 +21,9 @@ from rliable import plot_utils
 
 from harness.schema.suite import load_suite
 from reports.figures import claims, forest, intervals, learning, scores, theory, ticks
+from reports.figures.pens import drawn
 from reports.figures.picture import Picture, Words, picture
-from reports.figures.style import COLORS, PLAIN, Look, canvas, looks
+from reports.figures.style import COLORS, PLAIN, Look, looks, theme
 from reports.site.evidence import Evidence, gather
 from reports.statistics.intervals import Estimate
 from reports.statistics.scores import read_studies
@@ -125,10 +127,27 @@ def test_nothing_is_left_behind_and_equal_numbers_give_equal_bytes(figures: dict
         assert (each.svg, each.pdf) == (again[name].svg, again[name].pdf)
 
 
+def test_both_files_are_those_that_matplotlib_writes_alone() -> None:
+    def draw() -> Figure:
+        figure = Figure(figsize=(2, 2))
+        axes = figure.add_axes((0.2, 0.2, 0.7, 0.7), xticks=[], yticks=[])
+        axes.plot([0, 1, 2], [0, 2, 1], "o-", label="a")
+        axes.scatter([0.5, 1.5], [1, 1], s=[9, 25])
+        axes.fill_between([0, 1, 2], [0, 1, 0], [1, 2, 2], alpha=0.3)
+        figure.text(0.1, 0.9, "above", va="baseline")
+        return figure
+
+    svg, pdf = io.StringIO(), io.BytesIO()
+    with mpl.rc_context({**theme(), "svg.hashsalt": "s"}):
+        draw().savefig(svg, format="svg", metadata={"Date": None})
+        draw().savefig(pdf, format="pdf", metadata={"CreationDate": None, "Creator": None, "Producer": None})
+        assert drawn(draw()) == (svg.getvalue(), pdf.getvalue())
+
+
 def test_a_figure_that_fails_is_closed() -> None:
     def draw() -> Figure:
         figure, _ = intervals.intervals(ROWS, ["x", "y"])
-        figure.savefig = gone  # type: ignore[method-assign]
+        figure.draw = gone  # type: ignore[method-assign]
         return figure
 
     with pytest.raises(Gone):
@@ -153,7 +172,7 @@ def test_intervals_are_drawn_as_they_were_computed() -> None:
 
 
 def test_points_are_drawn_as_they_were_computed() -> None:
-    axes = canvas(2).add_subplot()
+    axes = Figure().add_subplot()
     intervals.points(axes, [row.estimates[1] for row in ROWS], ROWS[0].look)
     drawn = [line.get_xydata() for line in axes.lines]
     assert any(np.allclose(each, [[0.9, 0], [1.2, 0]]) for each in drawn), "the interval"
@@ -164,7 +183,7 @@ def test_points_are_drawn_as_they_were_computed() -> None:
 
 
 def test_curves_are_drawn_as_they_were_computed(found: Evidence) -> None:
-    axes = canvas(2).add_subplot()
+    axes = Figure().add_subplot()
     curves = found.learning[0].curves
     learning._means(axes, curves, [curve.means for curve in curves])
     assert len(axes.lines) == len(axes.collections) == len(curves) == 4
@@ -253,7 +272,7 @@ def test_an_entropy_that_is_a_schedule_has_no_panel_and_arms_that_coincide_are_s
 def test_axes_end_with_a_tick(low: float, high: float, least: float, most: float, expected: list[float]) -> None:
     found = ticks.ends(low, high, least, most)
     assert found == pytest.approx(expected, abs=1e-12)
-    axes = canvas(2).add_subplot()
+    axes = Figure().add_subplot()
     for axis in (axes.xaxis, axes.yaxis):
         ticks.label_ends(axis, found)
         ends = axis.get_view_interval()
