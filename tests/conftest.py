@@ -3,11 +3,10 @@ from __future__ import annotations
 import compileall
 import signal
 import sys
-from functools import partial
+from functools import cache, partial
 
 import jinja2
 import pytest
-from matplotlib.figure import Figure
 
 from harness import cli
 from harness.files import ROOT
@@ -59,8 +58,23 @@ def _templates_are_compiled_once():
         yield
 
 
+@pytest.fixture(scope="session")
+def onnx():
+    """ONNX files can be written; torch's list of operations is then made once, not for every file. Skips where a package is absent."""
+    pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxscript")
+    from torch.onnx._internal.exporter import _registration
+
+    with pytest.MonkeyPatch.context() as patch:
+        make = _registration.ONNXRegistry.from_torchlib
+        patch.setattr(_registration.ONNXRegistry, "from_torchlib", staticmethod(cache(make)))
+        yield
+
+
 @pytest.fixture
 def no_ink(monkeypatch):
     """Figures are drawn and their files left empty: for tests that read the words and tables of pages."""
+    from matplotlib.figure import Figure
+
     empty = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 100 100"/>'
     monkeypatch.setattr(Figure, "savefig", lambda self, file, format, **_: format == "svg" and file.write(empty))
