@@ -3,7 +3,9 @@ from __future__ import annotations
 import compileall
 import signal
 import sys
+from functools import cache, partial
 
+import jinja2
 import pytest
 
 from harness import cli
@@ -33,3 +35,46 @@ def softbench(monkeypatch, capsys):
     yield run
     for number, handler in handlers.items():
         signal.signal(number, handler)
+
+
+class InMemory(jinja2.BytecodeCache):
+    """Compiled templates, by their source."""
+
+    def __init__(self):
+        self.compiled = {}
+
+    def load_bytecode(self, bucket):
+        if found := self.compiled.get((bucket.key, bucket.checksum)):
+            bucket.bytecode_from_string(found)
+
+    def dump_bytecode(self, bucket):
+        self.compiled[bucket.key, bucket.checksum] = bucket.bytecode_to_string()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _templates_are_compiled_once():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(jinja2, "Environment", partial(jinja2.Environment, bytecode_cache=InMemory()))
+        yield
+
+
+@pytest.fixture(scope="session")
+def onnx():
+    """ONNX files can be written; torch's list of operations is then made once, not for every file. Skips where a package is absent."""
+    pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxscript")
+    from torch.onnx._internal.exporter import _registration
+
+    with pytest.MonkeyPatch.context() as patch:
+        make = _registration.ONNXRegistry.from_torchlib
+        patch.setattr(_registration.ONNXRegistry, "from_torchlib", staticmethod(cache(make)))
+        yield
+
+
+@pytest.fixture
+def no_ink(monkeypatch):
+    """Figures are drawn and their files left empty: for tests that read the words and tables of pages."""
+    from matplotlib.figure import Figure
+
+    empty = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 100 100"/>'
+    monkeypatch.setattr(Figure, "savefig", lambda self, file, format, **_: format == "svg" and file.write(empty))

@@ -35,8 +35,12 @@ def task_of(pair: str) -> str:
 
 
 def shorter(spec: Spec) -> Spec:
-    """With rollouts of at most 256 steps: a pair's own may be long, and what is counted here is counted in any."""
-    return replace(spec, settings=spec.settings | {"horizon": min(spec.settings["horizon"], 256)})
+    """With rollouts of at most 64 steps and two epochs: a pair's own may be long, and what is counted here is counted in any."""
+    most = {"horizon": 64, "epochs": 2}
+    return replace(
+        spec,
+        settings={name: min(value, most[name]) if name in most else value for name, value in spec.settings.items()},
+    )
 
 
 sb3 = pytest.mark.skipif(

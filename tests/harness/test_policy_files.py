@@ -53,10 +53,8 @@ def observations(spaces: Spaces, count: int) -> np.ndarray:
 
 
 @pytest.fixture(scope="module", params=CASES)
-def written(request, tmp_path_factory):
+def written(request, tmp_path_factory, onnx):
     """A policy, its ONNX file and what its outputs must be."""
-    pytest.importorskip("onnxruntime")
-    pytest.importorskip("onnxscript")
     *arguments, outputs = CASES[request.param]
     policy, path = policy_of(*arguments), tmp_path_factory.mktemp("policy") / "policy.onnx"
     graph.write_onnx(policy, path)
@@ -162,8 +160,7 @@ def test_another_file_is_refused_in_a_line(content, tmp_path):
         read(tmp_path / "x.safetensors")
 
 
-def test_a_pair_that_leaves_torch_is_refused_in_a_line_with_its_place(tmp_path, monkeypatch):
-    pytest.importorskip("onnxscript")
+def test_a_pair_that_leaves_torch_is_refused_in_a_line_with_its_place(tmp_path, monkeypatch, onnx):
     policy = policy_of("ppo", "ppo", Spaces(ROW, 3), {})
 
     def act(self, state, use, now):
@@ -175,8 +172,9 @@ def test_a_pair_that_leaves_torch_is_refused_in_a_line_with_its_place(tmp_path, 
     assert not list(tmp_path.iterdir())
 
 
-def test_a_greedy_action_that_needs_noise_gets_it_as_an_input(tmp_path, monkeypatch):
-    onnxruntime = pytest.importorskip("onnxruntime")
+def test_a_greedy_action_that_needs_noise_gets_it_as_an_input(tmp_path, monkeypatch, onnx):
+    import onnxruntime
+
     policy = policy_of("ppo", "ppo", Spaces(ROW, 2, BOUNDS), {})
     whole = type(policy.learner).behaviour
     monkeypatch.setattr(

@@ -32,6 +32,13 @@ def _tiny(monkeypatch):
     monkeypatch.setattr(streams, "BLOCK", 2**9)  # changes no number, and few are read here
 
 
+@pytest.fixture
+def needed(law, request):
+    """What a law needs."""
+    for name in {"page": ["no_ink"], "policy": ["onnx"]}.get(law, []):
+        request.getfixturevalue(name)
+
+
 @pytest.fixture(scope="session")
 def place(tmp_path_factory):
     """A folder along PYTHONPATH with the invented pair in it."""

@@ -16,7 +16,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import pytest
 import small_suite
 import torch
 
@@ -189,8 +188,6 @@ def page(pair: str) -> list[str]:
 
 def policy(pair: str) -> list[str]:
     """What it has learned is a graph of tensors: an ONNX file acts as it does, for one arm of each task."""
-    pytest.importorskip("onnxruntime")
-    pytest.importorskip("onnxscript")
     said, draw = [], np.random.default_rng(0)
     for spec in {spec.task: spec for spec in specs(pair)}.values():
         cohort = Cohort(spec, [3])

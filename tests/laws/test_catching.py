@@ -101,6 +101,7 @@ def broken(place, request):
 @pytest.mark.parametrize(
     ("law", "number"), [(law, number) for law, faults in BROKEN.items() for number in range(len(faults))]
 )
+@pytest.mark.usefixtures("needed")
 def test_a_law_catches(broken, law, number):
     old, new, message = BROKEN[law][number]
     try:

@@ -15,6 +15,7 @@ from harness.selfcheck.experience import Task, small_specs
 
 
 @pytest.mark.parametrize("law", LAWS)
+@pytest.mark.usefixtures("needed")
 def test_a_pair_keeps_the_law(pair, law, place):
     assert LAWS[law](pair) == []
 

@@ -260,6 +260,7 @@ def test_looks_and_their_outcome_appear(pages: Path) -> None:
     assert "<td>−0.040</td>" in page
 
 
+@pytest.mark.usefixtures("no_ink")
 def test_what_to_do_next_is_said_of_claims_that_are_not_measured(workspace: Workspace) -> None:
     for name in ("atari", "classic"):
         workspace.suite(name, {"a2c": ["CartPole-v1"], "ppo": ["CartPole-v1"]})
@@ -310,6 +311,7 @@ def test_the_readme_has_the_answer_and_the_picture(pages: Path) -> None:
     assert (pages / "docs/answer.svg").read_text() == (pages / "site/index/answer.svg").read_text()
 
 
+@pytest.mark.usefixtures("no_ink")
 def test_our_readme_says_what_our_results_say(tmp_path: Path) -> None:
     """Of the results that are in git: the pipeline has been run since they, or the words, changed."""
     with contextlib.chdir(ROOT):
@@ -323,6 +325,7 @@ def test_our_readme_says_what_our_results_say(tmp_path: Path) -> None:
         assert (ROOT / name).read_text() == (tmp_path / name).read_text()
 
 
+@pytest.mark.usefixtures("no_ink")
 def test_a_readme_without_evidence_says_that_nothing_is_measured(workspace: Workspace) -> None:
     """As it is once suites are registered anew; the pipeline goes on."""
     workspace.suite("trial", {"a2c": ["CartPole-v1"]})
@@ -337,6 +340,7 @@ def test_a_readme_without_evidence_says_that_nothing_is_measured(workspace: Work
     assert ElementTree.parse(workspace.root / "docs/answer.svg").getroot().tag.endswith("svg")
 
 
+@pytest.mark.usefixtures("no_ink")
 def test_the_page_says_by_which_actions_its_pairs_are_judged(workspace: Workspace) -> None:
     workspace.suite("classic", {"ppo": ["CartPole-v1"], "a2c": ["CartPole-v1"]})
     path = workspace.root / "suites/classic/suite.yaml"

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from invented_results import CLAIMS, PUBLISHED, TASKS, Workspace, diverging, theory_record
+from matplotlib.backends.backend_pdf import FigureCanvasPdf
 
 from harness.schema.baseline import baseline_path
 from harness.schema.suite import load_suite
@@ -33,6 +34,14 @@ def browser() -> Iterator[Any]:
         started = running.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox", "--disable-gpu"])
         yield started
         started.close()
+
+
+@contextlib.contextmanager
+def no_pdf() -> Iterator[None]:
+    """A browser shows none."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(FigureCanvasPdf, "print_pdf", lambda *_, **__: None)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +68,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     theory.parent.mkdir()
     theory.write_text(json.dumps([theory_record(), theory_record(9)]))
     shutil.copytree(ROOT / "results" / "coverage", made.root / "results" / "coverage")
-    with contextlib.chdir(made.root):
+    with contextlib.chdir(made.root), no_pdf():
         build([], made.root / "site")
     return made.root / "site"
 
@@ -231,7 +240,8 @@ def test_a_page_of_many_curves_and_changes_is_short_and_shows_the_first(
         scores["0"] += 0.01
     baseline_path("classic").write_text(json.dumps(kept))
     page = browser.new_context(viewport={"width": 1400, "height": 900}).new_page()
-    page.goto(build(["classic"], workspace.root / "site").pages[1].as_uri())
+    with no_pdf():
+        page.goto(build(["classic"], workspace.root / "site").pages[1].as_uri())
     assert 4 * 900 < page.evaluate("document.documentElement.scrollHeight") <= 8 * 900
     assert [page.locator(f"#figure-{pair}-Task-0").is_visible() for pair in ("a2c", "dqn", "ppo")] == shown
     assert page.locator("#since summary").text_content() == f"{12 * many} differences, none beyond noise"

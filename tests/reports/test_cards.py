@@ -8,12 +8,15 @@ import re
 from html import unescape
 from pathlib import Path
 
+import pytest
 from invented_results import Workspace
 from test_site import Parts
 from test_verdicts import CLAIM, DECISION, around, scored
 
 from reports.site.site import build
 from reports.statistics.numerals import numeral
+
+pytestmark = pytest.mark.usefixtures("no_ink")
 
 
 def article(site: Path, claim: str) -> str:

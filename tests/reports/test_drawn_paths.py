@@ -95,6 +95,7 @@ def test_all_that_is_drawn_can_be_downloaded_and_is_equal_each_time(cell: Worksp
     assert rows[22]["points"].count(";") == 19
 
 
+@pytest.mark.usefixtures("no_ink")
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
@@ -117,6 +118,7 @@ def test_a_damaged_record_is_told_in_a_line_and_stops_no_page(cell: Workspace, d
     assert message in line and "CartPole-v1-paths" not in text
 
 
+@pytest.mark.usefixtures("no_ink")
 def test_paths_of_other_results_or_unknown_arms_are_not_shown_and_told(cell: Workspace) -> None:
     path = Path("results") / CART / "manifest.json"
     manifest = json.loads(path.read_text())
@@ -129,6 +131,7 @@ def test_paths_of_other_results_or_unknown_arms_are_not_shown_and_told(cell: Wor
     assert problems[0] in page()
 
 
+@pytest.mark.usefixtures("no_ink")
 def test_without_a_record_nothing_is_shown(cell: Workspace) -> None:
     assert planes(study()) == ({}, []) and read_paths(Path("results") / CART) is None
     text = page()

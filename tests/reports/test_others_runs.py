@@ -24,6 +24,8 @@ from reports.statistics.scores import read_studies
 from reports.statistics.summary.pooled import effect
 from reports.statistics.verdicts import Verdict, judge
 
+pytestmark = pytest.mark.usefixtures("no_ink")
+
 TWO = {"h": {"soft": False}, "s": {"soft": True}}
 CLAIM = {"id": "C", "statement": "s", "source": "s", "pair": "x", "arm": "s", "against": "h", "reason": "r"}
 STEPS = (10, 20, 30)

@@ -13,6 +13,8 @@ from test_site import Parts
 from reports.site.site import build
 from reports.statistics.numerals import MINUS
 
+pytestmark = pytest.mark.usefixtures("no_ink")
+
 BOTH, ONE = ({"episodes": 20, "primary": "sampled", "modes": modes} for modes in (["sampled", "greedy"], ["sampled"]))
 FIGURES: list[dict[str, Any]] = [
     {"task": "CartPole-v1", "arm": "a2c-naive", "mean": 490.0, "source": "A"},

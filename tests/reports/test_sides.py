@@ -23,6 +23,8 @@ from reports.statistics.measuring import as_if_lost_had_ended
 from reports.statistics.scores import read_studies
 from reports.statistics.verdicts import Verdict, judge
 
+pytestmark = pytest.mark.usefixtures("no_ink")
+
 TASK = "CartPole-v1"
 HARD, SOFT, HARD4, SOFT4 = (
     around(*each) for each in ((0.5, 0.1), (0.6, 0.1, 10, 1), (0.4, 0.1, 10, 2), (0.7, 0.1, 10, 3))

@@ -23,6 +23,8 @@ from reports.statistics.forms.spread import FEWEST, METHOD, LogRatio, Spread
 from reports.statistics.numerals import numeral
 from reports.statistics.verdicts import Verdict, judge
 
+pytestmark = pytest.mark.usefixtures("no_ink")
+
 N = 20
 
 
