@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from invented_results import CLAIMS, PUBLISHED, TASKS, Workspace, diverging, theory_record
-from matplotlib.backends.backend_pdf import FigureCanvasPdf
+from matplotlib.figure import Figure
 
 from harness.schema.baseline import baseline_path
 from harness.schema.suite import load_suite
@@ -39,8 +39,14 @@ def browser() -> Iterator[Any]:
 @contextlib.contextmanager
 def no_pdf() -> Iterator[None]:
     """A browser shows none."""
+    save = Figure.savefig
+
+    def not_pdf(figure: Figure, file: Any, **options: Any) -> None:
+        if options["format"] != "pdf":
+            save(figure, file, **options)
+
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(FigureCanvasPdf, "print_pdf", lambda *_, **__: None)
+        patch.setattr(Figure, "savefig", not_pdf)
         yield
 
 
