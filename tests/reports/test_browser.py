@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 from invented_results import CLAIMS, PUBLISHED, TASKS, Workspace, diverging, theory_record
-from matplotlib.figure import Figure
 
 from harness.schema.baseline import baseline_path
 from harness.schema.suite import load_suite
@@ -34,20 +33,6 @@ def browser() -> Iterator[Any]:
         started = running.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox", "--disable-gpu"])
         yield started
         started.close()
-
-
-@contextlib.contextmanager
-def no_pdf() -> Iterator[None]:
-    """A browser shows none."""
-    save = Figure.savefig
-
-    def not_pdf(figure: Figure, file: Any, **options: Any) -> None:
-        if options["format"] != "pdf":
-            save(figure, file, **options)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Figure, "savefig", not_pdf)
-        yield
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +59,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     theory.parent.mkdir()
     theory.write_text(json.dumps([theory_record(), theory_record(9)]))
     shutil.copytree(ROOT / "results" / "coverage", made.root / "results" / "coverage")
-    with contextlib.chdir(made.root), no_pdf():
+    with contextlib.chdir(made.root):
         build([], made.root / "site")
     return made.root / "site"
 
@@ -246,8 +231,7 @@ def test_a_page_of_many_curves_and_changes_is_short_and_shows_the_first(
         scores["0"] += 0.01
     baseline_path("classic").write_text(json.dumps(kept))
     page = browser.new_context(viewport={"width": 1400, "height": 900}).new_page()
-    with no_pdf():
-        page.goto(build(["classic"], workspace.root / "site").pages[1].as_uri())
+    page.goto(build(["classic"], workspace.root / "site").pages[1].as_uri())
     assert 4 * 900 < page.evaluate("document.documentElement.scrollHeight") <= 8 * 900
     assert [page.locator(f"#figure-{pair}-Task-0").is_visible() for pair in ("a2c", "dqn", "ppo")] == shown
     assert page.locator("#since summary").text_content() == f"{12 * many} differences, none beyond noise"
