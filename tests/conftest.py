@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import compileall
+import os
 import signal
 import sys
 from functools import cache, partial
@@ -49,6 +50,14 @@ class InMemory(jinja2.BytecodeCache):
 
     def dump_bytecode(self, bucket):
         self.compiled[bucket.key, bucket.checksum] = bucket.bytecode_to_string()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_test_waits_for_a_disk():
+    """What a killed process has written is in the system's memory; tests/faults/disk.py loses what was not synced."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", os.fstat)  # which refuses what is no open file
+        yield
 
 
 @pytest.fixture(scope="session", autouse=True)

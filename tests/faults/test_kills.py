@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 
 import pytest
-from small_suite import CELL, alive, children, stable_files, start, wait_until, write_suite
+from small_suite import CELL, alive, children, stable_files, start, train_here, wait_until, write_suite
 
 from harness.schema.results import read_cell
 
@@ -33,7 +33,9 @@ def _own_folder(tmp_path, monkeypatch):
 def unbroken(tmp_path_factory):
     folder = tmp_path_factory.mktemp("unbroken")
     write_suite(folder, **LONGER)
-    assert finish(folder) == 0
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        assert train_here(Path("out"))[0]
     return stable_files(folder / "out")
 
 

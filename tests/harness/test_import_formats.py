@@ -179,6 +179,7 @@ def scores_of(lines: str, **changes) -> Path:
     return one({"format": "scores", "files": "table.csv"}, grid=None, **changes)
 
 
+@pytest.mark.usefixtures("no_ink")
 def test_final_scores_have_no_steps(softbench):
     arms = {"ppo": {"soft": False}, "a2c": {"soft": True}}
     lines = "".join(
@@ -252,6 +253,7 @@ def test_frames_and_steps_are_not_mixed(softbench):
     assert "40 environment frames" in page and ">environment frames<" in page and "environment steps<" not in page
 
 
+@pytest.mark.usefixtures("no_ink")
 def test_tasks_may_have_grids_of_their_own(softbench):
     lines = [row for arm in ("ppo", "a2c") for seed in range(2) for row in rows(arm, seed, task="A")]
     lines += [
