@@ -194,7 +194,7 @@ def trained(arm, spaces, updates, dtype, **settings):
 
 
 @pytest.mark.parametrize("dtype", BOUNDS)
-@pytest.mark.parametrize("updates", [1, 4])
+@pytest.mark.parametrize("updates", [1, 10])
 @pytest.mark.parametrize(("arm", "spaces"), CASES)
 def test_an_arm_is_its_plain_implementation(arm, spaces, updates, dtype):
     error, metrics, expected = trained(arm, spaces, updates, dtype)
@@ -203,7 +203,7 @@ def test_an_arm_is_its_plain_implementation(arm, spaces, updates, dtype):
 
 
 @pytest.mark.parametrize("dtype", BOUNDS)
-@pytest.mark.parametrize("updates", [1, 4])
+@pytest.mark.parametrize("updates", [1, 10])
 @pytest.mark.parametrize(
     ("arm", "spaces", "settings"),
     [

@@ -217,7 +217,7 @@ def trained(arm, spaces, updates, dtype, **settings):
 
 
 @pytest.mark.parametrize("dtype", BOUNDS)
-@pytest.mark.parametrize("updates", [1, 4])
+@pytest.mark.parametrize("updates", [1, 10])
 @pytest.mark.parametrize("spaces", [CHOICES, NUMBERS])
 @pytest.mark.parametrize("arm", TRPO.arms)
 def test_an_arm_is_its_plain_implementation(arm, spaces, updates, dtype):
