@@ -5,8 +5,11 @@ from __future__ import annotations
 import functools
 import json
 import multiprocessing
+import os
 import signal
 import sys
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,7 +19,7 @@ from rich.console import Console
 from rich.table import Table
 
 from harness.commands.shared import Json, new_app
-from harness.errors import InputError
+from harness.errors import Incomplete, InputError
 from harness.exits import Exit, legend
 
 FILE = "theory.json"
@@ -35,24 +38,30 @@ def run(statement: int | None, cases: int, seed: int) -> tuple[Records, list[flo
 
     if statement is not None and statement not in STATEMENTS:
         raise InputError(f"--statement: {statement} is unknown; must be {min(STATEMENTS)} to {max(STATEMENTS)}")
-    todo = (
-        sorted(STATEMENTS, reverse=True) if statement is None else [statement]
-    )  # the last ones take longest: they begin
-    work = functools.partial(_run, cases=cases, seed=seed)
+    # The last ones take longest: they begin.
+    todo = sorted(STATEMENTS, reverse=True) if statement is None else [statement]
+    processes, context = min(len(todo), os.cpu_count() or 1), multiprocessing.get_context("fork")
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        with multiprocessing.get_context("fork").Pool(initializer=_end_with_the_parent) as pool:
-            found = pool.map(work, todo, chunksize=1)[::-1]
+        with ProcessPoolExecutor(processes, context, _end_at_once) as pool:
+            try:
+                found = [*pool.map(functools.partial(_run, cases=cases, seed=seed), todo)][::-1]
+            except BaseException:
+                for process in multiprocessing.active_children():
+                    process.terminate()  # else the pool would wait for the statements that have begun
+                raise
+    except BrokenProcessPool as error:
+        raise Incomplete("a process that checked a statement was ended from outside") from error
     finally:
         torch.set_num_threads(threads)
     return [record for record, _ in found], [seconds for _, seconds in found]
 
 
-def _end_with_the_parent() -> None:
-    """An interrupt is the parent's, which then terminates its workers: by what signals do of themselves, not by its own handlers."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+def _end_at_once() -> None:
+    """By signals as they are of themselves: the handlers are the parent's, and would raise in the midst of a statement."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)
 
 
 def _run(statement: int, cases: int, seed: int) -> tuple[dict[str, Any], float]:

@@ -18,8 +18,6 @@ from harness.files import locked
 from harness.store import members as checkpoints
 from harness.store.members import Member, Progress, fingerprint, rows, stack
 
-pytestmark = pytest.mark.usefixtures("no_sync")
-
 
 def make_state(number):
     generator = torch.Generator().manual_seed(number)

@@ -19,8 +19,6 @@ from harness.pool.messages import Failed, Job, Row, Segment, Started, Told, Writ
 from harness.progress import Display
 from harness.run.spec import Spec
 
-pytestmark = pytest.mark.usefixtures("no_sync")
-
 
 @pytest.fixture(autouse=True)
 def _own_folder(tmp_path, monkeypatch):

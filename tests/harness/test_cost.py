@@ -22,7 +22,6 @@ CELLS = {
         }
     },
 }
-pytestmark = pytest.mark.usefixtures("no_sync")
 
 
 @pytest.fixture

@@ -17,7 +17,6 @@ from harness.errors import InputError
 from harness.pool.messages import Failed, Told
 from reports.statistics import sequential
 
-pytestmark = pytest.mark.usefixtures("no_sync")
 RESULTS = Path("results")
 CLAIM = {
     "id": "C4",

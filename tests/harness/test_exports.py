@@ -28,7 +28,6 @@ CELLS = {
         }
     },
 }
-pytestmark = pytest.mark.usefixtures("no_sync")
 
 
 @pytest.fixture(scope="module")

@@ -21,8 +21,6 @@ from harness.schema.grid import base, point_name, points
 from harness.schema.results import read_cell
 from harness.schema.suite import load_suite
 
-pytestmark = pytest.mark.usefixtures("no_sync")
-
 GRID = {"learning_rate": [0.003, 0.01], "temperature": [0, 0.25]}
 SETTINGS = {
     "a2c": {"environments": 4, "hidden": [32]},

@@ -17,7 +17,7 @@ from imported_logs import curves, one_line, reading, rows, runs_of, write_import
 
 from harness.imports.overview import left_out
 
-pytestmark = pytest.mark.usefixtures("no_sync", "no_ink")
+pytestmark = pytest.mark.usefixtures("no_ink")
 TASK = {"T": {"low": 0, "high": 100, "source": ""}}
 TWO = {"a": {"soft": False}, "b": {"soft": True}}
 EPISODES = [(1, 10, 1.0), (2, 10, 2.0), (3, 10, 3.0), (4, 10, 4.0)]

@@ -40,7 +40,7 @@ from reports.site.site import build
 from reports.statistics.scores import read_studies
 from reports.statistics.verdicts import judge
 
-pytestmark = pytest.mark.usefixtures("no_sync", "no_ink")
+pytestmark = pytest.mark.usefixtures("no_ink")
 CELL = Path("results/cartpole/cartpole/CartPole-v1")
 
 

@@ -15,7 +15,6 @@ from harness.schema.paths import read_paths
 from harness.schema.results import read_cell
 from suites.envs.multigoal import GOALS, STATES, reached
 
-pytestmark = pytest.mark.usefixtures("no_sync")
 TASK = "MultiGoal-v0"
 SMALL = {"horizon": 4, "batch": 8, "replay_size": 200, "value_actions": 4, "particles": 4, "hidden": [8, 8]}
 CHANGES = {

@@ -26,7 +26,6 @@ from harness.run.streams import Streams
 
 NAME = "small/a2c/CartPole-v1"
 MEMBER = ("--arm", "a2c-proper", "--seed", "1")
-pytestmark = pytest.mark.usefixtures("no_sync")
 
 
 @pytest.fixture(scope="module")

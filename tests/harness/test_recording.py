@@ -15,7 +15,6 @@ from harness.policy.recording import chosen, record
 from harness.schema.episodes import read_episodes
 from harness.schema.results import read_cell
 
-pytestmark = pytest.mark.usefixtures("no_sync")
 FOLDER = Path("out") / CELL
 
 

@@ -30,7 +30,6 @@ MANIFEST = {
     "device": "cpu",
     "members": {"x": {"0": {"chain": ["abc"]}}},
 }
-pytestmark = pytest.mark.usefixtures("no_sync")
 UNITS = {"value_loss": "squared return"}
 
 

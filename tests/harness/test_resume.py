@@ -29,7 +29,6 @@ from harness import files
 from harness.pool.messages import Job, Note, Row, Segment
 from harness.schema.results import read_cell
 
-pytestmark = pytest.mark.usefixtures("no_sync")
 LONGER = {"tasks": {"CartPole-v1": {"steps": 4000}}}  # long enough to be killed in the middle
 
 

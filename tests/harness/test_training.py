@@ -16,8 +16,6 @@ from harness.plan.manifest import describe, differing_lines, spec_of
 from harness.pool.messages import Failed, Job, Note, Row, Segment
 from harness.schema.results import read_cell
 
-pytestmark = pytest.mark.usefixtures("no_sync")
-
 
 @pytest.fixture(autouse=True)
 def _own_folder(tmp_path, monkeypatch):

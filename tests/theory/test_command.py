@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import signal
 import sys
+import time
 
 import pytest
 import torch
+from small_suite import alive, children, start, wait_until
 
 from algorithms import maxent
 from harness import cli
@@ -100,3 +103,21 @@ def test_threads_are_as_before(softbench):
     torch.set_num_threads(2)
     softbench("--statement", 13, "--cases", 5)
     assert torch.get_num_threads() == 2
+
+
+@pytest.mark.parametrize(
+    ("number", "to_worker", "code", "said"),
+    [
+        (signal.SIGINT, False, 130, "stopped"),
+        (signal.SIGTERM, False, 143, "terminated"),
+        (signal.SIGKILL, True, 1, "incomplete: a process that checked a statement was ended from outside"),
+    ],
+)
+def test_it_ends_in_a_line_when_it_or_a_process_of_its_is_stopped(tmp_path, number, to_worker, code, said):
+    process = start(tmp_path, "theory", "--cases", 120)
+    workers = wait_until(lambda: len(found := children(process.pid)) == min(os.cpu_count(), 18) and found)
+    time.sleep(0.5)  # they are at work
+    os.kill(workers[0] if to_worker else process.pid, number)
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, out) == (code, "") and err.startswith(f"softbench: {said}") and err.count("\n") == 1
+    assert not any(map(alive, workers))
