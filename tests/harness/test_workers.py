@@ -1,4 +1,4 @@
-"""Real worker processes: arms of every pair leave the same bytes on two workers and here, in another order of seeds."""
+"""Real worker processes: arms leave the same bytes on two workers and here, in another order of seeds."""
 
 import json
 import os
@@ -21,7 +21,7 @@ QUICK = ("a2c", "ddpg", "dqn", "trpo")
 
 
 @pytest.mark.parametrize("every", [False, pytest.param(True, marks=pytest.mark.slow)])
-def test_two_workers_or_none_leave_the_same_bytes_for_every_pair(tmp_path, monkeypatch, every):
+def test_two_workers_or_none_leave_the_same_bytes(tmp_path, monkeypatch, every):
     """Of some pairs a hard arm and one that is compared with it, or every arm of every pair."""
     cells = {}
     for pair in pair_names() if every else QUICK:

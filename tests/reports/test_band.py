@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from invented_results import CLAIMS, Workspace
 from scipy import stats
 
-from reports.statistics.summary.band import Band
+from harness.schema.suite import load_suite
+from reports.statistics.scores import read_studies
+from reports.statistics.summary.band import Band, band
+from reports.statistics.verdicts import judge
 
 
 def curves(draw: np.random.Generator, *shape: int) -> np.ndarray:
@@ -66,3 +71,31 @@ def test_the_card_of_a_claim_about_equal_areas_shows_it_and_no_other_does(judged
     assert re.findall(r'<figure id="figure-claim-(\w+)-whole">', page) == ["same"]
     drawn = (judged / "classic/claim-same-whole-drawn.csv").read_text().splitlines()
     assert len(drawn) == 21 and (judged / "classic/claim-same-whole.pdf").exists()
+
+
+def test_its_area_is_the_estimate_of_the_claim_and_other_claims_and_curves_have_none(workspace: Workspace) -> None:
+    tasks = ["CartPole-v1", "Acrobot-v1"]
+    workspace.suite("classic", {"ppo": tasks, "a2c": tasks})
+    same = CLAIMS[2]
+    others = [
+        {**same, "id": "final", "metric": "final"},
+        {**same, "id": "no-worse", "test": "non-inferiority"},
+        {**same, "id": "gains", "of": "gain"},
+    ]
+    workspace.claims("classic", [same, *others])
+    for task in tasks:
+        workspace.cell("classic", "ppo", task)
+    suite = load_suite("classic")
+    (study,) = (each for each in read_studies(suite, workspace.results)[0] if each.pair == "ppo")
+    about, *rest = judge(suite, workspace.results)
+    found = band(about, study, "sampled")
+    assert found is not None and about.outcome is not None
+    area = np.trapezoid(found.estimate, found.share) / (found.share[-1] - found.share[0])
+    assert area == pytest.approx(about.outcome.estimate) and abs(area) > 1e-3
+    assert (found.margin, found.level) == (0.03, about.level)
+    assert [band(each, study, "sampled") for each in rest] == [None] * 3
+    moved = dict(study.curves)
+    for arm in ("sppo-38", "sppo-40"):
+        its = moved["Acrobot-v1", arm]
+        moved["Acrobot-v1", arm] = replace(its, steps=its.steps**2 // its.steps[0])
+    assert band(about, replace(study, curves=moved), "sampled") is None, "evaluations at other shares of the steps"

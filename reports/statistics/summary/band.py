@@ -12,6 +12,9 @@ from reports.statistics.intervals import Array
 from reports.statistics.measuring import Measured
 from reports.statistics.scores import Study
 
+SAME = 0.01
+"""Of the steps: evaluations of two tasks that are no farther apart are taken together."""
+
 
 @dataclass(frozen=True)
 class Band:
@@ -67,15 +70,17 @@ def band(measured: Measured, study: Study, mode: str) -> Band | None:
     if claim.test != "equivalence" or claim.metric != "area" or not claim.of_arms or data is None:
         return None
     sides: list[list[Array]] = []
+    shares = []
     for arm, seeds in zip(claim.arms, (data.seeds, data.of_against), strict=True):
         curves = {task: study.curves[task, arm] for task in data.tasks}
         if any({*seeds} - {*its.seeds} for its in curves.values()):
             return None  # runs of others that are not on every task
         rows = {task: [its.seeds.index(seed) for seed in seeds] for task, its in curves.items()}
         sides.append([study.score(task, its.returns[mode][rows[task]]).T for task, its in curves.items()])
-    if len({len(scores) for side in sides for scores in side}) > 1:
+        shares += [its.steps / its.steps[-1] for its in curves.values()]
+    share = shares[0]
+    if len(share) < 2 or any(len(each) != len(share) or np.abs(each - share).max() > SAME for each in shares):
         return None
-    steps = study.curves[data.tasks[0], claim.arms[0]].steps
     method = "welch" if claim.method == "welch" else "paired"
     arm_scores, against_scores = (np.stack(side, axis=-1) for side in sides)
-    return Band.of(arm_scores, against_scores, method, steps / steps[-1], claim.margin, measured.level)
+    return Band.of(arm_scores, against_scores, method, share, claim.margin, measured.level)
