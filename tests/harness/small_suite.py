@@ -72,7 +72,11 @@ def _become_softbench(words: list[str], environment: dict[str, str]) -> None:
     code = 70
     try:
         faulthandler.disable()
-        os.closerange(3, os.sysconf("SC_OPEN_MAX"))  # also what Popen waits for
+        # Also what Popen waits for. The numbers stay taken: a library that closes its own when forked would fail.
+        nothing = os.open(os.devnull, os.O_RDWR)
+        for name in os.listdir("/proc/self/fd"):
+            if int(name) not in (0, 1, 2, nothing):
+                os.dup2(nothing, int(name))
         sys.stdin, sys.stdout, sys.stderr = os.fdopen(0), os.fdopen(1, "w"), os.fdopen(2, "w")
         os.environ.clear()
         os.environ.update(environment)

@@ -117,6 +117,7 @@ def test_it_ends_in_a_line_when_it_or_a_process_of_its_is_stopped(tmp_path, numb
     process = start(tmp_path, "theory", "--cases", 120)
     workers = wait_until(lambda: len(found := children(process.pid)) == min(os.cpu_count(), 18) and found)
     time.sleep(0.5)  # they are at work
+    assert process.poll() is None, process.communicate()
     os.kill(workers[0] if to_worker else process.pid, number)
     out, err = process.communicate(timeout=60)
     assert (process.returncode, out) == (code, "") and err.startswith(f"softbench: {said}") and err.count("\n") == 1
