@@ -1,8 +1,7 @@
 """A2C with a naive and with a proper entropy term: Schulman, Chen, Abbeel 2017, section 6.1, Eq. 79-80.
 
 Both arms have -tau grad KL(pi || uniform) beside the policy gradient (the form of Liu et al. 2020, Eq. 19); the proper one alone has
-KL in the return. Convention 1 (Schulman): Q(s, a) leaves out the entropy of s. Settings of synchronous A3C (Mnih et al. 2016).
-"""
+KL in the return. Convention 1 (Schulman): Q(s, a) leaves out the entropy of s. Settings of synchronous A3C (Mnih et al. 2016)."""
 
 from __future__ import annotations
 
@@ -20,6 +19,7 @@ class Settings(learner.Settings):
     environments: int = Field(default=16, ge=1)
     horizon: int = Field(default=5, ge=1)
     learning_rate: Row = 1.4e-3
+    anneal: bool = False
     discount: float = Field(default=0.99, ge=0, le=1)
     temperature: Row = 0.01
     value_coefficient: float = Field(default=0.5, ge=0)
@@ -72,7 +72,7 @@ class A2C(learner.Learner):
         by_logits, by_value = policy.slope(action, by_log_prob, tau), s.value_coefficient * (value - target)  # Eq. 86
         gradients = nets.gradient(by_logits, by_value.unsqueeze(2))
         clip_norm_(gradients, s.max_gradient_norm, self.nets.parts)
-        rmsprop_(state, "nets", gradients, now.rows["learning_rate"])
+        rmsprop_(state, "nets", gradients, now.rows["learning_rate"] * (1 - now.fraction if s.anneal else 1))
         means = policy.entropy(), policy_loss, 0.5 * (value - target).square()  # Eq. 85
         return {name: values.mean(1) for name, values in zip(self.metrics, means, strict=True)}
 

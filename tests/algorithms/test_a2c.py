@@ -115,6 +115,17 @@ def test_an_update_reads_each_members_own_rate_and_temperature():
     assert torch.equal(*ends.values())
 
 
+@pytest.mark.parametrize("anneal", [True, False])
+def test_learning_rate_falls_to_zero_over_the_budget(anneal):
+    """At three quarters of the budget a quarter of it is left."""
+    experience, ends = next(rollouts(1, 4, 3, Spaces((3,), 2))), []
+    for made, rate in ((learner("a2c-naive", anneal=anneal), 0.4), (learner("a2c-naive"), 0.1 if anneal else 0.4)):
+        state = started(made, 1, torch.float32)
+        made.update(state, experience, now(75, 100, learning_rate=[rate], temperature=[0.1]))
+        ends.append(state["nets"])
+    assert torch.equal(*ends)
+
+
 @pytest.mark.parametrize("use", ["collect", "sample", "greedy"])
 def test_the_behaviour_is_the_policy_or_its_mode(use):
     made = learner("a2c-naive")

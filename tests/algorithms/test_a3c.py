@@ -42,11 +42,11 @@ def trained(made, rounds=4, spaces=SPACES, order=None, **rows):
 
 
 @pytest.mark.parametrize("arm", A3C.arms)
-@pytest.mark.parametrize("spaces", [SPACES, Spaces((10, 10, 2), 3)])
-def test_one_learner_is_a2c_to_the_bit(arm, spaces):
-    made = learner(arm, spaces, learners=1)
+@pytest.mark.parametrize(("spaces", "anneal"), [(SPACES, False), (SPACES, True), (Spaces((10, 10, 2), 3), True)])
+def test_one_learner_is_a2c_to_the_bit(arm, spaces, anneal):
+    made = learner(arm, spaces, learners=1, anneal=anneal)
     rows = {"learning_rate": [0.01, 0.002], "temperature": [0.3, 0.0]}
-    settings = a2c.Settings(**made.settings.model_dump(exclude={"learners", "anneal"}))
+    settings = a2c.Settings(**made.settings.model_dump(exclude={"learners"}))
     other = a2c.A2C(settings, spaces, a2c.A2C.arms[A2C[arm]].switches)
     (found, told), (expected, said) = (trained(each, spaces=spaces, **rows) for each in (made, other))
     assert all(torch.equal(found[name], expected[name]) for name in expected)
