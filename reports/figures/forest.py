@@ -24,7 +24,7 @@ from reports.statistics.numerals import numeral
 from reports.statistics.summary.readings import BETTER, READINGS, UNDECIDED, WORSE
 from reports.table import Table
 
-ROW, HEAD, AXIS, LEGEND = 22, 28, 38, 24
+ROW, HEAD, AXIS, LEGEND = 20, 25, 38, 24
 """Heights in pixels: a row, a group's heading, the axis with its words, the legend."""
 WIDTH = 960
 """Pixels of the file for download."""
@@ -91,7 +91,7 @@ def forest(words: Words, groups: Sequence[Group], pooled: Estimate | None, data:
     parts, top = [_axis(limit, body)], 0
     for group in groups:
         parts.append(
-            f'<text class="head" x="0" y="{top + 19}">{escape(group.title)}'
+            f'<text class="head" x="0" y="{top + 18}">{escape(group.title)}'
             f'<tspan class="aside" dx="10" font-weight="400">{escape(group.aside)}</tspan></text>'
         )
         top += HEAD
@@ -200,9 +200,9 @@ def _row(row: Row, limit: float, top: int) -> str:
         f'<a class="row {kind}" href={quoteattr(row.href)} data-pair={quoteattr(row.pair)} '
         f'data-arm={quoteattr(row.soft)} data-hard={quoteattr(row.hard)}><rect class="hit" x="0" y="{top}" width="100%" height="{ROW}"/>'
         f"{_boxes(''.join(parts), ''.join(parts), top)}"
-        f'<text class="label" x="12" y="{top + 15}">{escape(short(row.soft, 24))}</text> '
-        f'<text class="wide" x="83%" y="{top + 15}" text-anchor="end">{row.said}</text> '
-        f'<text class="wide word" x="84.5%" y="{top + 15}">{row.reading}</text></a>'
+        f'<text class="label" x="12" y="{top + 14}">{escape(short(row.soft, 24))}</text> '
+        f'<text class="wide" x="83%" y="{top + 14}" text-anchor="end">{row.said}</text> '
+        f'<text class="wide word" x="84.5%" y="{top + 14}">{row.reading}</text></a>'
     )
 
 
@@ -217,12 +217,12 @@ def _pooled(found: Estimate, limit: float, top: int) -> str:
         low, high = _place(found.low, limit), _place(found.high, limit)
         width = float(high[:-1]) - float(low[:-1])
         shape += (
-            f'<svg x="{low}" y="6" width="{width:.2f}%" height="16" viewBox="0 0 100 16" preserveAspectRatio="none">'
+            f'<svg x="{low}" y="5" width="{width:.2f}%" height="16" viewBox="0 0 100 16" preserveAspectRatio="none">'
             '<path class="pooled" d="M0 8L50 0L100 8L50 16z"/></svg>'
         )
     return (
-        f'<text class="head" x="0" y="{top + 19}">pooled</text>{_boxes(shape, shape, top)}'
-        f'<text class="wide head" x="83%" y="{top + 19}" text-anchor="end">{interval(found)}</text>'
+        f'<text class="head" x="0" y="{top + 18}">pooled</text>{_boxes(shape, shape, top)}'
+        f'<text class="wide head" x="83%" y="{top + 18}" text-anchor="end">{interval(found)}</text>'
     )
 
 
