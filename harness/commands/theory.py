@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import json
 import multiprocessing
-import os
 import signal
 import sys
 from concurrent.futures import ProcessPoolExecutor
@@ -18,7 +17,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from harness.commands.shared import Json, new_app
+from harness.commands.shared import CORES, Json, new_app
 from harness.errors import Incomplete, InputError
 from harness.exits import Exit, legend
 
@@ -40,7 +39,7 @@ def run(statement: int | None, cases: int, seed: int) -> tuple[Records, list[flo
         raise InputError(f"--statement: {statement} is unknown; must be {min(STATEMENTS)} to {max(STATEMENTS)}")
     # The last ones take longest: they begin.
     todo = sorted(STATEMENTS, reverse=True) if statement is None else [statement]
-    processes, context = min(len(todo), os.cpu_count() or 1), multiprocessing.get_context("fork")
+    processes, context = min(len(todo), CORES), multiprocessing.get_context("fork")
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

@@ -117,11 +117,11 @@ def test_an_update_reads_each_members_own_rate_and_temperature():
 
 @pytest.mark.parametrize("anneal", [True, False])
 def test_learning_rate_falls_to_zero_over_the_budget(anneal):
-    """At three quarters of the budget a quarter of it is left."""
-    experience, ends = next(rollouts(1, 4, 3, Spaces((3,), 2))), []
-    for made, rate in ((learner("a2c-naive", anneal=anneal), 0.4), (learner("a2c-naive"), 0.1 if anneal else 0.4)):
+    """What is learned at three quarters of the budget is what is learned at its start, at a quarter of the rate or at all of it."""
+    made, experience, ends = learner("a2c-naive", anneal=anneal), next(rollouts(1, 4, 3, Spaces((3,), 2))), []
+    for step, rate in ((75, 0.4), (0, 0.1 if anneal else 0.4)):
         state = started(made, 1, torch.float32)
-        made.update(state, experience, now(75, 100, learning_rate=[rate], temperature=[0.1]))
+        made.update(state, experience, now(step, 100, learning_rate=[rate], temperature=[0.1]))
         ends.append(state["nets"])
     assert torch.equal(*ends)
 
