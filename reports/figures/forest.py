@@ -7,6 +7,7 @@ page's style shows one of them.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
@@ -24,8 +25,12 @@ from reports.statistics.numerals import numeral
 from reports.statistics.summary.readings import BETTER, READINGS, UNDECIDED, WORSE
 from reports.table import Table
 
-ROW, HEAD, AXIS, LEGEND = 20, 25, 38, 24
-"""Heights in pixels: a row, a group's heading, the axis with its words, the legend."""
+HEAD, AXIS, LEGEND = 25, 38, 24
+"""Heights in pixels: a suite's heading, the axis with its words, the legend."""
+ROWS, LOOSE, TIGHT = 350, 20, 13
+"""Pixels that all rows may take, and the height of a row: where they are many they stand closer, and are smaller."""
+ARM = 72
+"""Pixels from the left end to an arm's name; before it stands that of its pair."""
 WIDTH = 960
 """Pixels of the file for download."""
 MARKS = {
@@ -37,7 +42,7 @@ MARKS = {
 """reading -> its shape about (0, 0). Colours are the page's, by class."""
 STYLE = f"""text {{ font: 13px system-ui, 'DejaVu Sans', sans-serif; fill: {PLAIN["ink"]}; }}
 .head {{ font-weight: 700; }} .aside, .tick {{ fill: {PLAIN["muted"]}; }} .tick {{ font-size: 11px; }}
-.hit {{ fill: none; }} .band {{ fill: {PLAIN["grid"]}; opacity: 0.6; }}
+.tight text {{ font-size: 11px; }} .hit {{ fill: none; }} .band {{ fill: {PLAIN["grid"]}; opacity: 0.6; }}
 .zero {{ stroke: {PLAIN["ink"]}; }} .rule {{ stroke: {PLAIN["grid"]}; }}
 .better {{ color: #00694d; }} .worse {{ color: #a63c00; }}
 .no-relevant-difference {{ color: #47566b; }} .undecided {{ color: #6a5a91; }}
@@ -69,9 +74,10 @@ class Row:
 
 @dataclass(frozen=True)
 class Group:
-    """The rows of one pair on one suite, and on how much they rest."""
+    """The rows of one pair on one suite ("" on the suite's own page), and on how much they rest."""
 
-    title: str
+    suite: str
+    pair: str
     aside: str
     rows: Sequence[Row]
 
@@ -87,22 +93,22 @@ def forest(words: Words, groups: Sequence[Group], pooled: Estimate | None, data:
     """Rows in their groups, the pooled difference below them (None: not drawn), and the axis; for print as rliable's interval plot."""
     rows = [row for group in groups for row in group.rows]
     limit = reach([row.found for row in rows] + ([pooled] if pooled else []), [row.margin for row in rows])
-    body = sum(HEAD + ROW * len(group.rows) for group in groups) + (HEAD if pooled else 0)
-    parts, top = [_axis(limit, body)], 0
+    high = max(TIGHT, min(LOOSE, ROWS // max(1, len(rows))))
+    parts, top, suite = [], 0, ""
     for group in groups:
-        parts.append(
-            f'<text class="head" x="0" y="{top + 18}">{escape(group.title)}'
-            f'<tspan class="aside" dx="10" font-weight="400">{escape(group.aside)}</tspan></text>'
-        )
-        top += HEAD
-        for row in group.rows:
-            parts.append(_row(row, limit, top))
-            top += ROW
+        if group.suite != suite:
+            suite = group.suite
+            parts.append(f'<text class="head" x="0" y="{top + 18}">{escape(suite)}</text>')
+            top += HEAD
+        for number, row in enumerate(group.rows):
+            parts.append(_row(row, limit, top, high, group if number == 0 else None))
+            top += high
     if pooled:
         parts.append(_pooled(pooled, limit, top))
-    parts.append(_legend(body + AXIS, any(row.margin for row in rows)))
-    height, inner = body + AXIS + LEGEND, "".join(parts)
-    label = f'class="forest" role="group" aria-label={quoteattr(words.alt)}'
+        top += HEAD
+    parts += [_axis(limit, top), _legend(top + AXIS, any(row.margin for row in rows))]
+    height, inner = top + AXIS + LEGEND, "".join(parts)
+    label = f'class="forest{" tight" if high < LOOSE else ""}" role="group" aria-label={quoteattr(words.alt)}'
     around = f'x="-12" y="-8" width="{WIDTH}" height="{height + 16}"'
     file = (
         f'<svg xmlns="{SPACE[1:-1]}" {label} width="{WIDTH}" height="{height + 16}" viewBox="-12 -8 {WIDTH} {height + 16}">'
@@ -117,7 +123,11 @@ def _print(words: Words, groups: Sequence[Group], pooled: Estimate | None) -> Pi
     """The same rows for paper, whose labels name the group."""
     looks = {True: Look(COLORS["soft"], "o"), False: Look(COLORS["hard"], "D")}
     rows = [
-        intervals.Row(f"{group.title}: {row.label}", looks[True], [row.found]) for group in groups for row in group.rows
+        intervals.Row(
+            f"{group.pair} · {group.suite}: {row.label}" if group.suite else row.label, looks[True], [row.found]
+        )
+        for group in groups
+        for row in group.rows
     ]
     rows += [intervals.Row("pooled", looks[False], [pooled])] if pooled else []
 
@@ -174,17 +184,20 @@ def _grid(limit: float, height: int) -> str:
 def _boxes(wide: str, narrow: str, top: int) -> str:
     """The plot's own box, from the rows' labels to their numbers; and where there is no room for these, to the right end."""
     return (
-        f'<svg class="wide" x="28%" y="{top}" width="38%" overflow="visible">{wide}</svg>'
-        f'<svg class="narrow" x="46%" y="{top}" width="52%" overflow="visible">{narrow}</svg>'
+        f'<svg class="wide" x="36%" y="{top}" width="33%" overflow="visible">{wide}</svg>'
+        f'<svg class="narrow" x="50%" y="{top}" width="48%" overflow="visible">{narrow}</svg>'
     )
 
 
-def _row(row: Row, limit: float, top: int) -> str:
-    found, middle = row.found, ROW // 2
-    parts = [_grid(limit, ROW)]
+def _row(row: Row, limit: float, top: int, high: int, first: Group | None) -> str:
+    """`high` pixels high; the `first` row of a group names it."""
+    found, middle = row.found, high // 2
+    parts = [_grid(limit, high)]
     if row.margin:
         width = 100 * min(1.0, row.margin / limit)
-        parts.append(f'<rect class="band" x="{_place(-row.margin, limit)}" y="0" width="{width:.2f}%" height="{ROW}"/>')
+        parts.append(
+            f'<rect class="band" x="{_place(-row.margin, limit)}" y="0" width="{width:.2f}%" height="{high}"/>'
+        )
     if found.low is not None and found.high is not None:
         ends = _place(found.low, limit), _place(found.high, limit)
         parts.append(f'<line class="bar" x1="{ends[0]}" x2="{ends[1]}" y1="{middle}" y2="{middle}"/>')
@@ -195,15 +208,26 @@ def _row(row: Row, limit: float, top: int) -> str:
             if beyond:
                 parts.append(_mark(at, middle, path))
     parts.append(_mark(_place(found.value, limit), middle, MARKS[row.reading]))
-    kind = row.reading.replace(" ", "-")
+    kind, base = row.reading.replace(" ", "-"), top + middle + 4
+    names = "".join(
+        f'<text class="label{kind}" x="{ARM}" y="{base}">{escape(name)}</text>'
+        for kind, name in _names(short(row.soft, 28), short(re.sub("@.*=", " @", row.soft), 17))
+    )
+    if first:
+        names += f'<text class="aside" x="0" y="{base}">{escape(short(first.pair, 9))}</text>'
+        names += f'<text class="wide tick" x="34.5%" y="{base}" text-anchor="end">{escape(first.aside)}</text>'
     return (
         f'<a class="row {kind}" href={quoteattr(row.href)} data-pair={quoteattr(row.pair)} '
-        f'data-arm={quoteattr(row.soft)} data-hard={quoteattr(row.hard)}><rect class="hit" x="0" y="{top}" width="100%" height="{ROW}"/>'
-        f"{_boxes(''.join(parts), ''.join(parts), top)}"
-        f'<text class="label" x="12" y="{top + 14}">{escape(short(row.soft, 24))}</text> '
-        f'<text class="wide" x="83%" y="{top + 14}" text-anchor="end">{row.said}</text> '
-        f'<text class="wide word" x="84.5%" y="{top + 14}">{row.reading}</text></a>'
+        f'data-arm={quoteattr(row.soft)} data-hard={quoteattr(row.hard)}><rect class="hit" x="0" y="{top}" width="100%" height="{high}"/>'
+        f"{_boxes(''.join(parts), ''.join(parts), top)}{names} "
+        f'<text class="wide" x="85%" y="{base}" text-anchor="end">{row.said}</text> '
+        f'<text class="wide word" x="86%" y="{base}">{row.reading}</text></a>'
     )
+
+
+def _names(wide: str, narrow: str) -> list[tuple[str, str]]:
+    """A class and a text for each width; a grid's point is its value alone where there is no room."""
+    return [("", wide)] if wide == narrow else [(" wide", wide), (" narrow", narrow)]
 
 
 def _mark(x: str, y: int, path: str) -> str:
@@ -222,7 +246,7 @@ def _pooled(found: Estimate, limit: float, top: int) -> str:
         )
     return (
         f'<text class="head" x="0" y="{top + 18}">pooled</text>{_boxes(shape, shape, top)}'
-        f'<text class="wide head" x="83%" y="{top + 18}" text-anchor="end">{interval(found)}</text>'
+        f'<text class="wide head" x="85%" y="{top + 18}" text-anchor="end">{interval(found)}</text>'
     )
 
 

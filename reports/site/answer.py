@@ -154,22 +154,22 @@ def _verb(count: int, one: str, many: str) -> str:
 
 
 def _groups(found: Sequence[Comparison], page: Callable[[Suite], str]) -> list[Group]:
-    """By pair, and by suite within it; the pair with the highest mean first, and within a group the highest difference."""
-    by_pair: dict[str, list[Comparison]] = {}
+    """By suite, and by pair within it; the pair with the highest mean first, and within a group the highest difference."""
+    by_suite: dict[str, dict[str, list[Comparison]]] = {}
     for each in found:
-        by_pair.setdefault(each.study.pair, []).append(each)
-    groups = []
-    for its in sorted(by_pair.values(), key=lambda its: -sum(each.found.value for each in its) / len(its)):
-        of_suite: dict[str, list[Comparison]] = {}
-        for each in its:
-            of_suite.setdefault(each.suite.name, []).append(each)
-        for same in of_suite.values():
-            first, suite = same[0].study, same[0].suite
-            title = f"{first.pair} · {suite.title}" if page(suite) else first.pair
-            aside = f"{_spanned([len(each.tasks) for each in same], 'task')} × {_spanned([n for each in same for n in each.seeds], 'seed')}"
-            ordered = sorted(same, key=lambda each: -each.found.value)
-            groups.append(Group(title, aside, [_row(each, page) for each in ordered]))
-    return groups
+        by_suite.setdefault(each.suite.name, {}).setdefault(each.study.pair, []).append(each)
+    return [
+        _group(same, page)
+        for by_pair in by_suite.values()
+        for same in sorted(by_pair.values(), key=lambda its: -sum(each.found.value for each in its) / len(its))
+    ]
+
+
+def _group(same: Sequence[Comparison], page: Callable[[Suite], str]) -> Group:
+    suite, pair = same[0].suite, same[0].study.pair
+    aside = f"{_spanned([len(each.tasks) for each in same], 'task')} × {_spanned([n for each in same for n in each.seeds], 'seed')}"
+    ordered = sorted(same, key=lambda each: -each.found.value)
+    return Group(suite.title if page(suite) else "", pair, aside, [_row(each, page) for each in ordered])
 
 
 def _row(each: Comparison, page: Callable[[Suite], str]) -> Row:

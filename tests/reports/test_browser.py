@@ -15,9 +15,14 @@ from invented_results import CLAIMS, PUBLISHED, TASKS, Workspace, diverging, the
 
 from harness.schema.baseline import baseline_path
 from harness.schema.suite import load_suite
+from reports.figures.forest import Group, Row, forest
+from reports.figures.picture import Words
 from reports.site.site import build
+from reports.statistics.intervals import Estimate
 from reports.statistics.scores import read_studies
 from reports.statistics.summary.baseline import make
+from reports.statistics.summary.readings import UNDECIDED
+from reports.table import Table
 
 CHROMIUM = Path("/usr/bin/chromium")
 ROOT = Path(__file__).parents[2]
@@ -335,6 +340,27 @@ def test_the_answer_is_on_the_first_screen(browser: Any, whole: Path) -> None:
             for start in ("Soft minus hard", "What to do", "The ledger", "Apart")
         ]
         assert places == sorted(places) and places[-1] >= len(order) - 2, "smoke tests stand last"
+
+
+@pytest.mark.parametrize(("width", "height"), [(1400, 900), (390, 844)])
+@pytest.mark.parametrize("many", [17, 26])
+def test_all_rows_of_the_answer_are_on_the_first_screen(
+    browser: Any, whole: Path, width: int, height: int, many: int
+) -> None:
+    found, arm = Estimate(0.01, -0.02, 0.04), "sppo-38-s4@temperature=0.03"
+    pairs = [("Classic control", f"invented-pair-{at}") for at in range(7)] + [("Continuous control", "ddpg")]
+    groups = [
+        Group(suite, pair, "3 tasks × 10 seeds", [Row(pair, arm, "ppo", "#", found, 0.01, UNDECIDED)] * share)
+        for (suite, pair), share in zip(pairs, [many - 16, 5, 2, 1, 1, 1, 1, 5], strict=True)
+    ]
+    drawn = forest(Words("answer", "t", "c", "a", "c"), groups, found, Table("t", "t", "", [], [])).page
+    page = browser.new_context(viewport={"width": width, "height": height}).new_page()
+    page.goto((whole / "index.html").as_uri())
+    page.evaluate("drawn => document.querySelector('.forest').outerHTML = drawn", drawn)
+    assert page.locator(".forest").first.locator(".row").count() == many
+    box = page.locator(".forest").first.bounding_box()
+    assert box is not None and box["y"] + box["height"] <= height
+    assert page.evaluate(OVERLAPS)[0] == []
 
 
 def test_a_suites_page_is_short_before_anything_is_opened_and_its_contents_stay_in_sight(

@@ -56,7 +56,7 @@ def figures(found: Evidence, verdict: Verdict) -> dict[str, Callable[[], Picture
     words = Words("forest", "t", "c", "a", "c")
     rows = [forest.Row("ppo", it.soft, it.hard, "#ppo", it.found, 0.01, "better") for it in found.primary.values()]
     arms = {verdict.claim.arm: Look(PLAIN["soft"], "s"), verdict.claim.against: Look(PLAIN["ink"], "o")}
-    group = forest.Group("ppo", "2 tasks", rows)
+    group = forest.Group("Classic control", "ppo", "2 tasks", rows)
     return {
         "forest": lambda: forest.forest(words, [group], Estimate(0.0, -0.1, 0.1), Table("t", "t", "", [], [])),
         "modes": lambda: scores.modes("ppo", "sampled", found.differences, "c"),
