@@ -25,10 +25,10 @@ from reports.statistics.numerals import numeral
 from reports.statistics.summary.readings import BETTER, READINGS, UNDECIDED, WORSE
 from reports.table import Table
 
-HEAD, AXIS, LEGEND = 25, 38, 24
+HEAD, AXIS, LEGEND = 22, 38, 24
 """Heights in pixels: a suite's heading, the axis with its words, the legend."""
-ROWS, LOOSE, TIGHT = 350, 20, 13
-"""Pixels that all rows may take, and the height of a row: where they are many they stand closer, and are smaller."""
+ROWS, LOOSE, TIGHT = 440, 20, 12
+"""Pixels that rows and headings may take, and the height of a row: where they are many they stand closer, and are smaller."""
 ARM = 72
 """Pixels from the left end to an arm's name; before it stands that of its pair."""
 WIDTH = 960
@@ -44,32 +44,50 @@ STYLE = f"""text {{ font: 13px system-ui, 'DejaVu Sans', sans-serif; fill: {PLAI
 .head {{ font-weight: 700; }} .aside, .tick {{ fill: {PLAIN["muted"]}; }} .tick {{ font-size: 11px; }}
 .tight text {{ font-size: 11px; }} .hit {{ fill: none; }} .band {{ fill: {PLAIN["grid"]}; opacity: 0.6; }}
 .zero {{ stroke: {PLAIN["ink"]}; }} .rule {{ stroke: {PLAIN["grid"]}; }}
-.better {{ color: #00694d; }} .worse {{ color: #a63c00; }}
+.mixed {{ color: {PLAIN["ink"]}; }} .better {{ color: #00694d; }} .worse {{ color: #a63c00; }}
 .no-relevant-difference {{ color: #47566b; }} .undecided {{ color: #6a5a91; }}
 .bar {{ stroke: currentColor; stroke-width: 2; }} .mark {{ fill: currentColor; stroke: currentColor; stroke-width: 1.5; }}
 .narrow {{ display: none; }} .undecided .mark {{ fill: #ffffff; }} .word {{ fill: currentColor; }} .pooled {{ fill: {PLAIN["ink"]}; }}"""
 
 
 @dataclass(frozen=True)
-class Row:
+class Mark:
     """One comparison: `margin` is what counts as a difference (None: nothing said), `reading` one of `READINGS`."""
 
-    pair: str
     soft: str
     hard: str
-    href: str
     found: Estimate
     margin: float | None
     reading: str
 
+
+@dataclass(frozen=True)
+class Row:
+    """A soft arm against its hard arm; of a grid all its points, each a mark."""
+
+    pair: str
+    href: str
+    marks: Sequence[Mark]
+
     @property
-    def label(self) -> str:
-        return f"{self.soft} − {self.hard}"
+    def name(self) -> str:
+        """The soft arm, without the grid's point where there are several."""
+        soft = self.marks[0].soft
+        return soft if len(self.marks) == 1 else soft.split("@")[0]
 
     @property
     def said(self) -> str:
-        """The difference with its interval, as the figure prints it."""
-        return interval(self.found)
+        """The difference with its interval, as the figure prints it, or the least and the greatest of several."""
+        if len(self.marks) == 1:
+            return interval(self.marks[0].found)
+        ends = [its([each.found.value for each in self.marks]) for its in (min, max)]
+        return f"{len(self.marks)} points: {' to '.join(numeral(end, '.3f') for end in ends)}"
+
+    @property
+    def reading(self) -> str:
+        """That of all its marks; "" where they differ."""
+        readings = {each.reading for each in self.marks}
+        return readings.pop() if len(readings) == 1 else ""
 
 
 @dataclass(frozen=True)
@@ -92,13 +110,15 @@ def interval(found: Estimate) -> str:
 def forest(words: Words, groups: Sequence[Group], pooled: Estimate | None, data: Table) -> Picture:
     """Rows in their groups, the pooled difference below them (None: not drawn), and the axis; for print as rliable's interval plot."""
     rows = [row for group in groups for row in group.rows]
-    limit = reach([row.found for row in rows] + ([pooled] if pooled else []), [row.margin for row in rows])
-    high = max(TIGHT, min(LOOSE, ROWS // max(1, len(rows))))
+    marks = [mark for row in rows for mark in row.marks]
+    limit = reach([mark.found for mark in marks] + ([pooled] if pooled else []), [mark.margin for mark in marks])
+    headings = HEAD * len({group.suite for group in groups if group.suite})
+    high = max(TIGHT, min(LOOSE, (ROWS - headings) // max(1, len(rows))))
     parts, top, suite = [], 0, ""
     for group in groups:
         if group.suite != suite:
             suite = group.suite
-            parts.append(f'<text class="head" x="0" y="{top + 18}">{escape(suite)}</text>')
+            parts.append(f'<text class="head" x="0" y="{top + 16}">{escape(suite)}</text>')
             top += HEAD
         for number, row in enumerate(group.rows):
             parts.append(_row(row, limit, top, high, group if number == 0 else None))
@@ -106,7 +126,7 @@ def forest(words: Words, groups: Sequence[Group], pooled: Estimate | None, data:
     if pooled:
         parts.append(_pooled(pooled, limit, top))
         top += HEAD
-    parts += [_axis(limit, top), _legend(top + AXIS, any(row.margin for row in rows))]
+    parts += [_axis(limit, top), _legend(top + AXIS, any(mark.margin for mark in marks))]
     height, inner = top + AXIS + LEGEND, "".join(parts)
     label = f'class="forest{" tight" if high < LOOSE else ""}" role="group" aria-label={quoteattr(words.alt)}'
     around = f'x="-12" y="-8" width="{WIDTH}" height="{height + 16}"'
@@ -124,10 +144,13 @@ def _print(words: Words, groups: Sequence[Group], pooled: Estimate | None) -> Pi
     looks = {True: Look(COLORS["soft"], "o"), False: Look(COLORS["hard"], "D")}
     rows = [
         intervals.Row(
-            f"{group.pair} · {group.suite}: {row.label}" if group.suite else row.label, looks[True], [row.found]
+            f"{f'{group.pair} · {group.suite}: ' if group.suite else ''}{mark.soft} − {mark.hard}",
+            looks[True],
+            [mark.found],
         )
         for group in groups
         for row in group.rows
+        for mark in row.marks
     ]
     rows += [intervals.Row("pooled", looks[False], [pooled])] if pooled else []
 
@@ -191,38 +214,56 @@ def _boxes(wide: str, narrow: str, top: int) -> str:
 
 def _row(row: Row, limit: float, top: int, high: int, first: Group | None) -> str:
     """`high` pixels high; the `first` row of a group names it."""
-    found, middle = row.found, high // 2
+    margins, base = [mark.margin for mark in row.marks if mark.margin], top + high // 2 + 4
     parts = [_grid(limit, high)]
-    if row.margin:
-        width = 100 * min(1.0, row.margin / limit)
-        parts.append(
-            f'<rect class="band" x="{_place(-row.margin, limit)}" y="0" width="{width:.2f}%" height="{high}"/>'
-        )
+    if margins:
+        margin = min(margins)
+        width = 100 * min(1.0, margin / limit)
+        parts.append(f'<rect class="band" x="{_place(-margin, limit)}" y="0" width="{width:.2f}%" height="{high}"/>')
+    apart = min(4.0, (high - 8) / max(1, len(row.marks) - 1))
+    middles = [high / 2 + apart * (number - (len(row.marks) - 1) / 2) for number in range(len(row.marks))]
+    parts += [_drawn(mark, limit, at, len(row.marks) > 1) for mark, at in zip(row.marks, middles, strict=True)]
+    names = "".join(
+        f'<text class="label{kind}" x="{ARM}" y="{base}">{escape(name)}</text>'
+        for kind, name in _names(short(row.name, 28), short(re.sub("@.*=", " @", row.name), 17))
+    )
+    if first:
+        names += f'<text class="aside" x="0" y="{base}">{escape(short(first.pair, 9))}</text>'
+        names += f'<text class="tick wide" x="34.5%" y="{base}" text-anchor="end">{escape(first.aside)}</text>'
+    one = f" {_arms(row.marks[0])}" if len(row.marks) == 1 else ""
+    return (
+        f'<a class="row {_kind(row.reading) or "mixed"}" href={quoteattr(row.href)} data-pair={quoteattr(row.pair)}{one}>'
+        f'<rect class="hit" x="0" y="{top}" width="100%" height="{high}"/>'
+        f"{_boxes(''.join(parts), ''.join(parts), top)}{names} "
+        f'<text class="wide" x="85%" y="{base}" text-anchor="end">{row.said}</text> '
+        f'<text class="wide word" x="86%" y="{base}">{row.reading or "differs by point"}</text></a>'
+    )
+
+
+def _drawn(mark: Mark, limit: float, middle: float, small: bool) -> str:
+    """Interval and mark, in the colour of what they say; of several in a row each is `small`."""
+    found, parts = mark.found, []
     if found.low is not None and found.high is not None:
         ends = _place(found.low, limit), _place(found.high, limit)
-        parts.append(f'<line class="bar" x1="{ends[0]}" x2="{ends[1]}" y1="{middle}" y2="{middle}"/>')
+        parts.append(f'<line class="bar" x1="{ends[0]}" x2="{ends[1]}" y1="{middle:g}" y2="{middle:g}"/>')
         for beyond, at, path in (
             (found.low < -limit, "0%", "M-6 0L2-5V5z"),
             (found.high > limit, "100%", "M6 0L-2-5V5z"),
         ):
             if beyond:
-                parts.append(_mark(at, middle, path))
-    parts.append(_mark(_place(found.value, limit), middle, MARKS[row.reading]))
-    kind, base = row.reading.replace(" ", "-"), top + middle + 4
-    names = "".join(
-        f'<text class="label{kind}" x="{ARM}" y="{base}">{escape(name)}</text>'
-        for kind, name in _names(short(row.soft, 28), short(re.sub("@.*=", " @", row.soft), 17))
-    )
-    if first:
-        names += f'<text class="aside" x="0" y="{base}">{escape(short(first.pair, 9))}</text>'
-        names += f'<text class="wide tick" x="34.5%" y="{base}" text-anchor="end">{escape(first.aside)}</text>'
-    return (
-        f'<a class="row {kind}" href={quoteattr(row.href)} data-pair={quoteattr(row.pair)} '
-        f'data-arm={quoteattr(row.soft)} data-hard={quoteattr(row.hard)}><rect class="hit" x="0" y="{top}" width="100%" height="{high}"/>'
-        f"{_boxes(''.join(parts), ''.join(parts), top)}{names} "
-        f'<text class="wide" x="85%" y="{base}" text-anchor="end">{row.said}</text> '
-        f'<text class="wide word" x="86%" y="{base}">{row.reading}</text></a>'
-    )
+                parts.append(_mark(at, middle, path, small))
+    parts.append(_mark(_place(found.value, limit), middle, MARKS[mark.reading], small))
+    said = f"<title>{escape(mark.soft)}: {interval(found)}, {mark.reading}</title>" if small else ""
+    return f'<g class="{_kind(mark.reading)}"{f" {_arms(mark)}" if small else ""}>{said}{"".join(parts)}</g>'
+
+
+def _arms(mark: Mark) -> str:
+    return f"data-arm={quoteattr(mark.soft)} data-hard={quoteattr(mark.hard)}"
+
+
+def _kind(reading: str) -> str:
+    """A reading as a class of the page."""
+    return reading.replace(" ", "-")
 
 
 def _names(wide: str, narrow: str) -> list[tuple[str, str]]:
@@ -230,8 +271,9 @@ def _names(wide: str, narrow: str) -> list[tuple[str, str]]:
     return [("", wide)] if wide == narrow else [(" wide", wide), (" narrow", narrow)]
 
 
-def _mark(x: str, y: int, path: str) -> str:
-    return f'<svg x="{x}" y="{y}" overflow="visible"><path class="mark" d="{path}"/></svg>'
+def _mark(x: str, y: float, path: str, small: bool = False) -> str:
+    size = ' transform="scale(0.7)"' if small else ""
+    return f'<svg x="{x}" y="{y:g}" overflow="visible"><path class="mark" d="{path}"{size}/></svg>'
 
 
 def _pooled(found: Estimate, limit: float, top: int) -> str:
@@ -241,12 +283,12 @@ def _pooled(found: Estimate, limit: float, top: int) -> str:
         low, high = _place(found.low, limit), _place(found.high, limit)
         width = float(high[:-1]) - float(low[:-1])
         shape += (
-            f'<svg x="{low}" y="5" width="{width:.2f}%" height="16" viewBox="0 0 100 16" preserveAspectRatio="none">'
+            f'<svg x="{low}" y="3" width="{width:.2f}%" height="16" viewBox="0 0 100 16" preserveAspectRatio="none">'
             '<path class="pooled" d="M0 8L50 0L100 8L50 16z"/></svg>'
         )
     return (
-        f'<text class="head" x="0" y="{top + 18}">pooled</text>{_boxes(shape, shape, top)}'
-        f'<text class="wide head" x="85%" y="{top + 18}" text-anchor="end">{interval(found)}</text>'
+        f'<text class="head" x="0" y="{top + 16}">pooled</text>{_boxes(shape, shape, top)}'
+        f'<text class="wide head" x="85%" y="{top + 16}" text-anchor="end">{interval(found)}</text>'
     )
 
 
@@ -254,9 +296,10 @@ def _legend(top: int, margins: bool) -> str:
     """What the shapes say, and the shade."""
     parts, x = [], 8
     for reading in READINGS:
-        kind = reading.replace(" ", "-")
         mark = _mark(str(x), top + 12, MARKS[reading])
-        parts.append(f'<g class="{kind}">{mark}<text class="tick" x="{x + 11}" y="{top + 16}">{reading}</text></g>')
+        parts.append(
+            f'<g class="{_kind(reading)}">{mark}<text class="tick" x="{x + 11}" y="{top + 16}">{reading}</text></g>'
+        )
         x += 28 + round(6.1 * len(reading))
     if margins:
         parts.append(f'<g class="wide"><rect class="band" x="{x}" y="{top + 4}" width="16" height="16"/>')

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from harness.schema.claims import Ledger
 from harness.schema.suite import Suite
-from reports.figures.forest import Group, Row, forest, interval
+from reports.figures.forest import Group, Mark, Row, forest, interval
 from reports.figures.picture import Picture, Studio, Words
 from reports.site.evidence import Evidence
 from reports.site.names import stem
@@ -154,7 +154,7 @@ def _verb(count: int, one: str, many: str) -> str:
 
 
 def _groups(found: Sequence[Comparison], page: Callable[[Suite], str]) -> list[Group]:
-    """By suite, and by pair within it; the pair with the highest mean first, and within a group the highest difference."""
+    """By suite, and by pair within it; the pair with the highest mean first, and within a group the arm with the highest."""
     by_suite: dict[str, dict[str, list[Comparison]]] = {}
     for each in found:
         by_suite.setdefault(each.suite.name, {}).setdefault(each.study.pair, []).append(each)
@@ -166,14 +166,20 @@ def _groups(found: Sequence[Comparison], page: Callable[[Suite], str]) -> list[G
 
 
 def _group(same: Sequence[Comparison], page: Callable[[Suite], str]) -> Group:
+    """On a suite's own page each point of a grid has a row; elsewhere they share one."""
     suite, pair = same[0].suite, same[0].study.pair
     aside = f"{_spanned([len(each.tasks) for each in same], 'task')} × {_spanned([n for each in same for n in each.seeds], 'seed')}"
-    ordered = sorted(same, key=lambda each: -each.found.value)
-    return Group(suite.title if page(suite) else "", pair, aside, [_row(each, page) for each in ordered])
+    by_arm: dict[tuple[str, ...], list[Comparison]] = {}
+    for each in same:
+        names = (arm.split("@")[0] if page(suite) else arm for arm in (each.soft, each.hard))
+        by_arm.setdefault(tuple(names), []).append(each)
+    ordered = sorted(by_arm.values(), key=lambda its: -sum(each.found.value for each in its) / len(its))
+    return Group(suite.title if page(suite) else "", pair, aside, [_row(its, page) for its in ordered])
 
 
-def _row(each: Comparison, page: Callable[[Suite], str]) -> Row:
-    return Row(each.study.pair, each.soft, each.hard, _place(each, page), each.found, each.margin, each.reading)
+def _row(its: Sequence[Comparison], page: Callable[[Suite], str]) -> Row:
+    marks = [Mark(each.soft, each.hard, each.found, each.margin, each.reading) for each in its]
+    return Row(its[0].study.pair, _place(its[0], page), marks)
 
 
 def _place(each: Comparison, page: Callable[[Suite], str]) -> str:

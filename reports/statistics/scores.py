@@ -54,6 +54,8 @@ class Study:
     """Results that are not of one version: one line each."""
     damaged: list[Damaged] = field(default_factory=list)
     """The pair's cells that cannot be used."""
+    controls: dict[str, str | None] = field(default_factory=dict)
+    """control -> the hard arm that it belongs to, None where it names none."""
 
     @property
     def arms(self) -> list[str]:
@@ -66,11 +68,18 @@ class Study:
 
     @property
     def groups(self) -> list[list[str]]:
-        """Arms that belong in one picture: a hard arm with its soft arms; hard arms without soft ones join the first group."""
+        """Arms that belong in one picture: a hard arm, its controls and its soft arms; what belongs to none joins the first group."""
         used = list(dict.fromkeys(hard for _, hard in self.comparisons))
-        groups = [[hard, *(arm for arm, its in self.comparisons if its == hard)] for hard in used]
         alone = [arm for arm, hard in self.hard_of.items() if hard is None and arm not in used]
-        return [[groups[0][0], *alone, *groups[0][1:]], *groups[1:]] if groups else [alone]
+        places = {arm: hard if (hard := self.controls.get(arm)) in used else used[0] for arm in alone if used}
+        return [
+            [
+                hard,
+                *(arm for arm in alone if places[arm] == hard),
+                *(arm for arm, its in self.comparisons if its == hard),
+            ]
+            for hard in used
+        ] or [alone]
 
     @property
     def imported(self) -> bool:
@@ -301,18 +310,30 @@ def _study(
         for arm in cell.manifest.arms:
             hard_of.setdefault(arm, cell.manifest.against(arm))
             roles.setdefault(arm, cell.manifest.role(arm))
-    default = next(iter(cells.values())).manifest.hard
+    controls = {
+        arm: cell.manifest.arms[arm].against
+        for cell in cells.values()
+        for arm in cell.manifest.arms
+        if roles[arm] == "control"
+    }
+    first = next(iter(cells.values())).manifest.hard.split("@")[0]
+    alone = sorted(
+        (arm for arm, its in hard_of.items() if its is None),
+        key=lambda arm: (arm.split("@")[0] != first, arm.split("@")),
+    )
     ordered: dict[str, str | None] = {}
-    for hard in sorted((arm for arm, its in hard_of.items() if its is None), key=lambda arm: (arm != default, arm)):
+    for hard in [arm for arm in alone if controls.get(arm) is None]:
         ordered[hard] = None
         ordered.update((arm, hard) for arm in sorted(hard_of) if hard_of[arm] == hard)
+        ordered.update((arm, None) for arm in alone if controls.get(arm) == hard)
+    ordered |= {arm: None for arm in alone if arm not in ordered}
     every = {
         (task, arm): curves[task, arm] if (task, arm) in curves else read_curves(suite, cell, arm)
         for task, cell in cells.items()
         for arm in ordered
     }
     misfits = [f"{pair}: its tasks were not all run with the same code"] if several else []
-    return Study(suite, pair, cells, ordered, {arm: roles[arm] for arm in ordered}, every, misfits, broken)
+    return Study(suite, pair, cells, ordered, {arm: roles[arm] for arm in ordered}, every, misfits, broken, controls)
 
 
 def _ranges(seeds: list[int]) -> str:

@@ -10,9 +10,11 @@ import subprocess
 import sys
 from html import unescape
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
+import pandas as pd
 import pytest
 import yaml
 from invented_results import CLAIMS, Workspace
@@ -234,6 +236,35 @@ def test_the_sentence_says_what_the_data_say(pages: Path) -> None:
     apart = index.index('id="apart"')
     assert index.index("Apart: smoke tests, no evidence") > apart > index.index('id="how"')
     assert "trial.html#a2c" in index[apart:] and "trial.html" not in index[: apart - 20].split("</nav>")[1]
+
+
+def test_points_of_a_grid_share_a_row_of_the_front_page_and_have_rows_of_their_own_on_the_suites(
+    workspace: Workspace,
+) -> None:
+    points = [f"@temperature={value}" for value in ("0.1", "0.3")]
+    arms = {
+        f"{arm}{point}": its and f"{its}{point}" for point in points for arm, its in (("ppo", None), ("sppo-38", "ppo"))
+    }
+
+    def worse(curves: pd.DataFrame, manifest: dict[str, Any]) -> pd.DataFrame:
+        """The soft arm is worse than the hard one at the second point alone."""
+        for point, lost in zip(points, (0.0, 100.0), strict=True):
+            soft, hard = (curves["arm"] == f"{arm}{point}" for arm in ("sppo-38", "ppo"))
+            curves.loc[soft, "return_sampled"] = curves.loc[hard, "return_sampled"].to_numpy() - lost
+        return curves
+
+    workspace.suite("classic", {"ppo": ["CartPole-v1"]})
+    workspace.cell("classic", "ppo", "CartPole-v1", arms, edit=worse)
+    build([], workspace.root / "site")
+    index, page = ((workspace.root / f"site/{name}.html").read_text() for name in ("index", "classic"))
+    (row,) = re.findall(r'<a class="row [a-z-]*".*?</a>', index)
+    marks = re.findall(r'<g class="([a-z-]+)" data-arm="([^"]*)" data-hard="([^"]*)"><title>', row.split("narrow")[0])
+    assert marks == [
+        (kind, f"sppo-38{point}", f"ppo{point}") for kind, point in zip(("undecided", "worse"), points, strict=True)
+    ]
+    assert "2 points: −0.2" in row and " to 0.000" in row and "differs by point" in row and ">sppo-38</text>" in row
+    own = [re.search(r'data-arm="([^"]*)"', each)[1] for each in re.findall(r'<a class="row .*?</a>', page)]  # type: ignore[index]
+    assert own == [f"sppo-38{point}" for point in points]
 
 
 def test_margins_are_shaded_and_words_have_shapes(pages: Path) -> None:

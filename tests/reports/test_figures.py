@@ -54,7 +54,8 @@ def figures(found: Evidence, verdict: Verdict) -> dict[str, Callable[[], Picture
     plot = theory.Plot.model_validate(theory_record()["figure"])
     errors = [theory.Errors(1, "a", 1e-14, 1e-11, [0.1, 1e9])]
     words = Words("forest", "t", "c", "a", "c")
-    rows = [forest.Row("ppo", it.soft, it.hard, "#ppo", it.found, 0.01, "better") for it in found.primary.values()]
+    marks = [forest.Mark(it.soft, it.hard, it.found, 0.01, "better") for it in found.primary.values()]
+    rows = [forest.Row("ppo", "#ppo", [mark]) for mark in marks]
     arms = {verdict.claim.arm: Look(PLAIN["soft"], "s"), verdict.claim.against: Look(PLAIN["ink"], "o")}
     group = forest.Group("Classic control", "ppo", "2 tasks", rows)
     return {

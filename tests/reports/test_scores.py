@@ -94,6 +94,34 @@ def test_soft_arms_follow_the_hard_arm_that_they_name(workspace: Workspace) -> N
     assert ppo.groups == [["ppo", "ppo-bonus", "sppo-38", "sppo-40"]]
 
 
+def test_points_of_a_grid_stand_together_and_controls_with_their_point(workspace: Workspace) -> None:
+    workspace.suite("classic", {"ppo": ["CartPole-v1"]})
+    points = [f"@temperature={value}" for value in ("0.1", "0.3")]
+    soft = {"ppo": None, "ppo-bonus": "ppo", "ppo-s4": None, "sppo-38": "ppo", "sppo-38-s4": "ppo-s4"}
+    arms = {f"{arm}{point}": its and f"{its}{point}" for point in points for arm, its in soft.items()}
+
+    def control(curves: pd.DataFrame, manifest: dict[str, Any]) -> pd.DataFrame:
+        for arm, its in arms.items():
+            of_it = {"role": "control" if "bonus" in arm else "soft" if its else "hard", "against": its}
+            kept = {name: value for name, value in manifest["arms"][arm].items() if name not in ("soft", "hard")}
+            manifest["arms"][arm] = kept | of_it
+        return curves
+
+    workspace.cell("classic", "ppo", "CartPole-v1", arms, edit=control)
+    (study,) = studies(workspace)
+    assert study.groups == [
+        [f"{arm}{point}" for arm in group]
+        for group in (["ppo", "ppo-bonus", "sppo-38"], ["ppo-s4", "sppo-38-s4"])
+        for point in points
+    ]
+    assert study.arms == [
+        f"{arm}{point}"
+        for group in (["ppo", "sppo-38", "ppo-bonus"], ["ppo-s4", "sppo-38-s4"])
+        for point in points
+        for arm in group
+    ]
+
+
 def test_unregistered_seeds_and_cells_are_left_out(workspace: Workspace) -> None:
     workspace.suite("classic", {"a2c": ["CartPole-v1"]}, seeds="0-4")
     workspace.cell("classic", "a2c", "CartPole-v1")
