@@ -101,10 +101,12 @@ class Group:
 
 
 def interval(found: Estimate) -> str:
-    """`0.003 [0.000, 0.006]`, or the value without an interval."""
+    """`0.003 [0.000, 0.006]`, or the value without an interval. An end near 0 keeps a digit where the interval leaves 0 out."""
     if found.low is None or found.high is None:
         return f"{numeral(found.value, '.3f')} (no interval)"
-    return f"{numeral(found.value, '.3f')} [{numeral(found.low, '.3f')}, {numeral(found.high, '.3f')}]"
+    beside = found.low * found.high > 0
+    ends = [numeral(end, ".1g" if beside and abs(end) < 0.0005 else ".3f") for end in (found.low, found.high)]
+    return f"{numeral(found.value, '.3f')} [{', '.join(ends)}]"
 
 
 def forest(words: Words, groups: Sequence[Group], pooled: Estimate | None, data: Table) -> Picture:

@@ -25,7 +25,7 @@ from test_verdicts import around, scored
 from harness.errors import InputError
 from harness.schema.claims import Ledger
 from harness.schema.suite import load_suite, suite_names
-from reports.figures.forest import reach, ticks
+from reports.figures.forest import interval, reach, ticks
 from reports.site import coverage
 from reports.site.readme import END, START, write
 from reports.site.site import build
@@ -265,6 +265,20 @@ def test_points_of_a_grid_share_a_row_of_the_front_page_and_have_rows_of_their_o
     assert "2 points: −0.2" in row and " to 0.000" in row and "differs by point" in row and ">sppo-38</text>" in row
     own = [re.search(r'data-arm="([^"]*)"', each)[1] for each in re.findall(r'<a class="row .*?</a>', page)]  # type: ignore[index]
     assert own == [f"sppo-38{point}" for point in points]
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "said"),
+    [
+        (-0.038, -0.00041, "[−0.038, −0.0004]"),
+        (0.00004, 0.02, "[4e−05, 0.020]"),
+        (-0.038, 0.0004, "[−0.038, 0.000]"),
+        (-0.0004, 0.02, "[0.000, 0.020]"),
+        (-0.02, -0.0006, "[−0.020, −0.001]"),
+    ],
+)
+def test_an_interval_that_leaves_0_out_shows_that(low: float, high: float, said: str) -> None:
+    assert interval(Estimate(0.01, low, high)) == f"0.010 {said}"
 
 
 def test_margins_are_shaded_and_words_have_shapes(pages: Path) -> None:
