@@ -53,7 +53,7 @@ def find_claim(name: str) -> tuple[Suite, Claim, Ledger]:
                 found.append((suite, claim, ledger))
     if not found:
         unread = f" (not read: {broken[0]})" if broken else ""
-        raise InputError(f"CLAIM: {name!r} is in no ledger{suggestion(name, known)}{unread}")
+        raise InputError(f"CLAIM: {name!r} is in no ledger{suggestion(name, dict.fromkeys(known))}{unread}")
     if len(found) > 1:
         where = ", ".join(f"{suite.name}/{claim.id}" for suite, claim, _ in found)
         raise InputError(f"CLAIM: {name!r} is in several ledgers; say which: {where}")

@@ -61,8 +61,8 @@ def plan_command(
     """Print the seeds that a claim needs for 80 % power, its power by seeds, and the hours that they take. Trains nothing."""
     suite, found, ledger = find_claim(claim)
     found = changed(found, suite, margin, effect)
-    if spread is not None and not 0 < spread < math.inf:
-        raise InputError(f"--spread: {spread:g} must be above 0 and finite")
+    if spread is not None and not 1e-9 <= spread <= 1e9:
+        raise InputError(f"--spread: {spread:g} must be from 1e-9 to 1e9")
     if spread is not None and found.test == SPREAD:
         raise InputError(f"--spread: the power of {SPREAD} depends on how the arms are correlated alone; leave it out")
     at, registered, members = level(ledger, suite), seeds_of(found, suite), members_a_seed(found, suite)

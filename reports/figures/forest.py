@@ -105,7 +105,8 @@ def interval(found: Estimate) -> str:
     if found.low is None or found.high is None:
         return f"{numeral(found.value, '.3f')} (no interval)"
     beside = found.low * found.high > 0
-    ends = [numeral(end, ".1g" if beside and abs(end) < 0.0005 else ".3f") for end in (found.low, found.high)]
+    more = [math.ceil(math.log10(0.0005 / abs(end))) if beside else 0 for end in (found.low, found.high)]
+    ends = [numeral(end, f".{3 + max(0, count)}f") for end, count in zip((found.low, found.high), more, strict=True)]
     return f"{numeral(found.value, '.3f')} [{', '.join(ends)}]"
 
 
@@ -243,18 +244,17 @@ def _row(row: Row, limit: float, top: int, high: int, first: Group | None) -> st
 
 
 def _drawn(mark: Mark, limit: float, middle: float, small: bool) -> str:
-    """Interval and mark, in the colour of what they say; of several in a row each is `small`."""
+    """Interval and mark, in the colour of what they say; of several in a row each is `small`. What lies beyond an end is an arrow there."""
     found, parts = mark.found, []
-    if found.low is not None and found.high is not None:
-        ends = _place(found.low, limit), _place(found.high, limit)
+    low, high = (found.value if end is None else end for end in (found.low, found.high))
+    if found.low is not None:
+        ends = _place(low, limit), _place(high, limit)
         parts.append(f'<line class="bar" x1="{ends[0]}" x2="{ends[1]}" y1="{middle:g}" y2="{middle:g}"/>')
-        for beyond, at, path in (
-            (found.low < -limit, "0%", "M-6 0L2-5V5z"),
-            (found.high > limit, "100%", "M6 0L-2-5V5z"),
-        ):
-            if beyond:
-                parts.append(_mark(at, middle, path, small))
-    parts.append(_mark(_place(found.value, limit), middle, MARKS[mark.reading], small))
+    for beyond, at, path in ((low < -limit, "0%", "M-6 0L2-5V5z"), (high > limit, "100%", "M6 0L-2-5V5z")):
+        if beyond:
+            parts.append(_mark(at, middle, path, small))
+    if abs(found.value) <= limit:
+        parts.append(_mark(_place(found.value, limit), middle, MARKS[mark.reading], small))
     said = f"<title>{escape(mark.soft)}: {interval(found)}, {mark.reading}</title>" if small else ""
     return f'<g class="{_kind(mark.reading)}"{f" {_arms(mark)}" if small else ""}>{said}{"".join(parts)}</g>'
 
@@ -297,6 +297,9 @@ def _pooled(found: Estimate, limit: float, top: int) -> str:
 def _legend(top: int, margins: bool) -> str:
     """What the shapes say, and the shade."""
     parts, x = [], 8
+    if margins:
+        parts.append(f'<g class="narrow"><rect class="band" x="0" y="{top - 17}" width="12" height="14"/>')
+        parts.append(f'<text class="tick" x="18" y="{top - 6}">within the margin</text></g>')
     for reading in READINGS:
         mark = _mark(str(x), top + 12, MARKS[reading])
         parts.append(

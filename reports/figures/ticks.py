@@ -45,7 +45,7 @@ def label_ends(axis: Axis, ticks: Sequence[float], named: bool = True) -> None:
 
 def plain(value: float) -> str:
     """`500k`, `1.5M`, `−200`, `0.25`."""
-    if abs(value) >= 1e6:
+    if abs(value) >= 999_500:  # what is 1000k to three digits
         return f"{numeral(value / 1e6, '.3g')}M"
     if abs(value) >= 1e4:
         return f"{numeral(value / 1e3, '.3g')}k"

@@ -93,8 +93,8 @@ def answer(
     total = pooled(told)
     margins = [each.margin for each in found if each.margin is not None]
     readings = {each.reading for each in found}
-    one = readings.pop() if len(readings) == 1 else UNDECIDED
-    lead = ON_THE_WHOLE[reading(total, min(margins, default=None)) if total else one]
+    pooled_reading = reading(total, min(margins, default=None)) if total else UNDECIDED
+    lead = ON_THE_WHOLE[readings.pop() if len(readings) == 1 else pooled_reading]
     sentence = f"{_counts(found)}{_pooled(total, told)}."
     basis = "Final scores with 95 % intervals; a task’s scale is 1 wide. "
     if total:

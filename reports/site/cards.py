@@ -16,6 +16,7 @@ from reports.site.evidence import Evidence
 from reports.statistics.forms.spread import TOO_FEW
 from reports.statistics.metrics import METRICS
 from reports.statistics.numerals import numeral
+from reports.statistics.power import MOST_SEEDS
 from reports.statistics.sequential import FIRST
 from reports.statistics.summary.band import band
 from reports.statistics.verdicts import INCONCLUSIVE, INVALID, NOT_MEASURED, SUPPORTED, VERDICTS, WORDS, Verdict, bar
@@ -254,7 +255,9 @@ def _advice(suite: Suite, verdict: Verdict) -> tuple[str, str]:
         why = "there are too few seeds for a test" if few else "there is no spread between seeds"
         return f"{why}, so how many would decide is not known", ""
     if needed > verdict.seeds:
-        said = f"not enough seeds: there are {_an_arm(verdict)}, you need {verdict.needed}"
+        if needed > MOST_SEEDS:
+            return f"you need {verdict.needed}", ""
+        said = f"add seeds, up to {needed:,.0f} an arm"
         if make == "import" or not claim.of_arms or needed > 1000 or verdict.decision is not None:
             return said, ""
         most = f"{max(needed, FIRST):.0f}"
@@ -302,9 +305,3 @@ def _trained(verdict: Verdict) -> str:
         return f"Each arm was trained with {counts[0]} seeds"
     arm, against = verdict.claim.sides
     return f"{arm} was trained with {counts[0]} seeds and {against} with {counts[-1]}"
-
-
-def _an_arm(verdict: Verdict) -> str:
-    """`8 an arm`, or `6 and 3`."""
-    counts = verdict.data.counts if verdict.data is not None else (verdict.seeds,)
-    return f"{counts[0]} an arm" if len({*counts}) == 1 else f"{counts[0]} and {counts[-1]}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -178,6 +178,11 @@ def _learning(study: Study, seen: dict[str, Look], task: str) -> Learning:
     recorded = [curve.entropy for curve in curves if curve.entropies]
     alike = bool(recorded) and np.ptp(np.concatenate(recorded), axis=0).max() < SAME_ENTROPY
     notes = ["Entropy: the same in all arms and seeds, so it has no panel."] if alike else []
+    if not alike and (planned := [curve.arm for curve in curves if curve.entropies and _scheduled(curve)]):
+        groups = [
+            [replace(curve, entropies=[]) if curve.arm in planned else curve for curve in group] for group in groups
+        ]
+        notes.append(f"Entropy of {', '.join(planned)}: a schedule, the same in all seeds, so it is not drawn.")
     for at, curve in enumerate(curves):
         same = [other.arm for other in curves[:at] if np.array_equal(other.returns, curve.returns)]
         notes += [f"{curve.arm} coincides with {same[0]}."] if same else []
@@ -198,6 +203,10 @@ def _learning(study: Study, seen: dict[str, Look], task: str) -> Learning:
         entropy=bool(recorded) and not alike,
         notes=notes,
     )
+
+
+def _scheduled(curve: Curve) -> bool:
+    return len(curve.seeds) > 1 and bool(np.ptp(curve.entropy, axis=0).max() < SAME_ENTROPY)
 
 
 def _curve(study: Study, look: Look, task: str, arm: str) -> Curve:

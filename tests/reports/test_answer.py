@@ -25,7 +25,8 @@ from test_verdicts import around, scored
 from harness.errors import InputError
 from harness.schema.claims import Ledger
 from harness.schema.suite import load_suite, suite_names
-from reports.figures.forest import interval, reach, ticks
+from reports.figures.forest import MARKS, Group, Mark, Row, forest, interval, reach, ticks
+from reports.figures.picture import Words
 from reports.site import coverage
 from reports.site.readme import END, START, write
 from reports.site.site import build
@@ -33,6 +34,7 @@ from reports.statistics.intervals import Estimate, difference
 from reports.statistics.scores import read_studies
 from reports.statistics.summary.pooled import Effect, effect, pooled
 from reports.statistics.summary.readings import margin
+from reports.table import Table
 
 ROOT = Path(__file__).parents[2]
 
@@ -271,7 +273,7 @@ def test_points_of_a_grid_share_a_row_of_the_front_page_and_have_rows_of_their_o
     ("low", "high", "said"),
     [
         (-0.038, -0.00041, "[−0.038, −0.0004]"),
-        (0.00004, 0.02, "[4e−05, 0.020]"),
+        (0.00004, 0.02, "[0.00004, 0.020]"),
         (-0.038, 0.0004, "[−0.038, 0.000]"),
         (-0.0004, 0.02, "[0.000, 0.020]"),
         (-0.02, -0.0006, "[−0.020, −0.001]"),
@@ -279,6 +281,23 @@ def test_points_of_a_grid_share_a_row_of_the_front_page_and_have_rows_of_their_o
 )
 def test_an_interval_that_leaves_0_out_shows_that(low: float, high: float, said: str) -> None:
     assert interval(Estimate(0.01, low, high)) == f"0.010 {said}"
+
+
+def test_what_lies_beyond_the_axis_is_an_arrow_there_and_no_mark() -> None:
+    def marks(found: Estimate) -> list[str]:
+        rows = [
+            Row("p", "#p", [Mark("s", "h", each, None, "worse")]) for each in (found, *[Estimate(0.0, -0.01, 0.01)] * 9)
+        ]
+        drawn = forest(
+            Words("a", "t", "c", "a", "c"), [Group("", "p", "", rows)], None, Table("t", "t", "", [], [])
+        ).page
+        first = re.findall(r'<a class="row .*?</a>', drawn or "")[0]
+        return re.findall(r'x="([\d.]+%)" y="[\d.]+" overflow="visible"><path class="mark" d="([^"]*)"', first)
+
+    worse, left = MARKS["worse"], "M-6 0L2-5V5z"
+    assert marks(Estimate(-0.25, -0.4, -0.1)) == [("0%", left)] * 2, "wide and narrow"
+    assert marks(Estimate(-0.02, -0.4, 0.36)) == [("0%", left), ("100%", "M6 0L-2-5V5z"), ("26.85%", worse)] * 2
+    assert marks(Estimate(-0.25)) == [("0%", left)] * 2, "also without an interval"
 
 
 def test_margins_are_shaded_and_words_have_shapes(pages: Path) -> None:
@@ -315,7 +334,7 @@ def test_what_to_do_next_is_said_of_claims_that_are_not_measured(workspace: Work
     index = (workspace.root / "site/index.html").read_text()
     todo = re.findall("<li>(.*?)</li>", index[index.index('id="next"') : index.index('id="table-claims"')])
     assert todo == [
-        f"<b>same-0, same-1, same-2</b> ({name.capitalize()}): train the pair. <code>softbench train {name} --pair ppo</code>"
+        f"<b>same-0, same-1, same-2</b>: train the pair. <code>softbench train {name} --pair ppo</code>"
         for name in ("classic", "atari")
     ], "suites with results come first"
 

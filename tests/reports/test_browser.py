@@ -14,7 +14,7 @@ import pytest
 from invented_results import CLAIMS, PUBLISHED, TASKS, Workspace, diverging, theory_record
 
 from harness.schema.baseline import baseline_path
-from harness.schema.suite import load_suite
+from harness.schema.suite import load_suite, suite_names
 from reports.figures.forest import Group, Mark, Row, forest
 from reports.figures.picture import Words
 from reports.site.site import build
@@ -306,6 +306,20 @@ def test_summaries_within_a_claim_take_a_line_and_have_one_mark(browser: Any, wh
     assert len(found) > 5 and {*map(tuple, found)} == {(1, "list-item", "none")}
 
 
+WORDS = """limit => {
+    const walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+    let words = 0;
+    while (walk.nextNode()) {
+        const node = walk.currentNode, range = document.createRange();
+        if (!node.parentElement.checkVisibility() || node.parentElement.closest("script, style, .skip")) continue;
+        range.selectNodeContents(node);
+        if (range.getBoundingClientRect().top < limit) words += node.data.split(/\\s+/).filter(Boolean).length;
+    }
+    return words;
+}"""
+"""How many words are to be seen above a place."""
+
+
 def test_the_answer_is_on_the_first_screen(browser: Any, whole: Path) -> None:
     for width, height in ((1400, 900), (390, 844)):
         page = browser.new_context(viewport={"width": width, "height": height}).new_page()
@@ -316,20 +330,7 @@ def test_the_answer_is_on_the_first_screen(browser: Any, whole: Path) -> None:
             )
             assert len(ends) == 4 and max(ends) < height
         page.goto((whole / "index.html").as_uri())
-        words = page.evaluate(
-            """limit => {
-                const walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
-                let words = 0;
-                while (walk.nextNode()) {
-                    const node = walk.currentNode, range = document.createRange();
-                    if (!node.parentElement.checkVisibility() || node.parentElement.closest("script, style, .skip")) continue;
-                    range.selectNodeContents(node);
-                    if (range.getBoundingClientRect().top < limit) words += node.data.split(/\\s+/).filter(Boolean).length;
-                }
-                return words;
-            }""",
-            3 * height,
-        )
+        words = page.evaluate(WORDS, 3 * height)
         assert 100 < words <= 500
         order = page.evaluate(
             "[...document.querySelectorAll('main h1, main h2')].map(each => each.textContent.split('\\n')[0].trim())"
@@ -340,6 +341,42 @@ def test_the_answer_is_on_the_first_screen(browser: Any, whole: Path) -> None:
             for start in ("Soft minus hard", "What to do", "The ledger", "Apart")
         ]
         assert places == sorted(places) and places[-1] >= len(order) - 2, "smoke tests stand last"
+
+
+def test_our_own_front_page_has_few_words(browser: Any, tmp_path: Path) -> None:
+    """Built of the results that are in git."""
+    with contextlib.chdir(ROOT):
+        there = [
+            name
+            for name in suite_names()
+            if name != "smoke" and load_suite(name).evidence and any(Path("results", name).glob("*/*/*"))
+        ]
+        build(there, tmp_path / "site")
+    for width, height in ((1400, 900), (390, 844)):
+        page = browser.new_context(viewport={"width": width, "height": height}).new_page()
+        page.goto((tmp_path / "site/index.html").as_uri())
+        assert 100 < page.evaluate(WORDS, 3 * height) <= 500
+        box = page.locator(".forest").first.bounding_box()
+        assert box is not None and box["y"] + box["height"] <= height, "the whole forest is on the first screen"
+
+
+def test_a_list_of_contents_stays_where_it_is(browser: Any, whole: Path) -> None:
+    page = browser.new_context(viewport={"width": 390, "height": 844}).new_page()
+    page.goto((whole / "theory.html").as_uri())
+    page.evaluate("scrollTo(0, document.documentElement.scrollHeight)")
+    box = page.locator("ol.contents").bounding_box()
+    assert box is not None and box["y"] + box["height"] < 0
+
+
+def test_the_episodes_of_an_arm_are_hidden_with_it(browser: Any, whole: Path) -> None:
+    page = browser.new_context(viewport={"width": 1400, "height": 900}).new_page()
+    page.goto((whole / "classic.html").as_uri())
+    page.evaluate("document.querySelectorAll('details').forEach(each => each.open = true)")
+    strips = page.locator(".episode[data-arm='a2c-proper']")
+    assert strips.count() == 3 and all(each.is_visible() for each in strips.all())
+    page.locator(".legend[data-of=a2c]").get_by_label("a2c-proper").uncheck()
+    assert not any(each.is_visible() for each in strips.all())
+    assert page.locator(".episode[data-arm='a2c-naive']").first.is_visible()
 
 
 @pytest.mark.parametrize(("width", "height"), [(1400, 900), (390, 844)])

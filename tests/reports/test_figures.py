@@ -285,3 +285,19 @@ def test_profiles_zoom_where_the_arms_differ(found: Evidence) -> None:
     shares = np.stack([share for share, _, _ in found.profiles.curves.values()])
     differs = np.flatnonzero(np.ptp(shares, axis=0) > 0)
     assert differs[0] <= 4 and differs[-1] >= shares.shape[1] - 5
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        (9_999, "9999"),
+        (12_345, "12.3k"),
+        (999_499, "999k"),
+        (999_936, "1M"),
+        (1e6, "1M"),
+        (-999_936, "−1M"),
+        (0.25, "0.25"),
+    ],
+)
+def test_ends_of_axes_are_short(value: float, said: str) -> None:
+    assert ticks.plain(value) == said

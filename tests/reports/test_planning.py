@@ -236,8 +236,10 @@ def test_the_results_of_another_suite_serve_and_are_said(workspace: Workspace):
     ("words", "message"),
     [
         (("D",), "CLAIM: 'D' is in no ledger"),
-        (("C", "--spread", "0"), "--spread: 0 must be above 0 and finite"),
-        (("C", "--spread", "inf"), "--spread: inf must be above 0 and finite"),
+        (("C", "--spread", "0"), "--spread: 0 must be from 1e-9 to 1e9"),
+        (("C", "--spread", "inf"), "--spread: inf must be from 1e-9 to 1e9"),
+        (("C", "--spread", "1e300"), "--spread: 1e+300 must be from 1e-9 to 1e9"),
+        (("C", "--spread", "1e-300"), "--spread: 1e-300 must be from 1e-9 to 1e9"),
         (("C", "--margin", "0.2"), "--margin, --effect: C: effect: must be given and above the margin"),
         (("C", "--margin", "-1"), "--margin: must be at least 0"),
         (("C", "--effect", "nan"), "--effect: must be a finite number"),

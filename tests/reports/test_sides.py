@@ -215,4 +215,4 @@ def test_no_card_prints_looks_that_decide_does_not_take(workspace: Workspace) ->
     found = judged(workspace, GAIN, ARMS, scored(scores, {"claims": {"C4": GAIN}}))
     assert found.verdict == "inconclusive" and found.seeds_needed is not None and 10 < found.seeds_needed <= 1000
     page = build(["classic"], workspace.root / "site").pages[1].read_text()
-    assert "not enough seeds" in page and "softbench decide classic/C4" not in page
+    assert "add seeds, up to" in page and "softbench decide classic/C4" not in page
