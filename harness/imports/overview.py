@@ -48,6 +48,6 @@ def left_out(reading: Reading) -> list[str]:
     lines = [
         f"left out: {run.arm} on {run.task}, seed {run.seed} ({next(iter(run.files))}): {run.why}"
         for run in reading.runs
-        if run.why
+        if run.why and run.seed >= 0
     ]
     return lines + [f"left out: {line}" for line in reading.unread]

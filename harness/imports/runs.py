@@ -29,7 +29,10 @@ Key = tuple[str, str, int]
 
 @dataclass(frozen=True)
 class Run:
-    """One run as it was logged; `files`: name -> SHA-256; `why` it is left out, or ""; no `curve` where it could not be read."""
+    """One run as it was logged; `files`: name -> SHA-256; `why` it is left out, or ""; no `curve` where it could not be read.
+
+    A negative `seed`: what says it cannot be read; the run was begun and counts as missing.
+    """
 
     arm: str
     task: str
@@ -65,10 +68,11 @@ class Attempt:
 
 @dataclass(frozen=True)
 class Unnamed(Exception):
-    """A run that has no place in the import. `undeclared`: (kind, name) of an arm or task that is not declared."""
+    """A run that has no place in the import. `undeclared`: (kind, name) of an arm or task that is not declared; `of`: its arm and task."""
 
     why: str
     undeclared: tuple[str, str] | None = None
+    of: tuple[str, str] | None = None
 
 
 def read_runs(config: Import, folder: Path) -> Reading:
@@ -96,7 +100,11 @@ def read_runs(config: Import, folder: Path) -> Reading:
         if unnamed.undeclared:
             undeclared.setdefault(unnamed.undeclared, []).append(path)
         else:
-            found.unread.append(f"{shown(path)}: {unnamed.why}")
+            of = " (arm {} on {})".format(*unnamed.of) if unnamed.of else ""
+            found.unread.append(f"{shown(path)}: {unnamed.why}{of}")
+            if unnamed.of:
+                hashed = {path.relative_to(folder).as_posix(): sha256(path)}
+                found.runs.append(Run(*unnamed.of, -1 - len(found.runs), entry.format, hashed, None, unnamed.why))
     _refuse_undeclared(config, {*attempts}, undeclared)
     for (kind, name), paths in undeclared.items():
         many = f"{len(paths):,} runs, the first in {shown(paths[0])}" if len(paths) > 1 else shown(paths[0])
@@ -140,15 +148,16 @@ def _key(config: Import, entry: Entry, said: dict[str, str], fault: str) -> Key:
             said[kind] = _declared(entry.rename.get(said[kind], said[kind]), declared)
             if said[kind] not in declared:
                 raise Unnamed("", (kind, said[kind]))
+    of = (said["arm"], said["task"]) if "arm" in said and "task" in said else None
     missing = next((name for name in IDENTITY if name not in said), None)
     if missing is not None:
         told = f"nothing says its {missing}; put {{{missing}}} into `files` (or `run`), or name its column"
-        raise Unnamed(fault or told)
+        raise Unnamed(fault or told, of=of)
     value = (
         number(said["seed"]) if said["seed"].isascii() and "_" not in said["seed"] else None
     )  # 1_0 may be two numbers
     if value is None or not 0 <= value <= MOST_SEED or value != int(value):
-        raise Unnamed(f"seed: {said['seed'][:40]!r} is no integer from 0 to {MOST_SEED:,}")
+        raise Unnamed(f"seed: {said['seed'][:40]!r} is no integer from 0 to {MOST_SEED:,}", of=of)
     return said["arm"], said["task"], int(value)
 
 
@@ -256,9 +265,9 @@ def _same(whole: list[Attempt]) -> bool:
 
 def _first_fault(found: Reading, folder: Path) -> str:
     """Why nothing can be used: the first fault."""
-    if not found.runs:
+    run = next((run for run in found.runs if run.seed >= 0), None)
+    if run is None:
         return found.unread[0]
-    run = found.runs[0]
     return f"{shown(folder / next(iter(run.files)))}: {run.name}: {run.why}"
 
 

@@ -34,7 +34,7 @@ def write(
     Raises InputError where nothing is left, or a suite of this name is there that was not imported.
     """
     runs = reading.runs
-    seeds = sorted({*(config.seeds or ()), *(run.seed for run in runs)})
+    seeds = sorted({*(config.seeds or ()), *(run.seed for run in runs if run.seed >= 0)})
     _refuse(config, runs, seeds, path)
     suite = SUITES / config.name / "suite.yaml"
     if suite.exists() and load_suite(config.name).imported is None:

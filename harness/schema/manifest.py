@@ -100,6 +100,7 @@ class Member(Part):
 class LeftOut(Part):
     arm: str
     seed: int
+    """Negative: what says it cannot be read."""
     files: dict[str, str]
     why: str
 

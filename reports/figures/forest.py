@@ -29,8 +29,8 @@ HEAD, AXIS, LEGEND = 22, 38, 24
 """Heights in pixels: a suite's heading, the axis with its words, the legend."""
 ROWS, LOOSE, TIGHT = 440, 20, 12
 """Pixels that rows and headings may take, and the height of a row: where they are many they stand closer, and are smaller."""
-ARM = 72
-"""Pixels from the left end to an arm's name; before it stands that of its pair."""
+ARM, FREE = 72, 18
+"""Pixels from the left end to an arm's name, before which its pair's stands; letters of a name beside which there is room for more."""
 WIDTH = 960
 """Pixels of the file for download."""
 MARKS = {
@@ -174,8 +174,8 @@ def reach(found: Sequence[Estimate], margins: Sequence[float | None]) -> float:
 
 
 def ticks(limit: float) -> list[float]:
-    """Round places of the axis, 0 among them: two or three at each side."""
-    rough = limit / 2.2
+    """Round places of the axis, 0 among them: two to four at each side."""
+    rough = limit / 2 * (1 + 1e-9)
     power = 10.0 ** math.floor(math.log10(rough))
     step = max(each * power for each in (1, 2, 5) if each * power <= rough)
     return [place * step for place in range(-int(limit / step), int(limit / step) + 1)]
@@ -232,6 +232,7 @@ def _row(row: Row, limit: float, top: int, high: int, first: Group | None) -> st
     )
     if first:
         names += f'<text class="aside" x="0" y="{base}">{escape(short(first.pair, 9))}</text>'
+    if first and len(row.name) <= FREE:
         names += f'<text class="tick wide" x="34.5%" y="{base}" text-anchor="end">{escape(first.aside)}</text>'
     one = f" {_arms(row.marks[0])}" if len(row.marks) == 1 else ""
     return (

@@ -20,7 +20,15 @@ def members(study: Study) -> Table:
             places = {seed: row for row, seed in enumerate(curves.seeds)}
             for seed in sorted({*study.begun(task, arm), *curves.seeds}):
                 if seed not in places:
-                    rows.append([task, arm, seed, "missing", *([NONE] * (2 + len(study.modes)))])
+                    rows.append(
+                        [
+                            task,
+                            arm,
+                            seed if seed >= 0 else "cannot be read",
+                            "missing",
+                            *([NONE] * (2 + len(study.modes))),
+                        ]
+                    )
                     continue
                 row = places[seed]
                 fate = (
@@ -159,7 +167,16 @@ def origins(study: Study) -> Table:
             ]
         for out in its.left_out if its else []:
             rows += [
-                [task, out.arm, out.seed, f"left out: {out.why}", NONE, NONE, NONE, *file]
+                [
+                    task,
+                    out.arm,
+                    out.seed if out.seed >= 0 else "cannot be read",
+                    f"left out: {out.why}",
+                    NONE,
+                    NONE,
+                    NONE,
+                    *file,
+                ]
                 for file in sorted(out.files.items())
             ]
     first = next(iter(study.cells.values())).manifest.imported

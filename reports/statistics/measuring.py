@@ -286,7 +286,10 @@ def _missing(claim: Claim, study: Study, tasks: Sequence[str]) -> list[tuple[str
         for arm in _all_behind(claim, study):
             there = {*study.curves[task, arm].seeds}
             wanted = _wanted(claim, study, task, arm) if study.imported else study.registered(task)
-            found += [(arm, task, seed) for seed in wanted if seed not in there]
+            own = {
+                *study.begun(task, arm)
+            }  # where runs are paired, a seed that cannot be read is wanted of the other arm as well
+            found += [(arm, task, seed) for seed in wanted if seed not in there and (seed >= 0 or seed in own)]
     return found
 
 
@@ -295,7 +298,11 @@ def _lost(claim: Claim, study: Study, tasks: Sequence[str], missing: Sequence[tu
     lines = []
     for task in tasks:
         for arm in _all_behind(claim, study):
-            lines += [f"{arm} on {task}, seed {seed}: missing" for its, on, seed in missing if (its, on) == (arm, task)]
+            lines += [
+                f"{arm} on {task}, {f'seed {seed}' if seed >= 0 else 'a seed that cannot be read'}: missing"
+                for its, on, seed in missing
+                if (its, on) == (arm, task)
+            ]
             lines += [f"{arm} on {task}, seed {seed}: diverged" for seed in _diverged(study, task, arm)]
     return lines
 

@@ -125,7 +125,10 @@ class Study:
         return self.suite.registered(self.pair, task).seeds
 
     def begun(self, task: str, arm: str) -> list[int]:
-        """The seeds that an arm was begun with: those registered; of an import those declared, or the ones of all logs found."""
+        """The seeds that an arm was begun with: those registered; of an import those declared, or the ones of all logs found.
+
+        A negative one stands for a run whose seed cannot be read.
+        """
         its = self.cells[task].manifest.imported if self.imported else None
         if its is None:
             return self.registered(task)
@@ -160,7 +163,11 @@ class Study:
                 if chosen is not None and base(arm) not in chosen:
                     continue
                 registered, there = self.begun(task, arm), {*self.curves[task, arm].seeds}
-                missing = [seed for seed in registered if seed not in there]
+                missing = [seed for seed in registered if seed not in there and seed >= 0]
+                if nameless := sum(seed < 0 for seed in registered):
+                    lines.append(
+                        f"{self.pair} on {task}, arm {arm}: missing with a seed that cannot be read: {nameless}"
+                    )
                 if missing:
                     named = (
                         "all seeds"

@@ -177,7 +177,7 @@ def test_a_fault_of_one_run_leaves_out_that_run_alone(softbench):
         "left out: a on T, seed 3 (a_3/monitor.csv): is empty",
         "left out: a on T, seed 4 (a_4/monitor.csv): ends at step 30, before the grid's last, 40",
         "left out: a on T, seed 5 (a_5/monitor.csv): l: 'ten' is no number",
-        "left out: b_x/monitor.csv: seed: 'x' is no integer from 0 to 4,294,967,295",
+        "left out: b_x/monitor.csv: seed: 'x' is no integer from 0 to 4,294,967,295 (arm b on T)",
         "left out: arm 'c', which is not declared (c_1/monitor.csv)",
     ]
     cut = "its last line is cut, as of a killed process; the lines before it are read"
@@ -230,7 +230,7 @@ def test_what_one_entry_reads_is_not_left_out_by_a_wider_one():
     assert [*curves(path)] == [("a", "T", 1), ("a", "T", 2), ("b", "T", 1), ("b", "T", 2)]
     assert curves(path)["b", "T", 1][1] == [1, 2, 3, 4] and out(path) == []
     monitor("a_x/monitor.csv")
-    assert out(path) == ["left out: a_x/monitor.csv: seed: 'x' is no integer from 0 to 4,294,967,295"]
+    assert out(path) == ["left out: a_x/monitor.csv: seed: 'x' is no integer from 0 to 4,294,967,295 (arm a on T)"]
 
 
 # --- dialects ------------------------------------------------------------------------------------------------------------------------

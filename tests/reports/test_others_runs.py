@@ -124,6 +124,24 @@ def test_a_masked_matrix_is_its_columns():
     )
 
 
+@pytest.mark.parametrize("spelt", ["x7", ""])
+@pytest.mark.parametrize("method", ["welch", "paired"])
+def test_a_run_whose_seed_cannot_be_read_was_begun_and_counts_as_missing(spelt: str, method: str) -> None:
+    path = runs(flat("h", [20, 22, 19, 21]) | flat("s", [80, 84, 79, 81]))
+    (before,) = judged({"method": method})
+    with Path("t.csv").open("a") as file:
+        file.writelines(f"s,T,{spelt},{step},0\n" for step in (10, 20, 30))
+    imported(path)
+    (after,) = judged({"method": method})
+    assert before.verdict == "supported" and before.lost == ()
+    assert after.verdict == "inconclusive" and after.lost == ("s on T, a seed that cannot be read: missing",)
+    build(["x"], Path("site"))
+    page = Path("site/x.html").read_text()
+    assert (
+        "arm s: missing with a seed that cannot be read: 1" in page and "seed -1" not in page and "seed −1" not in page
+    )
+
+
 def test_a_stray_run_of_a_third_arm_changes_no_verdict_on_others():
     three = {**TWO, "o": {"soft": True}}
     data = flat("h", [20, 22, 19]) | flat("s", [80, 82, 79]) | flat("o", [50, 51, 49]) | {("o", "T", 42): [50, 50]}
