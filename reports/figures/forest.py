@@ -40,6 +40,8 @@ MARKS = {
     UNDECIDED: "M-4.5 0a4.5 4.5 0 1 0 9 0a4.5 4.5 0 1 0-9 0z",
 }
 """reading -> its shape about (0, 0). Colours are the page's, by class."""
+WORDS = {"": "differs by point", UNDECIDED: ""}
+"""What stands beside a row, where it is not its reading: most are undecided, and their circle says it."""
 STYLE = f"""text {{ font: 13px system-ui, 'DejaVu Sans', sans-serif; fill: {PLAIN["ink"]}; }}
 .head {{ font-weight: 700; }} .aside, .tick {{ fill: {PLAIN["muted"]}; }} .tick {{ font-size: 11px; }}
 .tight text {{ font-size: 11px; }} .hit {{ fill: none; }} .band {{ fill: {PLAIN["grid"]}; opacity: 0.6; }}
@@ -240,7 +242,7 @@ def _row(row: Row, limit: float, top: int, high: int, first: Group | None) -> st
         f'<rect class="hit" x="0" y="{top}" width="100%" height="{high}"/>'
         f"{_boxes(''.join(parts), ''.join(parts), top)}{names} "
         f'<text class="wide" x="85%" y="{base}" text-anchor="end">{row.said}</text> '
-        f'<text class="wide word" x="86%" y="{base}">{row.reading or "differs by point"}</text></a>'
+        f'<text class="wide word" x="86%" y="{base}">{WORDS.get(row.reading, row.reading)}</text></a>'
     )
 
 
@@ -256,7 +258,7 @@ def _drawn(mark: Mark, limit: float, middle: float, small: bool) -> str:
             parts.append(_mark(at, middle, path, small))
     if abs(found.value) <= limit:
         parts.append(_mark(_place(found.value, limit), middle, MARKS[mark.reading], small))
-    said = f"<title>{escape(mark.soft)}: {interval(found)}, {mark.reading}</title>" if small else ""
+    said = f"<title>{escape(mark.soft)}: {interval(found)}, {mark.reading}</title>"
     return f'<g class="{_kind(mark.reading)}"{f" {_arms(mark)}" if small else ""}>{said}{"".join(parts)}</g>'
 
 

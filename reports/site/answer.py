@@ -98,7 +98,7 @@ def answer(
     sentence = f"{_counts(found)}{_pooled(total, told)}."
     basis = "Final scores with 95 % intervals; a task’s scale is 1 wide. "
     if total:
-        basis += f"Pooled: random effects by Hartung–Knapp over the {len(told)} cells of pair × task"
+        basis += f"Pooled by random effects (Hartung–Knapp) over {len(told)} cells of pair × task"
         basis += f" ({silent} more left out: no arm leaves the floor there). " if silent else ". "
     basis += "Descriptive, uncorrected: no verdict."
     words = Words(name, "Soft minus hard", basis, f"{lead} {sentence}", command)
