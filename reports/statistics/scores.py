@@ -22,6 +22,7 @@ from harness.schema.results import Cell, damages, folder_name, read_cell
 from harness.schema.suite import Suite
 from reports.statistics.curves import Curves, read_curves
 from reports.statistics.intervals import Array, stack
+from reports.statistics.numerals import ranges
 
 
 @dataclass(frozen=True)
@@ -172,7 +173,7 @@ class Study:
                     named = (
                         "all seeds"
                         if len(missing) == len(registered) and not self.imported
-                        else f"seed{'s' * (len(missing) > 1)} " + _ranges(missing)
+                        else f"seed{'s' * (len(missing) > 1)} " + ranges(missing)
                     )
                     lines.append(f"{self.pair} on {task}, arm {arm}: {named} missing")
                 elif not registered:
@@ -341,14 +342,3 @@ def _study(
     }
     misfits = [f"{pair}: its tasks were not all run with the same code"] if several else []
     return Study(suite, pair, cells, ordered, {arm: roles[arm] for arm in ordered}, every, misfits, broken, controls)
-
-
-def _ranges(seeds: list[int]) -> str:
-    """`0-3, 7` for [0, 1, 2, 3, 7]."""
-    runs: list[list[int]] = []
-    for seed in sorted(seeds):
-        if runs and seed == runs[-1][-1] + 1:
-            runs[-1].append(seed)
-        else:
-            runs.append([seed])
-    return ", ".join(str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs)
