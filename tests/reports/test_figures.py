@@ -260,6 +260,22 @@ def test_an_entropy_that_is_a_schedule_has_no_panel_and_arms_that_coincide_are_s
     assert "Entropy: the same in all arms and seeds" in caption and "a2c-proper coincides with a2c-naive." in caption
 
 
+def test_schedules_are_left_out_of_a_panel_that_others_fill(tmp_path: Path) -> None:
+    made = Workspace(tmp_path)
+
+    def edit(curves: pd.DataFrame, _: dict[str, Any]) -> pd.DataFrame:
+        planned = curves["arm"] != "soft-dqn-kl"
+        return curves.assign(entropy=1.0 / curves["segment"] + np.where(planned, 0.0, 0.1 * curves["seed"]))
+
+    made.suite("classic", {"dqn": ["CartPole-v1"]})
+    made.cell("classic", "dqn", "CartPole-v1", edit=edit)
+    with contextlib.chdir(tmp_path):
+        (study,), _ = read_studies(load_suite("classic"), made.results)
+    (drawn,) = gather(study).learning
+    assert drawn.entropy and [curve.arm for curve in drawn.curves if curve.entropies] == ["soft-dqn-kl"]
+    assert "a schedule, the same in all seeds, so it is not drawn" in learning.learning(drawn, "c").words.caption
+
+
 @pytest.mark.parametrize(
     ("low", "high", "least", "most", "expected"),
     [
