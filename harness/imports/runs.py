@@ -93,6 +93,7 @@ def read_runs(config: Import, folder: Path) -> Reading:
                 else:
                     attempts.setdefault(key, []).append(Attempt(log, entry, [log.path] if log.path else group.paths))
     undeclared: dict[tuple[str, str], list[Path]] = {}
+    digests: dict[Path, str] = {}
     readers = {(path, id(each.entry)) for its in attempts.values() for each in its for path in each.paths}
     for entry, path, log, unnamed in nameless:
         if not log.said and any((path, id(other)) in readers for other in config.runs if other is not entry):
@@ -103,13 +104,14 @@ def read_runs(config: Import, folder: Path) -> Reading:
             of = " (arm {} on {})".format(*unnamed.of) if unnamed.of else ""
             found.unread.append(f"{shown(path)}: {unnamed.why}{of}")
             if unnamed.of:
-                hashed = {path.relative_to(folder).as_posix(): sha256(path)}
+                if path not in digests:
+                    digests[path] = sha256(path)
+                hashed = {path.relative_to(folder).as_posix(): digests[path]}
                 found.runs.append(Run(*unnamed.of, -1 - len(found.runs), entry.format, hashed, None, unnamed.why))
     _refuse_undeclared(config, {*attempts}, undeclared)
     for (kind, name), paths in undeclared.items():
         many = f"{len(paths):,} runs, the first in {shown(paths[0])}" if len(paths) > 1 else shown(paths[0])
         found.unread.append(f"{kind} {name[:80]!r}, which is not declared ({many})")
-    digests: dict[Path, str] = {}
     for key, its in attempts.items():
         _add(found, config, folder, key, its, digests)
     tasks, arms = [*config.tasks], [*config.arms]

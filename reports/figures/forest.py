@@ -15,6 +15,7 @@ from xml.sax.saxutils import escape, quoteattr
 
 from matplotlib.figure import Figure
 
+from harness.schema.grid import AT, base
 from reports.figures import intervals
 from reports.figures.picture import Picture, Words, picture
 from reports.figures.style import COLORS, PLAIN, Look, short
@@ -75,7 +76,7 @@ class Row:
     def name(self) -> str:
         """The soft arm, without the grid's point where there are several."""
         soft = self.marks[0].soft
-        return soft if len(self.marks) == 1 else soft.split("@")[0]
+        return soft if len(self.marks) == 1 else base(soft)
 
     @property
     def said(self) -> str:
@@ -219,7 +220,7 @@ def _boxes(wide: str, narrow: str, top: int) -> str:
 
 def _row(row: Row, limit: float, top: int, high: int, first: Group | None) -> str:
     """`high` pixels high; the `first` row of a group names it."""
-    margins, base = [mark.margin for mark in row.marks if mark.margin], top + high // 2 + 4
+    margins, line = [mark.margin for mark in row.marks if mark.margin], top + high // 2 + 4
     parts = [_grid(limit, high)]
     if margins:
         margin = min(margins)
@@ -229,20 +230,20 @@ def _row(row: Row, limit: float, top: int, high: int, first: Group | None) -> st
     middles = [high / 2 + apart * (number - (len(row.marks) - 1) / 2) for number in range(len(row.marks))]
     parts += [_drawn(mark, limit, at, len(row.marks) > 1) for mark, at in zip(row.marks, middles, strict=True)]
     names = "".join(
-        f'<text class="label{kind}" x="{ARM}" y="{base}">{escape(name)}</text>'
-        for kind, name in _names(short(row.name, 28), short(re.sub("@.*=", " @", row.name), 17))
+        f'<text class="label{kind}" x="{ARM}" y="{line}">{escape(name)}</text>'
+        for kind, name in _names(short(row.name, 28), short(re.sub(f"{AT}.*=", f" {AT}", row.name), 17))
     )
     if first:
-        names += f'<text class="aside" x="0" y="{base}">{escape(short(first.pair, 9))}</text>'
+        names += f'<text class="aside" x="0" y="{line}">{escape(short(first.pair, 9))}</text>'
     if first and len(row.name) <= FREE:
-        names += f'<text class="tick wide" x="34.5%" y="{base}" text-anchor="end">{escape(first.aside)}</text>'
+        names += f'<text class="tick wide" x="34.5%" y="{line}" text-anchor="end">{escape(first.aside)}</text>'
     one = f" {_arms(row.marks[0])}" if len(row.marks) == 1 else ""
     return (
         f'<a class="row {_kind(row.reading) or "mixed"}" href={quoteattr(row.href)} data-pair={quoteattr(row.pair)}{one}>'
         f'<rect class="hit" x="0" y="{top}" width="100%" height="{high}"/>'
         f"{_boxes(''.join(parts), ''.join(parts), top)}{names} "
-        f'<text class="wide" x="85%" y="{base}" text-anchor="end">{row.said}</text> '
-        f'<text class="wide word" x="86%" y="{base}">{WORDS.get(row.reading, row.reading)}</text></a>'
+        f'<text class="wide" x="85%" y="{line}" text-anchor="end">{row.said}</text> '
+        f'<text class="wide word" x="86%" y="{line}">{WORDS.get(row.reading, row.reading)}</text></a>'
     )
 
 

@@ -7,6 +7,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 
 from harness.schema.claims import Ledger
+from harness.schema.grid import base
 from harness.schema.suite import Suite
 from reports.figures.forest import Group, Mark, Row, forest, interval
 from reports.figures.picture import Picture, Studio, Words
@@ -171,7 +172,7 @@ def _group(same: Sequence[Comparison], page: Callable[[Suite], str]) -> Group:
     aside = f"{_spanned([len(each.tasks) for each in same], 'task')} × {_spanned([n for each in same for n in each.seeds], 'seed')}"
     by_arm: dict[tuple[str, ...], list[Comparison]] = {}
     for each in same:
-        names = (arm.split("@")[0] if page(suite) else arm for arm in (each.soft, each.hard))
+        names = (base(arm) if page(suite) else arm for arm in (each.soft, each.hard))
         by_arm.setdefault(tuple(names), []).append(each)
     ordered = sorted(by_arm.values(), key=lambda its: -sum(each.found.value for each in its) / len(its))
     return Group(suite.title if page(suite) else "", pair, aside, [_row(its, page) for its in ordered])

@@ -20,15 +20,7 @@ def members(study: Study) -> Table:
             places = {seed: row for row, seed in enumerate(curves.seeds)}
             for seed in sorted({*study.begun(task, arm), *curves.seeds}):
                 if seed not in places:
-                    rows.append(
-                        [
-                            task,
-                            arm,
-                            seed if seed >= 0 else "cannot be read",
-                            "missing",
-                            *([NONE] * (2 + len(study.modes))),
-                        ]
-                    )
+                    rows.append([task, arm, _seed(seed), "missing", *([NONE] * (2 + len(study.modes)))])
                     continue
                 row = places[seed]
                 fate = (
@@ -167,16 +159,7 @@ def origins(study: Study) -> Table:
             ]
         for out in its.left_out if its else []:
             rows += [
-                [
-                    task,
-                    out.arm,
-                    out.seed if out.seed >= 0 else "cannot be read",
-                    f"left out: {out.why}",
-                    NONE,
-                    NONE,
-                    NONE,
-                    *file,
-                ]
+                [task, out.arm, _seed(out.seed), f"left out: {out.why}", NONE, NONE, NONE, *file]
                 for file in sorted(out.files.items())
             ]
     first = next(iter(study.cells.values())).manifest.imported
@@ -261,3 +244,7 @@ def _plain(value: object) -> str:
 def _typed(text: str) -> Said:
     """A setting on the page; the CSV has it as it was written."""
     return Said(typeset(text), text)
+
+
+def _seed(seed: int) -> Value:
+    return seed if seed >= 0 else "cannot be read"

@@ -286,9 +286,7 @@ def _missing(claim: Claim, study: Study, tasks: Sequence[str]) -> list[tuple[str
         for arm in _all_behind(claim, study):
             there = {*study.curves[task, arm].seeds}
             wanted = _wanted(claim, study, task, arm) if study.imported else study.registered(task)
-            own = {
-                *study.begun(task, arm)
-            }  # where runs are paired, a seed that cannot be read is wanted of the other arm as well
+            own = study.begun(task, arm)  # paired, one that cannot be read is wanted of the other arm as well
             found += [(arm, task, seed) for seed in wanted if seed not in there and (seed >= 0 or seed in own)]
     return found
 

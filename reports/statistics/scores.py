@@ -55,8 +55,6 @@ class Study:
     """Results that are not of one version: one line each."""
     damaged: list[Damaged] = field(default_factory=list)
     """The pair's cells that cannot be used."""
-    controls: dict[str, str | None] = field(default_factory=dict)
-    """control -> the hard arm that it belongs to, None where it names none."""
 
     @property
     def arms(self) -> list[str]:
@@ -72,7 +70,8 @@ class Study:
         """Arms that belong in one picture: a hard arm, its controls and its soft arms; what belongs to none joins the first group."""
         used = list(dict.fromkeys(hard for _, hard in self.comparisons))
         alone = [arm for arm, hard in self.hard_of.items() if hard is None and arm not in used]
-        places = {arm: hard if (hard := self.controls.get(arm)) in used else used[0] for arm in alone if used}
+        controls = _controls(self.cells)
+        places = {arm: hard if (hard := controls.get(arm)) in used else used[0] for arm in alone if used}
         return [
             [
                 hard,
@@ -318,16 +317,9 @@ def _study(
         for arm in cell.manifest.arms:
             hard_of.setdefault(arm, cell.manifest.against(arm))
             roles.setdefault(arm, cell.manifest.role(arm))
-    controls = {
-        arm: cell.manifest.arms[arm].against
-        for cell in cells.values()
-        for arm in cell.manifest.arms
-        if roles[arm] == "control"
-    }
-    first = next(iter(cells.values())).manifest.hard.split("@")[0]
+    controls, first = _controls(cells), base(next(iter(cells.values())).manifest.hard)
     alone = sorted(
-        (arm for arm, its in hard_of.items() if its is None),
-        key=lambda arm: (arm.split("@")[0] != first, arm.split("@")),
+        (arm for arm, its in hard_of.items() if its is None), key=lambda arm: (base(arm) != first, base(arm), arm)
     )
     ordered: dict[str, str | None] = {}
     for hard in [arm for arm in alone if controls.get(arm) is None]:
@@ -341,4 +333,10 @@ def _study(
         for arm in ordered
     }
     misfits = [f"{pair}: its tasks were not all run with the same code"] if several else []
-    return Study(suite, pair, cells, ordered, {arm: roles[arm] for arm in ordered}, every, misfits, broken, controls)
+    return Study(suite, pair, cells, ordered, {arm: roles[arm] for arm in ordered}, every, misfits, broken)
+
+
+def _controls(cells: dict[str, Cell]) -> dict[str, str | None]:
+    """control -> the hard arm that it belongs to, None where it names none."""
+    found = [cell.manifest for cell in cells.values()]
+    return {arm: its.against for each in found for arm, its in each.arms.items() if each.role(arm) == "control"}

@@ -300,6 +300,25 @@ def test_what_lies_beyond_the_axis_is_an_arrow_there_and_no_mark() -> None:
     assert marks(Estimate(-0.25)) == [("0%", left)] * 2, "also without an interval"
 
 
+@pytest.mark.usefixtures("no_ink")
+def test_where_all_comparisons_read_alike_the_answer_says_that(workspace: Workspace) -> None:
+    """Two tasks of unlike size leave what is pooled over them undecided, though the one comparison is better."""
+    workspace.suite("classic", {"a2c": ["CartPole-v1", "Acrobot-v1"]})
+    for task, gain in (("CartPole-v1", 200.0), ("Acrobot-v1", 20.0)):
+
+        def better(curves: pd.DataFrame, manifest: dict[str, Any], gain: float = gain) -> pd.DataFrame:
+            soft, hard = (curves["arm"] == arm for arm in ("a2c-proper", "a2c-naive"))
+            curves.loc[soft, "return_sampled"] = curves.loc[hard, "return_sampled"].to_numpy() + gain
+            return curves
+
+        workspace.cell("classic", "a2c", task, edit=better)
+    build([], workspace.root / "site")
+    said = answers((workspace.root / "site/index.html").read_text())
+    assert said.startswith("On the whole, yes.") and "1 is better" in said
+    low, high = re.search(r"soft minus hard is \S+ \[(\S+), (\S+)\]", said).groups()  # type: ignore[union-attr]
+    assert low.startswith("−") and not high.startswith("−")
+
+
 def test_margins_are_shaded_and_words_have_shapes(pages: Path) -> None:
     page = (pages / "site/classic.html").read_text()
     bare = (pages / "site/bare.html").read_text()
