@@ -167,9 +167,11 @@ def _groups(found: Sequence[Comparison], page: Callable[[Suite], str]) -> list[G
 
 
 def _group(same: Sequence[Comparison], page: Callable[[Suite], str]) -> Group:
-    """On a suite's own page each point of a grid has a row; elsewhere they share one."""
+    """On a suite's own page each point of a grid has a row, and tasks are counted; elsewhere points share a row, and words are few."""
     suite, pair = same[0].suite, same[0].study.pair
-    aside = f"{_spanned([len(each.tasks) for each in same], 'task')} × {_spanned([n for each in same for n in each.seeds], 'seed')}"
+    aside = _spanned([n for each in same for n in each.seeds], "seed")
+    if not page(suite):
+        aside = f"{_spanned([len(each.tasks) for each in same], 'task')} × {aside}"
     by_arm: dict[tuple[str, ...], list[Comparison]] = {}
     for each in same:
         names = (base(arm) if page(suite) else arm for arm in (each.soft, each.hard))
