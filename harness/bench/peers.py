@@ -22,6 +22,8 @@ from harness.run.spec import Spec, make_learner
 
 Work = Callable[[int], None]
 """Do so many iterations (rollout and update)."""
+Network = dict[str, Any]
+"""A model's policy_kwargs that say of what networks it is made."""
 
 DISTRIBUTIONS = {"sb3": "stable-baselines3"}
 
@@ -85,7 +87,10 @@ def sb3_work(spec: Spec) -> tuple[Work, int]:
     settings = learner.settings
     quantum = settings.horizon * settings.environments
     vector = DummyVecEnv([lambda: gymnasium.make(spec.task)] * settings.environments)
-    model = MODELS[spec.pair](vector, settings, learner)
+    network = {
+        "net_arch": list(settings.hidden)
+    }  # its defaults are ours: separate networks, PPO's with tanh and orthogonal weights
+    model = MODELS[spec.pair](vector, settings, learner, network, 0)
 
     def work(iterations: int) -> None:
         model.learn(total_timesteps=iterations * quantum, reset_num_timesteps=False, log_interval=None)
@@ -93,7 +98,7 @@ def sb3_work(spec: Spec) -> tuple[Work, int]:
     return work, quantum
 
 
-def ppo(vector: Any, s: Any, learner: Any) -> Any:
+def ppo(vector: Any, s: Any, learner: Any, network: Network, seed: int) -> Any:
     """PPO. Its value loss lacks the factor 1/2 of CleanRL and of ours, so the coefficient takes it."""
     from stable_baselines3 import PPO
 
@@ -110,13 +115,13 @@ def ppo(vector: Any, s: Any, learner: Any) -> Any:
         ent_coef=s.temperature if learner.bonus else 0.0,
         vf_coef=s.value_coefficient / 2,
         max_grad_norm=s.max_gradient_norm,
-        policy_kwargs={"net_arch": list(s.hidden)},  # tanh, orthogonal, two separate networks: its defaults
+        policy_kwargs=network,
         device="cpu",
-        seed=0,
+        seed=seed,
     )
 
 
-def a2c(vector: Any, s: Any, learner: Any) -> Any:
+def a2c(vector: Any, s: Any, learner: Any, network: Network, seed: int) -> Any:
     """A2C with RMSProp and n-step returns (trace 1). For impala, whose first arm has no bonus, too."""
     from stable_baselines3 import A2C
 
@@ -134,13 +139,13 @@ def a2c(vector: Any, s: Any, learner: Any) -> Any:
         ent_coef=s.temperature if getattr(learner, "bonus", True) else 0.0,
         vf_coef=s.value_coefficient / 2,
         max_grad_norm=s.max_gradient_norm,
-        policy_kwargs={"net_arch": list(s.hidden), **optimizer},
+        policy_kwargs={**network, **optimizer},
         device="cpu",
-        seed=0,
+        seed=seed,
     )
 
 
-def reinforce(vector: Any, s: Any, learner: Any) -> Any:
+def reinforce(vector: Any, s: Any, learner: Any, network: Network, seed: int) -> Any:
     """A2C with Adam and trace 1 is PG with a baseline; but it clips the gradients of actor and baseline together."""
     from stable_baselines3 import A2C
 
@@ -155,13 +160,13 @@ def reinforce(vector: Any, s: Any, learner: Any) -> Any:
         vf_coef=s.value_coefficient / 2,
         max_grad_norm=s.max_gradient_norm,
         use_rms_prop=False,
-        policy_kwargs={"net_arch": list(s.hidden), "optimizer_kwargs": {"eps": 1e-8}},
+        policy_kwargs={**network, "optimizer_kwargs": {"eps": 1e-8}},
         device="cpu",
-        seed=0,
+        seed=seed,
     )
 
 
-def dqn(vector: Any, s: Any, learner: Any) -> Any:
+def dqn(vector: Any, s: Any, learner: Any, network: Network, seed: int) -> Any:
     """DQN. It always clips the gradient; an infinite limit leaves it as it is."""
     from stable_baselines3 import DQN
 
@@ -181,13 +186,13 @@ def dqn(vector: Any, s: Any, learner: Any) -> Any:
         exploration_initial_eps=s.exploration_start,
         exploration_final_eps=s.exploration_end,
         max_grad_norm=math.inf,
-        policy_kwargs={"net_arch": list(s.hidden)},
+        policy_kwargs=network,
         device="cpu",
-        seed=0,
+        seed=seed,
     )
 
 
-def ddpg(vector: Any, s: Any, learner: Any) -> Any:
+def ddpg(vector: Any, s: Any, learner: Any, network: Network, seed: int) -> Any:
     """DDPG, or SAC for arms with a stochastic policy, which always has twin critics and entropy. One rate serves all its networks."""
     from stable_baselines3 import DDPG, SAC
     from stable_baselines3.common.noise import NormalActionNoise, VectorizedActionNoise
@@ -207,14 +212,14 @@ def ddpg(vector: Any, s: Any, learner: Any) -> Any:
         train_freq=s.horizon,
         gradient_steps=s.updates,
         action_noise=None if learner.stochastic else noise,
-        policy_kwargs={"net_arch": list(s.hidden)},
+        policy_kwargs=network,
         device="cpu",
-        seed=0,
+        seed=seed,
         **own,
     )
 
 
-MODELS: dict[str, Callable[[Any, Any, Any], Any]] = {
+MODELS: dict[str, Callable[[Any, Any, Any, Network, int], Any]] = {
     "ppo": ppo,
     "a2c": a2c,
     "dqn": dqn,
@@ -224,4 +229,4 @@ MODELS: dict[str, Callable[[Any, Any, Any], Any]] = {
     "impala": a2c,
     "ddpg": ddpg,
 }
-"""Pair -> Stable-Baselines3's model, from (environments, settings, our learner)."""
+"""Pair -> Stable-Baselines3's model, from (environments, settings, our learner, network, seed)."""
