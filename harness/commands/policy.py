@@ -80,7 +80,7 @@ def check_file(out: Path) -> None:
 
 def agreement(policy: Policy, path: Path) -> str:
     """How well a file agrees with our own policy on the observations of its own episodes, in one line."""
-    on, seen = scene(policy, pictures=False), list[np.ndarray]()
+    on, seen = scene(policy.spec, policy.spaces, pictures=False), list[np.ndarray]()
     for number in range(1, TRIED):
         seen += [moment.observation for moment in islice(episode(policy, on, "greedy", number), TRIED - len(seen))]
         if len(seen) == TRIED:

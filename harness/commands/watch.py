@@ -14,6 +14,7 @@ from harness.commands.shared import ArmName, CellName, Results, SeedNumber, new_
 from harness.errors import InputError
 from harness.exits import Exit, legend
 from harness.plan.cells import Plan
+from harness.plan.tasks import offered
 from harness.policy import video as videos
 from harness.policy.episodes import Moment, Scene, episode, scene
 from harness.policy.policy import Policy
@@ -40,9 +41,10 @@ def watch(
     if video is not None:
         videos.check(video)
     plan = plan_of(cell, arm, seed, results)
-    found = trained_and_told(plan)
+    spec = plan.specs[arm]
+    on = scene(spec, offered(spec.task, spec.backend), pictures=video is not None)  # before anything is trained
+    found, returns = trained_and_told(plan), list[float]()
     mode = plan.suite.registered(plan.pair, plan.task).evaluation.primary
-    on, returns = scene(found.policy, pictures=video is not None), list[float]()
     played = (_play(found.policy, on, mode, number, returns) for number in range(1, episodes + 1))
     if video is None:
         for each in played:

@@ -15,6 +15,7 @@ from algorithms.learner import Draw, Spaces
 from harness.errors import InputError
 from harness.policy.policy import Policy
 from harness.run import environments
+from harness.run.spec import Spec
 from harness.run.streams import Streams
 
 SIDE = 160
@@ -55,9 +56,9 @@ class OwnScene:
 
     speed = 10.0
 
-    def __init__(self, policy: Policy) -> None:
-        self.spaces = policy.spaces
-        self.environment = environments.make(policy.spec.task, policy.spec.backend, 1)
+    def __init__(self, spec: Spec, spaces: Spaces) -> None:
+        self.spaces = spaces
+        self.environment = environments.make(spec.task, spec.backend, 1)
         self.seen = np.zeros(0)
 
     def reset(self, seed: int) -> np.ndarray:
@@ -77,8 +78,8 @@ class OwnScene:
 class RenderedScene:
     """Gymnasium's environment of the same name, which our batched ones equal step by step, with its own pictures."""
 
-    def __init__(self, policy: Policy) -> None:
-        self.task, self.dtype = policy.spec.task, policy.spaces.dtype
+    def __init__(self, spec: Spec, spaces: Spaces) -> None:
+        self.task, self.dtype = spec.task, spaces.dtype
         os.environ.setdefault(
             "SDL_VIDEODRIVER", "dummy"
         )  # no window is opened, so SDL need not complain that there is no screen
@@ -89,7 +90,7 @@ class RenderedScene:
         except Exception as error:  # of the environment, or of what it draws with
             raise InputError(f"--video: {self.task} has no pictures here: {type(error).__name__}: {error}") from error
         self.speed = float(self.environment.metadata.get("render_fps") or 30)
-        self.choices = policy.spaces.kind == "choices"
+        self.choices = spaces.kind == "choices"
 
     def reset(self, seed: int) -> np.ndarray:
         return self._row(self.environment.reset(seed=seed)[0])
@@ -105,13 +106,13 @@ class RenderedScene:
         return np.asarray(observation, self.dtype)[None]
 
 
-def scene(policy: Policy, pictures: bool) -> Scene:
-    """Raises InputError where pictures are asked for and there are none."""
-    if not pictures or (len(policy.spaces.observation) == 3 and policy.spec.backend != "gymnasium"):
-        return OwnScene(policy)
-    if policy.spec.backend not in ("batched", "gymnasium"):
-        raise InputError(f"--video: the environments of {policy.spec.backend} draw no pictures of {policy.spec.task}")
-    return RenderedScene(policy)
+def scene(spec: Spec, spaces: Spaces, pictures: bool) -> Scene:
+    """Where policies of a run can be watched. Raises InputError where pictures are asked for and there are none."""
+    if not pictures or (len(spaces.observation) == 3 and spec.backend != "gymnasium"):
+        return OwnScene(spec, spaces)
+    if spec.backend not in ("batched", "gymnasium"):
+        raise InputError(f"--video: the environments of {spec.backend} draw no pictures of {spec.task}")
+    return RenderedScene(spec, spaces)
 
 
 def episode(policy: Policy, on: Scene, mode: str, number: int) -> Iterator[Moment]:

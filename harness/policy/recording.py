@@ -123,7 +123,7 @@ def _policy(cell: Cell, cohort: Path, arm: str, seed: int) -> Policy | None:
 
 def _episode(policy: Policy, mode: str, rank: Rank) -> Episode | None:
     """None where its observations are too large to be kept."""
-    moments = list(episode(policy, OwnScene(policy), mode, 1))
+    moments = list(episode(policy, OwnScene(policy.spec, policy.spaces), mode, 1))
     steps = [int(step) for step in np.unique(np.linspace(0, len(moments) - 1, FRAMES).round())]
     seen = [_kept(moments[step].observation) for step in steps]
     if None in seen:

@@ -139,6 +139,17 @@ def test_a_file_that_cannot_be_written_is_said_before_anything_is_trained(here, 
     assert not Path("results").exists()
 
 
+def test_that_nothing_can_be_drawn_is_said_before_anything_is_trained(here, softbench, monkeypatch):
+    def fail(*arguments, **options):
+        raise RuntimeError("no display")
+
+    monkeypatch.setattr("harness.policy.episodes.gymnasium.make", fail)
+    shutil.rmtree("results")
+    code, _, err = softbench("watch", NAME, *MEMBER, "--video", "v.gif")
+    assert (code, err) == (2, "softbench: --video: CartPole-v1 has no pictures here: RuntimeError: no display\n")
+    assert not Path("results").exists()
+
+
 def test_missing_packages_are_named_with_their_extra(here, softbench, monkeypatch):
     from harness.commands import policy as command
 
@@ -185,7 +196,7 @@ import numpy as np
 from harness.policy import video
 from harness.policy.episodes import RenderedScene
 spaces = SimpleNamespace(dtype=np.float32, kind="choices")
-scene = RenderedScene(SimpleNamespace(spec=SimpleNamespace(task="CartPole-v1"), spaces=spaces))
+scene = RenderedScene(SimpleNamespace(task="CartPole-v1"), spaces)
 scene.reset(0)
 for picture in (scene.picture(), np.zeros((401, 603, 3), np.uint8)):
     video.write(Path(sys.argv[1]), iter([picture] * 3), scene.speed)
@@ -222,7 +233,9 @@ def untrained(task: str, backend: str, pair: str = "a2c") -> Policy:
 @pytest.mark.parametrize(("task", "pair"), [("Acrobot-v1", "a2c"), ("Pendulum-v1", "ppo"), ("MountainCar-v0", "a2c")])
 def test_the_environment_that_is_drawn_is_the_one_that_trained(task, pair):
     policy = untrained(task, "batched", pair)
-    ours, theirs = (list(episode(policy, on(policy), "sampled", 1)) for on in (OwnScene, RenderedScene))
+    ours, theirs = (
+        list(episode(policy, on(policy.spec, policy.spaces), "sampled", 1)) for on in (OwnScene, RenderedScene)
+    )
     assert len(ours) == len(theirs) and all(moment.observation.any() for moment in ours)
     for one, other in zip(ours, theirs, strict=True):
         np.testing.assert_allclose(one.observation, other.observation, atol=1e-5)
@@ -231,7 +244,7 @@ def test_the_environment_that_is_drawn_is_the_one_that_trained(task, pair):
 
 def test_a_game_of_our_own_is_drawn_from_its_image():
     policy = untrained("MinAtar/Breakout-v1", "minatar")
-    on = OwnScene(policy)
+    on = OwnScene(policy.spec, policy.spaces)
     on.reset(0)
     picture = on.picture()
     assert picture.shape == (160, 160, 3) and picture.dtype == np.uint8
@@ -270,9 +283,9 @@ class Plain(gymnasium.Env):
 def test_a_task_without_pictures_is_refused_in_a_line():
     gymnasium.register("PlainTask-v0", Plain, max_episode_steps=3)
     policy = untrained("PlainTask-v0", "gymnasium")
-    assert len(list(episode(policy, OwnScene(policy), "greedy", 1))) == 3
+    assert len(list(episode(policy, OwnScene(policy.spec, policy.spaces), "greedy", 1))) == 3
     with pytest.raises(ValueError, match="--video: PlainTask-v0 has no pictures here"):
-        RenderedScene(policy)
+        RenderedScene(policy.spec, policy.spaces)
 
 
 def test_the_documents_commands_are_real(softbench, monkeypatch):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -186,6 +187,11 @@ def test_a_greedy_action_that_needs_noise_gets_it_as_an_input(tmp_path, monkeypa
     seen, noise = observations(policy.spaces, 20), np.random.default_rng(0).random((20, 2)).astype(np.float32)
     theirs = session.run(["action"], {"observation": seen, "noise": noise})[0]
     np.testing.assert_allclose(theirs, policy.act(seen, noise), rtol=1e-5, atol=1e-6)
+
+
+def test_the_exporter_says_nothing_of_itself(tmp_path, caplog, onnx):
+    graph.write_onnx(policy_of("sql", "sql", Spaces(ROW, 2, BOUNDS), {}), tmp_path / "x.onnx")
+    assert [each.getMessage() for each in caplog.records if each.levelno >= logging.WARNING] == []
 
 
 def test_nothing_is_left_of_the_instruments():
