@@ -41,8 +41,6 @@ MARKS = {
     UNDECIDED: "M-4.5 0a4.5 4.5 0 1 0 9 0a4.5 4.5 0 1 0-9 0z",
 }
 """reading -> its shape about (0, 0). Colours are the page's, by class."""
-WORDS = {"": "differs by point", UNDECIDED: ""}
-"""What stands beside a row, where it is not its reading: most are undecided, and their circle says it."""
 STYLE = f"""text {{ font: 13px system-ui, 'DejaVu Sans', sans-serif; fill: {PLAIN["ink"]}; }}
 .head {{ font-weight: 700; }} .aside, .tick {{ fill: {PLAIN["muted"]}; }} .tick {{ font-size: 11px; }}
 .tight text {{ font-size: 11px; }} .hit {{ fill: none; }} .band {{ fill: {PLAIN["grid"]}; opacity: 0.6; }}
@@ -62,11 +60,12 @@ class Mark:
     found: Estimate
     margin: float | None
     reading: str
+    suite: str = ""
 
 
 @dataclass(frozen=True)
 class Row:
-    """A soft arm against its hard arm; of a grid all its points, each a mark."""
+    """A soft arm against its hard arm; each point of a grid, and each suite where suites share a row, has a mark."""
 
     pair: str
     href: str
@@ -79,12 +78,17 @@ class Row:
         return soft if len(self.marks) == 1 else base(soft)
 
     @property
+    def suites(self) -> int:
+        return len({each.suite for each in self.marks})
+
+    @property
     def said(self) -> str:
         """The difference with its interval, as the figure prints it, or the least and the greatest of several."""
         if len(self.marks) == 1:
             return interval(self.marks[0].found)
         ends = [its([each.found.value for each in self.marks]) for its in (min, max)]
-        return f"{len(self.marks)} points: {' to '.join(numeral(end, '.3f') for end in ends)}"
+        several = f"{self.suites} suites" if self.suites > 1 else f"{len(self.marks)} points"
+        return f"{several}: {' to '.join(numeral(end, '.3f') for end in ends)}"
 
     @property
     def reading(self) -> str:
@@ -92,10 +96,16 @@ class Row:
         readings = {each.reading for each in self.marks}
         return readings.pop() if len(readings) == 1 else ""
 
+    @property
+    def word(self) -> str:
+        """What stands beside the numbers: most are undecided, and their circle says it."""
+        differs = f"differs by {'suite' if self.suites > 1 else 'point'}"
+        return (self.reading if self.reading != UNDECIDED else "") or (differs if not self.reading else "")
+
 
 @dataclass(frozen=True)
 class Group:
-    """The rows of one pair on one suite ("" on the suite's own page), and on how much they rest."""
+    """The rows of one pair on one suite ("" on the suite's own page, and where suites share rows), and on how much they rest."""
 
     suite: str
     pair: str
@@ -113,13 +123,21 @@ def interval(found: Estimate) -> str:
     return f"{numeral(found.value, '.3f')} [{', '.join(ends)}]"
 
 
+def fits(groups: Sequence[Group]) -> bool:
+    """Whether all rows find room, the closest together that they may stand."""
+    return _headings(groups) + TIGHT * sum(len(group.rows) for group in groups) <= ROWS
+
+
+def _headings(groups: Sequence[Group]) -> int:
+    return HEAD * len({group.suite for group in groups if group.suite})
+
+
 def forest(words: Words, groups: Sequence[Group], pooled: Estimate | None, data: Table) -> Picture:
     """Rows in their groups, the pooled difference below them (None: not drawn), and the axis; for print as rliable's interval plot."""
     rows = [row for group in groups for row in group.rows]
     marks = [mark for row in rows for mark in row.marks]
     limit = reach([mark.found for mark in marks] + ([pooled] if pooled else []), [mark.margin for mark in marks])
-    headings = HEAD * len({group.suite for group in groups if group.suite})
-    high = max(TIGHT, min(LOOSE, (ROWS - headings) // max(1, len(rows))))
+    high = max(TIGHT, min(LOOSE, (ROWS - _headings(groups)) // max(1, len(rows))))
     parts, top, suite = [], 0, ""
     for group in groups:
         if group.suite != suite:
@@ -150,7 +168,7 @@ def _print(words: Words, groups: Sequence[Group], pooled: Estimate | None) -> Pi
     looks = {True: Look(COLORS["soft"], "o"), False: Look(COLORS["hard"], "D")}
     rows = [
         intervals.Row(
-            f"{f'{group.pair} · {group.suite}: ' if group.suite else ''}{mark.soft} − {mark.hard}",
+            f"{f'{group.pair} · {named}: ' if (named := mark.suite or group.suite) else ''}{mark.soft} − {mark.hard}",
             looks[True],
             [mark.found],
         )
@@ -243,7 +261,7 @@ def _row(row: Row, limit: float, top: int, high: int, first: Group | None) -> st
         f'<rect class="hit" x="0" y="{top}" width="100%" height="{high}"/>'
         f"{_boxes(''.join(parts), ''.join(parts), top)}{names} "
         f'<text class="wide" x="85%" y="{line}" text-anchor="end">{row.said}</text> '
-        f'<text class="wide word" x="86%" y="{line}">{WORDS.get(row.reading, row.reading)}</text></a>'
+        f'<text class="wide word" x="86%" y="{line}">{row.word}</text></a>'
     )
 
 
@@ -259,7 +277,8 @@ def _drawn(mark: Mark, limit: float, middle: float, small: bool) -> str:
             parts.append(_mark(at, middle, path, small))
     if abs(found.value) <= limit:
         parts.append(_mark(_place(found.value, limit), middle, MARKS[mark.reading], small))
-    said = f"<title>{escape(mark.soft)}: {interval(found)}, {mark.reading}</title>"
+    of = f"{mark.suite}, {mark.soft}" if mark.suite else mark.soft
+    said = f"<title>{escape(of)}: {interval(found)}, {mark.reading}</title>"
     return f'<g class="{_kind(mark.reading)}"{f" {_arms(mark)}" if small else ""}>{said}{"".join(parts)}</g>'
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from harness.schema.claims import Ledger
 from harness.schema.grid import base
 from harness.schema.suite import Suite
-from reports.figures.forest import Group, Mark, Row, forest, interval
+from reports.figures.forest import Group, Mark, Row, fits, forest, interval
 from reports.figures.picture import Picture, Studio, Words
 from reports.site.evidence import Evidence
 from reports.site.names import stem
@@ -155,33 +155,54 @@ def _verb(count: int, one: str, many: str) -> str:
 
 
 def _groups(found: Sequence[Comparison], page: Callable[[Suite], str]) -> list[Group]:
-    """By suite, and by pair within it; the pair with the highest mean first, and within a group the arm with the highest."""
-    by_suite: dict[str, dict[str, list[Comparison]]] = {}
+    """By suite, and by pair within it; where these are too many rows, by pair alone."""
+    by_suite: dict[str, list[Comparison]] = {}
     for each in found:
-        by_suite.setdefault(each.suite.name, {}).setdefault(each.study.pair, []).append(each)
-    return [
-        _group(same, page)
-        for by_pair in by_suite.values()
-        for same in sorted(by_pair.values(), key=lambda its: -sum(each.found.value for each in its) / len(its))
-    ]
+        by_suite.setdefault(each.suite.name, []).append(each)
+    titled = [(same[0].suite.title if page(same[0].suite) else "", same) for same in by_suite.values()]
+    groups = [group for title, same in titled for group in _by_pair(same, title, page)]
+    return groups if fits(groups) or len(titled) == 1 else _by_pair(found, "", page)
 
 
-def _group(same: Sequence[Comparison], page: Callable[[Suite], str]) -> Group:
+def _by_pair(found: Sequence[Comparison], title: str, page: Callable[[Suite], str]) -> list[Group]:
+    """The pair with the highest mean first, and within a group the arm with the highest."""
+    by_pair: dict[str, list[Comparison]] = {}
+    for each in found:
+        by_pair.setdefault(each.study.pair, []).append(each)
+    return [_group(same, title, page) for same in sorted(by_pair.values(), key=_mean)]
+
+
+def _mean(its: Sequence[Comparison]) -> float:
+    """Minus the mean difference, to sort by."""
+    return -sum(each.found.value for each in its) / len(its)
+
+
+def _group(same: Sequence[Comparison], title: str, page: Callable[[Suite], str]) -> Group:
     """On a suite's own page each point of a grid has a row, and tasks are counted; elsewhere points share a row, and words are few."""
-    suite, pair = same[0].suite, same[0].study.pair
     aside = _spanned([n for each in same for n in each.seeds], "seed")
-    if not page(suite):
+    if not page(same[0].suite):
         aside = f"{_spanned([len(each.tasks) for each in same], 'task')} × {aside}"
     by_arm: dict[tuple[str, ...], list[Comparison]] = {}
     for each in same:
-        names = (base(arm) if page(suite) else arm for arm in (each.soft, each.hard))
+        names = (base(arm) if page(each.suite) else arm for arm in (each.soft, each.hard))
         by_arm.setdefault(tuple(names), []).append(each)
-    ordered = sorted(by_arm.values(), key=lambda its: -sum(each.found.value for each in its) / len(its))
-    return Group(suite.title if page(suite) else "", pair, aside, [_row(its, page) for its in ordered])
+    rows = [_row(its, page, title) for its in sorted(by_arm.values(), key=_mean)]
+    return Group(title, same[0].study.pair, aside, rows)
 
 
-def _row(its: Sequence[Comparison], page: Callable[[Suite], str]) -> Row:
-    marks = [Mark(each.soft, each.hard, each.found, each.margin, each.reading) for each in its]
+def _row(its: Sequence[Comparison], page: Callable[[Suite], str], title: str) -> Row:
+    """Marks tell their suite where no heading does."""
+    marks = [
+        Mark(
+            each.soft,
+            each.hard,
+            each.found,
+            each.margin,
+            each.reading,
+            "" if title else page(each.suite) and each.suite.title,
+        )
+        for each in its
+    ]
     return Row(its[0].study.pair, _place(its[0], page), marks)
 
 

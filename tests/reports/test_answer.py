@@ -269,6 +269,31 @@ def test_points_of_a_grid_share_a_row_of_the_front_page_and_have_rows_of_their_o
     assert own == [f"sppo-38{point}" for point in points]
 
 
+@pytest.mark.usefixtures("no_ink")
+def test_where_there_are_too_many_rows_suites_share_them(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each mark tells its suite; a pair that one suite alone has keeps its numbers."""
+    for name in ("classic", "bare"):
+        workspace.suite(name, {"a2c": ["CartPole-v1"]} | ({"dqn": ["CartPole-v1"]} if name == "bare" else {}))
+        for pair in load_suite(name).cells:
+            workspace.cell(name, pair, "CartPole-v1")
+    titles = [load_suite(name).title for name in ("bare", "classic")]
+    build([], workspace.root / "site")
+    before = (workspace.root / "site/index.html").read_text()
+    assert all(f">{title}</text>" in before for title in titles)
+    assert "suites:" not in before
+    monkeypatch.setattr("reports.figures.forest.ROWS", 60)
+    build([], workspace.root / "site")
+    index, page = ((workspace.root / f"site/{name}.html").read_text() for name in ("index", "bare"))
+    assert not any(f">{title}</text>" in index for title in titles)
+    (shared,) = re.findall(r'<a class="row [a-z-]*" href="[^"]*" data-pair="a2c".*?</a>', index)
+    marks = re.findall(r"<title>(.*?), a2c-proper: ", shared.split("narrow")[0])
+    assert sorted(marks) == titles and "2 suites: " in shared and ">a2c-proper</text>" in shared
+    alone = re.findall(r'<a class="row [a-z-]*" href="bare.html#dqn" data-pair="dqn".*?</a>', index)
+    assert len(alone) == index.count('data-pair="dqn"') > 1
+    assert all("[" in each and "suites" not in each for each in alone)
+    assert "suites:" not in page, "a suite's own page has one suite"
+
+
 @pytest.mark.parametrize(
     ("low", "high", "said"),
     [
