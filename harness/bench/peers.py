@@ -87,9 +87,8 @@ def sb3_work(spec: Spec) -> tuple[Work, int]:
     settings = learner.settings
     quantum = settings.horizon * settings.environments
     vector = DummyVecEnv([lambda: gymnasium.make(spec.task)] * settings.environments)
-    network = {
-        "net_arch": list(settings.hidden)
-    }  # its defaults are ours: separate networks, PPO's with tanh and orthogonal weights
+    # Its defaults are ours: separate networks, PPO's with tanh and orthogonal weights.
+    network = {"net_arch": list(settings.hidden)}
     model = MODELS[spec.pair](vector, settings, learner, network, 0)
 
     def work(iterations: int) -> None:

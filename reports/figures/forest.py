@@ -53,7 +53,8 @@ STYLE = f"""text {{ font: 13px system-ui, 'DejaVu Sans', sans-serif; fill: {PLAI
 
 @dataclass(frozen=True)
 class Mark:
-    """One comparison: `margin` is what counts as a difference (None: nothing said), `reading` one of `READINGS`."""
+    """One comparison: `margin` is what counts as a difference (None: nothing said), `reading` one of `READINGS`; its `suite` where no
+    heading names it."""
 
     soft: str
     hard: str
@@ -79,6 +80,7 @@ class Row:
 
     @property
     def suites(self) -> int:
+        """How many suites share it."""
         return len({each.suite for each in self.marks})
 
     @property
@@ -99,8 +101,9 @@ class Row:
     @property
     def word(self) -> str:
         """What stands beside the numbers: most are undecided, and their circle says it."""
-        differs = f"differs by {'suite' if self.suites > 1 else 'point'}"
-        return (self.reading if self.reading != UNDECIDED else "") or (differs if not self.reading else "")
+        if not self.reading:
+            return f"differs by {'suite' if self.suites > 1 else 'point'}"
+        return "" if self.reading == UNDECIDED else self.reading
 
 
 @dataclass(frozen=True)

@@ -169,11 +169,11 @@ def _by_pair(found: Sequence[Comparison], title: str, page: Callable[[Suite], st
     by_pair: dict[str, list[Comparison]] = {}
     for each in found:
         by_pair.setdefault(each.study.pair, []).append(each)
-    return [_group(same, title, page) for same in sorted(by_pair.values(), key=_mean)]
+    return [_group(same, title, page) for same in sorted(by_pair.values(), key=_highest_first)]
 
 
-def _mean(its: Sequence[Comparison]) -> float:
-    """Minus the mean difference, to sort by."""
+def _highest_first(its: Sequence[Comparison]) -> float:
+    """A key to sort by."""
     return -sum(each.found.value for each in its) / len(its)
 
 
@@ -186,22 +186,16 @@ def _group(same: Sequence[Comparison], title: str, page: Callable[[Suite], str])
     for each in same:
         names = (base(arm) if page(each.suite) else arm for arm in (each.soft, each.hard))
         by_arm.setdefault(tuple(names), []).append(each)
-    rows = [_row(its, page, title) for its in sorted(by_arm.values(), key=_mean)]
+    rows = [_row(its, page, title) for its in sorted(by_arm.values(), key=_highest_first)]
     return Group(title, same[0].study.pair, aside, rows)
 
 
 def _row(its: Sequence[Comparison], page: Callable[[Suite], str], title: str) -> Row:
-    """Marks tell their suite where no heading does."""
+    """Marks tell their suite where suites share a page and no heading does."""
+    named = [each.suite.title if page(each.suite) and not title else "" for each in its]
     marks = [
-        Mark(
-            each.soft,
-            each.hard,
-            each.found,
-            each.margin,
-            each.reading,
-            "" if title else page(each.suite) and each.suite.title,
-        )
-        for each in its
+        Mark(each.soft, each.hard, each.found, each.margin, each.reading, suite)
+        for each, suite in zip(its, named, strict=True)
     ]
     return Row(its[0].study.pair, _place(its[0], page), marks)
 

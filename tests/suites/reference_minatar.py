@@ -27,8 +27,6 @@ from harness.run.environments import spaces
 from harness.run.spec import make_learner
 from harness.schema.suite import load_suite
 
-LIMIT = 1000
-
 
 class Game(gymnasium.Env[Any, Any]):
     """A game of the package with its minimal actions, images as floats with channels first."""
@@ -82,8 +80,8 @@ class Returns(BaseCallback):
         return True
 
 
-def vector(name: str, count: int, seed: int) -> Any:
-    made = VecMonitor(DummyVecEnv([lambda: gymnasium.wrappers.TimeLimit(Game(name), LIMIT)] * count))
+def vector(name: str, limit: int, count: int, seed: int) -> Any:
+    made = VecMonitor(DummyVecEnv([lambda: gymnasium.wrappers.TimeLimit(Game(name), limit)] * count))
     made.seed(seed)
     return made
 
@@ -91,14 +89,17 @@ def vector(name: str, count: int, seed: int) -> Any:
 def main(pair: str, task: str, seed: int) -> None:
     torch.set_num_threads(1)
     spec = next(iter(cell_specs(load_suite("minatar"), pair, task).values()))
-    learner = make_learner(spec, spaces(task, spec.backend))
+    offered = spaces(task, spec.backend)
+    learner = make_learner(spec, offered)
     settings, name = learner.settings, task.removeprefix("MinAtar/").removesuffix("-v1").lower()
     network = {"features_extractor_class": Torso, "net_arch": []}
-    model = MODELS[pair](vector(name, settings.environments, seed), settings, learner, network, seed)
+    model = MODELS[pair](vector(name, offered.limit, settings.environments, seed), settings, learner, network, seed)
     training, start = Returns(), time.monotonic()
     model.learn(total_timesteps=spec.steps, callback=training)
     greedy = spec.modes[0] == "greedy"
-    mean, spread = evaluate_policy(model, vector(name, 10, seed + 1), n_eval_episodes=100, deterministic=greedy)
+    mean, spread = evaluate_policy(
+        model, vector(name, offered.limit, 10, seed + 1), n_eval_episodes=100, deterministic=greedy
+    )
     late = [each for step, each in training.found if step > 0.95 * spec.steps]
     found = {
         "arm": spec.arm,
