@@ -136,6 +136,8 @@ def _swarms(axes: Axes, verdict: Verdict, data: Data, looks: Mapping[str, Look])
         (line,) = axes.plot([values.mean()] * 2, [row - 0.38, row + 0.38], color=look.color, linewidth=2)
         mark(line, arm)
     axes.set_yticks([0, 1], [short(name, 18) for name in names])
+    for name, label in zip(names, axes.get_yticklabels(), strict=True):
+        mark(label, name)
     axes.set_ylim(1.55, -0.55)
 
 

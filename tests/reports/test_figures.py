@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import matplotlib as mpl
 import numpy as np
@@ -215,6 +216,16 @@ def test_a_claims_card_has_the_colours_of_its_arms(verdict: Verdict) -> None:
         for name, color in ((soft, COLORS["soft"]), (hard, COLORS["hard"])):
             group = re.search(rf'<g[^>]*data-arm="{name}"[^>]*data-seeds="[^>]*>.*?</g>', drawn, re.S)
             assert group and color in group[0]
+
+
+def test_an_arms_name_in_a_claims_figure_is_hidden_with_its_marks(
+    figures: dict[str, Callable[[], Picture]], verdict: Verdict
+) -> None:
+    """The page hides what carries an arm's name as `data-arm`; the name beside the axis is one of these."""
+    root = ElementTree.fromstring(figures["claim"]().svg)
+    for arm in verdict.claim.sides:
+        marked = [each for each in root.iter() if each.get("data-arm") == arm]
+        assert [text.text for each in marked for text in each.iter() if text.tag.endswith("text")] == [arm]
 
 
 def test_every_arm_and_seed_is_named_in_the_learning_curves(figures: dict[str, Callable[[], Picture]]) -> None:
