@@ -47,7 +47,7 @@ class Spaces:
     """`uint8` images stay so in rollout and replay; the network divides them by `scale`."""
     scale: float = 1.0
     frames: int = 1
-    """Of the channels so many are the latest frames of one step each: experience stores the newest alone."""
+    """Of the channels so many are the latest frames of one step each: a replay stores the newest alone, a rollout all of them."""
     limit: int = 1
     """Between two truncations of an environment lie at least so many steps."""
 

@@ -193,9 +193,8 @@ def value_iteration(
     for _ in range(limit):
         following = optimal_backup(mdp, q, temperature, log_reference)
         step, q = (following - q).abs(), following
-        if bool(
-            (contraction / (1 - contraction) * step <= tolerance).all()
-        ):  # ||Q - Q*|| <= gamma/(1 - gamma) ||last step||
+        # ||Q - Q*|| <= gamma/(1 - gamma) ||last step||.
+        if bool((contraction / (1 - contraction) * step <= tolerance).all()):
             return q
     raise RuntimeError(f"value iteration: more than {limit} backups needed for a tolerance of {tolerance}")
 

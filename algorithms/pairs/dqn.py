@@ -77,9 +77,8 @@ class DQN(learner.Learner):
         """V(s) [...] of Q [..., A]: Eq. 81 (max), 82 (KL, corrected), 83 (entropy, corrected). tau broadcasts with V."""
         if self.backup_form == "max":
             return q.amax(-1)  # Eq. 81
-        return maxent.soft_value(
-            q, tau, self.log_reference()
-        )  # Eq. 82: tau (log sum_a exp(Q/tau) - log|A|); Eq. 83: without log|A|
+        # Eq. 82: tau (log sum_a exp(Q/tau) - log|A|); Eq. 83: without log|A|.
+        return maxent.soft_value(q, tau, self.log_reference())
 
     def penalty(self, q: Tensor, tau: Tensor) -> Tensor:
         """tau KL (or -tau H) of the Boltzmann policy of Q [..., A], for the inner steps of Eq. 46 -> [...]."""

@@ -56,25 +56,20 @@ class PGQL(learner.Learner):
 
     def error(self, value: Tensor, log_ratio: Tensor, target: Tensor, kl: Tensor, tau: Tensor) -> Tensor:
         """Q(s, a) - y [P, B] of V, log pi(a|s)/ref, V-hat and KL."""
-        return (
-            value + tau * log_ratio - (target + tau * kl)
-        )  # Eq. 57: Q = V + tau log pi/ref; Eq. 46: y = V-hat + tau KL
+        # Eq. 57: Q = V + tau log pi/ref; Eq. 46: y = V-hat + tau KL.
+        return value + tau * log_ratio - (target + tau * kl)
 
     def slopes(
         self, value: Tensor, log_ratio: Tensor, target: Tensor, kl: Tensor, tau: Tensor
     ) -> tuple[Tensor, Tensor, Tensor | None]:
         """Of what each step descends, by log pi(a|s) and by V [P, B], and minus that by the entropy [P, 1]."""
         c = self.settings.value_coefficient
-        if (
-            self.soft_q
-        ):  # half (Q - y)^2: by tau log pi and by V it is Q - y, scaled by 1/tau (print: 1/eps) and by c, section 6.3
+        # Half (Q - y)^2: by tau log pi and by V it is Q - y, scaled by 1/tau (print: 1/eps) and by c, section 6.3.
+        if self.soft_q:
             error = self.error(value, log_ratio, target, kl, tau)
             return error, c * error, None
-        return (
-            value - target,
-            c * (value - target),
-            tau,
-        )  # Eq. 84-86: - (V-hat - V) log pi + tau KL + c (V - V-hat)^2 / 2
+        # Eq. 84-86: - (V-hat - V) log pi + tau KL + c (V - V-hat)^2 / 2.
+        return value - target, c * (value - target), tau
 
     def initial(self, draws: Draws) -> State:
         return rmsprop_state("nets", self.nets.initial(draws))

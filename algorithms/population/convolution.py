@@ -110,9 +110,8 @@ class Convolution:
         (_, width, channels), (members, batch) = self.image, images.shape[:2]
         work = self.room.take((self.chunk, self.high, self.wide, self.taps + 1), dtype)
         work[..., -1] = 1  # for the bias
-        run = np.dtype(
-            (np.void, self.k * channels * dtype.itemsize)
-        )  # the pixels of a patch's row, copied as one thing
+        # The pixels of a patch's row, copied as one thing.
+        run = np.dtype((np.void, self.k * channels * dtype.itemsize))
         runs = np.ndarray((*work.shape[:3], self.k), run, work, 0, (*work.strides[:3], run.itemsize))
         pixel, row = channels * dtype.itemsize, width * channels * dtype.itemsize
         strides = math.prod(self.image) * dtype.itemsize, self.s * row, self.s * pixel, row

@@ -155,9 +155,8 @@ def _key(config: Import, entry: Entry, said: dict[str, str], fault: str) -> Key:
     if missing is not None:
         told = f"nothing says its {missing}; put {{{missing}}} into `files` (or `run`), or name its column"
         raise Unnamed(fault or told, of=of)
-    value = (
-        number(said["seed"]) if said["seed"].isascii() and "_" not in said["seed"] else None
-    )  # 1_0 may be two numbers
+    # 1_0 may be two numbers.
+    value = number(said["seed"]) if said["seed"].isascii() and "_" not in said["seed"] else None
     if value is None or not 0 <= value <= MOST_SEED or value != int(value):
         raise Unnamed(f"seed: {said['seed'][:40]!r} is no integer from 0 to {MOST_SEED:,}", of=of)
     return said["arm"], said["task"], int(value)

@@ -49,9 +49,8 @@ def look(task: str, backend: str) -> Spaces:
     try:
         spaces = environments.spaces(task, backend)
         action = environments.make(task, backend, 1).action_space
-        endless = (
-            backend == "gymnasium" and gymnasium.spec(registered).max_episode_steps is None
-        )  # the others have limits of their own
+        # The others have limits of their own.
+        endless = backend == "gymnasium" and gymnasium.spec(registered).max_episode_steps is None
     except InputError:
         raise
     except Exception as error:  # the environment's own code

@@ -80,9 +80,8 @@ class RenderedScene:
 
     def __init__(self, spec: Spec, spaces: Spaces) -> None:
         self.task, self.dtype = spec.task, spaces.dtype
-        os.environ.setdefault(
-            "SDL_VIDEODRIVER", "dummy"
-        )  # no window is opened, so SDL need not complain that there is no screen
+        # No window is opened, so SDL need not complain that there is no screen.
+        os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
         try:
             self.environment: gymnasium.Env[Any, Any] = gymnasium.make(self.task, render_mode="rgb_array")
             self.environment.reset(seed=0)

@@ -78,9 +78,8 @@ class RayEngine:
 
     def _drive(self, jobs: list[Job]) -> None:
         """Give out the jobs, pass on what is told of them, and give out again what is lost."""
-        running = {
-            self._submit(job, 0): (job, 0) for job in jobs
-        }  # stream of messages -> job, attempts before this one
+        # Stream of messages -> job, attempts before this one.
+        running = {self._submit(job, 0): (job, 0) for job in jobs}
         seen: dict[Any, int] = {}  # stream -> attempts so far
         while running:
             ready, _ = self.ray.wait(list(running), num_returns=1)

@@ -52,9 +52,8 @@ class Cohort:
         self.replay = None
         if self.learner.replay is not None:
             segment = max(1, spec.steps // self.quantum // spec.segments * settings.horizon)
-            limit = max(
-                1, self.spaces.limit * segment // (self.spaces.limit + segment)
-            )  # a segment's end truncates too
+            # A segment's end truncates too.
+            limit = max(1, self.spaces.limit * segment // (self.spaces.limit + segment))
             self.replay = Ring(self.learner.replay, replace(self.spaces, limit=limit), settings.environments)
 
     def initial(self) -> State:
@@ -79,9 +78,8 @@ class Cohort:
         records |= evaluated
         diverged = state["diverged_at"].numpy() >= 0
         for name, value in state.items():
-            if (
-                name != "diverged_at"
-            ):  # what follows a NaN is of no use, and its bits need not be the same in other company
+            # What follows a NaN is of no use, and its bits need not be the same in other company.
+            if name != "diverged_at":
                 value[torch.from_numpy(diverged).to(value.device)] = 0
         for name, values in records.items():
             if values.dtype.kind == "f":
@@ -132,9 +130,8 @@ def fix_arithmetic() -> None:
     Denormal numbers, into which the moments of idle units decay, are flushed to zero: they are slow, and flushing is part of the numbers.
     """
     torch.set_num_threads(1)
-    torch.set_deterministic_debug_mode(
-        "error"
-    )  # as use_deterministic_algorithms(True), which imports the compiler: seconds
+    # As use_deterministic_algorithms(True), which imports the compiler: seconds.
+    torch.set_deterministic_debug_mode("error")
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # it would write every new tensor twice
     torch.set_flush_denormal(True)
 

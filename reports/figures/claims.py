@@ -52,9 +52,8 @@ def claim(verdict: Verdict, looks: Mapping[str, Look], unit: str, command: str) 
         label_ends(above.xaxis, ends(float(seen.min()), float(seen.max())))
         _interval(below, verdict, estimate)
         for axes in (above, below):
-            axes.xaxis.set_label_coords(
-                0.5, -0.42 if axes is below else -0.28
-            )  # a place that is given need not be looked for
+            # A place that is given need not be looked for.
+            axes.xaxis.set_label_coords(0.5, -0.42 if axes is below else -0.28)
             axes.grid(visible=False, axis="y")
             axes.grid(visible=True, axis="x")
         return figure

@@ -23,9 +23,8 @@ def holm(p: Sequence[float], entries: Entries | None = None) -> list[float]:
     order = np.argsort([each[-1] for each in reached], kind="stable")
     adjusted, spent = [0.0] * len(p), [0.0]
     for rank, at in enumerate(order):
-        left = len(entries) - np.arange(
-            rank + 1
-        )  # entries that share the level, before each that is complete so far, and after
+        # Entries that share the level, before each that is complete so far, and after.
+        left = len(entries) - np.arange(rank + 1)
         for place, its in zip(entries[at], reached[at], strict=True):
             adjusted[place] = float(min(1.0, np.maximum(spent, its * left).min()))
         spent.append(max(spent[-1], float(reached[at][-1] * left[-1])))

@@ -252,9 +252,8 @@ def decide(measured: Sequence[Measured], level: float) -> list[Ruling]:
         [getattr(each, name) if each is not None and getattr(each, name) is not None else 1.0 for each in outcomes]
         for name in ("p", "p_against")
     )
-    against = holm(
-        p_against, [entry[::-1] for entry in family]
-    )  # what is not better is shown more easily than what is worse
+    # What is not better is shown more easily than what is worse.
+    against = holm(p_against, [entry[::-1] for entry in family])
     words = {word: _corrected(word, outcomes, family) for word in WORDS}
     shared, before = sharing(p, family), {second: first for entry in family for first, second in pairwise(entry)}
     rulings = []

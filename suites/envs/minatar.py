@@ -103,9 +103,8 @@ class Breakout(MinAtar):
     draws = 2  # sticking, the side on which the ball starts
 
     bottom = 9 * ROW  # the first place of the paddle's row
-    serves = np.array(
-        [3 * ROW + 3, 4 * ROW - CHANNELS + 2]
-    )  # balls with which an episode starts, at the left and the right wall
+    # Balls with which an episode starts, at the left and the right wall.
+    serves = np.array([3 * ROW + 3, 4 * ROW - CHANNELS + 2])
     wall = np.zeros(SHAPE, dtype=np.uint8)
     wall[1:4, :, 3] = 1
 

@@ -195,9 +195,8 @@ def enumerate_paths(mdp: MDP, log_policy: Tensor, steps: int, initial: Tensor) -
     """Every path of `steps` steps under the policy from `initial` [N, S], those of probability 0 left out."""
     _, states, actions = mdp.reward.shape
     policy = log_policy.detach().exp()
-    outcomes = torch.cat(
-        [mdp.transition, mdp.terminating.unsqueeze(-1)], -1
-    )  # [N, S, A, S + 1]; the last one ends the episode
+    # [N, S, A, S + 1]; the last one ends the episode.
+    outcomes = torch.cat([mdp.transition, mdp.terminating.unsqueeze(-1)], -1)
     state, weight = torch.arange(states), initial
     columns: dict[str, list[Tensor]] = {"state": [], "action": [], "next": [], "terminated": []}
     for _ in range(steps):

@@ -157,9 +157,8 @@ def on_policy(p: Problem) -> Errors:
 def check(cases: int, seed: int) -> Errors:
     def one(p: Problem) -> Errors:
         tau, steps = p.temperature, int(torch.randint(1, MOST_STEPS + 1, (1,), generator=p.generator))
-        cut = (
-            0 if steps > 1 and bool(torch.rand(1, generator=p.generator) < 0.5) else None
-        )  # a time limit after the first step
+        # A time limit after the first step.
+        cut = 0 if steps > 1 and bool(torch.rand(1, generator=p.generator) < 0.5) else None
         # Half of the tables are so flat that at low temperatures, too, every action has its probability.
         flat = (torch.arange(p.count) % 2 == 0).view(-1, 1, 1)
         q = torch.where(flat, p.q.mean(-1, keepdim=True) + tau * p.q, p.q)

@@ -48,9 +48,8 @@ def on_the_task(cases: int, seed: int, temperature: float) -> Errors:
     state, weight = quadrature(task.visited(log_std))
     members = 2 * NODES
     gain, spread = task.gain.clone().requires_grad_(), log_std.clone().requires_grad_()
-    at = state.repeat_interleave(NODES, 1).reshape(
-        -1, 1
-    )  # a member each state and draw [N 2 NODES, 1], so that they can be weighted
+    # A member each state and draw [N 2 NODES, 1], so that they can be weighted.
+    at = state.repeat_interleave(NODES, 1).reshape(-1, 1)
     mean = -gain.repeat_interleave(members).view(-1, 1, 1) * at.unsqueeze(-1)
     policy = Gaussian(mean, spread.repeat_interleave(members).view(-1, 1, 1))
     draws = noise.repeat(2 * cases).view(-1, 1, 1)

@@ -130,9 +130,8 @@ def check(cases: int, seed: int) -> Errors:
         truncated[:, -1] = True
         flags = (terminated, truncated, p.discount)
         over_there = (terminated | truncated)[:, :-1]
-        after = torch.cat(
-            [torch.where(over_there, after[:, :-1], value[:, 1:]), after[:, -1:]], 1
-        )  # within an episode, V(s_{t+1}) is the next V(s_t)
+        # Within an episode, V(s_{t+1}) is the next V(s_t).
+        after = torch.cat([torch.where(over_there, after[:, :-1], value[:, 1:]), after[:, -1:]], 1)
         ends, clips = flags[:2], {"clip_rho": 0.8, "clip_c": 0.6}
         on_policy, led, _ = make_impala(p, "impala").v_trace(reward, value, after, torch.ones_like(ratio), *ends)
         clipped, _, _ = make_impala(p, "impala", **clips).v_trace(reward, value, after, ratio, *ends)

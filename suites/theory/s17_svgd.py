@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 
 from algorithms import svgd
+from algorithms.learner import Spaces
+from algorithms.pairs.sql import SQL, Settings
 from algorithms.tabular import FLOAT
 from suites.theory.problems import TEMPERATURES
 from suites.theory.statement import Errors, Mutant, Plot, Statement
@@ -19,6 +21,8 @@ PARTICLES = {1: 30, 2: 48}
 """Of each number of dimensions."""
 SPREAD_EVENLY = {1: [0.6180339887498949], 2: [0.7548776662466927, 0.5698402909980532]}
 """Steps of the sequence that fills a line or a square evenly (Roberts 2018): 1/phi, and 1/rho and 1/rho^2 of the plastic number."""
+ACTIONS = {1: 500, 2: 60}
+"""Even ones along an axis, for the soft value."""
 
 
 @dataclass(frozen=True)
@@ -81,29 +85,46 @@ def draw_targets(cases: int, seed: int) -> list[Bimodal]:
     return targets
 
 
+def make_sql(numbers: int) -> SQL:
+    """Arm `sql` for actions of so many numbers in (-1, 1)."""
+    spaces = Spaces((1,), numbers, ((-1.0,) * numbers, (1.0,) * numbers))
+    return SQL(Settings(hidden=(4,), batch=1), spaces, SQL.arms["sql"].switches)
+
+
 def sampled(target: Bimodal, dimensions: int) -> Tensor:
     """Particles u [N, M, D] after SVGD from even places within 2; steps over tau, so that they do not depend on the unit of Q."""
+    learner, tau = make_sql(dimensions), torch.full((len(target.mean), 1), target.temperature, dtype=FLOAT)
     count = torch.arange(PARTICLES[dimensions], dtype=FLOAT).view(-1, 1)
     even = (0.5 + count * torch.tensor(SPREAD_EVENLY[dimensions], dtype=FLOAT)) % 1
     particles = (4 * even - 2).expand(len(target.mean), -1, -1)
     for _ in range(STEPS):
         action = particles.tanh().requires_grad_()
         (slope,) = torch.autograd.grad(target.q(action).sum(), action)
-        score = svgd.score(action.detach(), slope, target.temperature)
-        moved = svgd.direction(particles, score, target.temperature, particles)
-        particles = particles + RATE / target.temperature * moved
+        u, slope = particles.unsqueeze(1), slope.unsqueeze(1)
+        particles = particles + RATE / target.temperature * learner.toward(u, slope, tau, u).squeeze(1)
     return particles
+
+
+def value(target: Bimodal, dimensions: int) -> Tensor:
+    """The soft value [N] in units of the temperature: 0, since exp(Q/tau) is a density. Of even actions in place of uniform ones."""
+    count = ACTIONS[dimensions]
+    line = (2 * torch.arange(count, dtype=FLOAT) + 1) / count - 1
+    actions = torch.cartesian_prod(*[line] * dimensions).view(1, -1, dimensions)
+    tau = torch.full((len(target.mean), 1), target.temperature, dtype=FLOAT)
+    return make_sql(dimensions).soft_value(target.q(actions).unsqueeze(1), tau).squeeze(1) / target.temperature
 
 
 def check(cases: int, seed: int) -> Errors:
     """Of two dimensions axis by axis, and in units of what as many particles along an axis can tell."""
-    parts = ("distance to the density", "share of the left mode", "two dimensions: distance", "two dimensions: share")
-    errors = {name: torch.zeros(cases, dtype=FLOAT) for name in parts}
+    of_one = ("distance to the density", "share of the left mode", "soft value")
+    of_two = ("two dimensions: distance", "two dimensions: share", "two dimensions: soft value")
+    errors = {name: torch.zeros(cases, dtype=FLOAT) for name in of_one + of_two}
     for first, target in enumerate(draw_targets(cases, seed)):
         rows = torch.arange(first, cases, len(TEMPERATURES))
         middle = target.mean.mean(1, keepdim=True)
         left = (target.quantiles(1000) < middle).double().mean(1)
-        for dimensions, (distance, share) in zip(PARTICLES, (parts[:2], parts[2:]), strict=True):
+        for dimensions, (distance, share, soft) in zip(PARTICLES, (of_one, of_two), strict=True):
+            errors[soft][rows] = value(target, dimensions).abs()
             particles = sampled(target, dimensions)
             resolution = PARTICLES[dimensions] ** (1 / dimensions) / PARTICLES[1]
             for axis, density in enumerate([target, target.across()][:dimensions]):
@@ -146,7 +167,8 @@ STATEMENT = Statement(
     computed=(
         "The functions of pair sql: 30 particles of one dimension, 48 of two, after 70 steps from even places; Wasserstein-1 distance to "
         "the exact quantiles of u = atanh a in standard deviations, in two dimensions axis by axis; share of a mode. Errors in two "
-        "dimensions count by √48/30: an axis has so many particles for the 30 of one dimension."
+        "dimensions count by √48/30: an axis has so many particles for the 30 of one dimension. And the soft value by uniform actions, "
+        "here even ones, in units of the temperature: 0, since exp(Q/τ) is a density."
     ),
     tolerance=0.05,
     reason="resolution: 30 particles carry shares of 1/30 = 0.033, and the kernel smooths about half of one; rounding plays no part",
@@ -175,6 +197,19 @@ STATEMENT = Statement(
             "score",
             lambda right: lambda a, slope, tau: right(a, slope, tau) / (1 - a.square()),
         ),
+        Mutant(
+            "temperature of 1",
+            SQL,
+            "toward",
+            lambda right: lambda self, u, g, tau, f: right(self, u, g, 0 * tau + 1, f),
+        ),
+        Mutant(
+            "soft value without the density of the actions",
+            SQL,
+            "soft_value",
+            lambda right: lambda self, q, tau: (right(self, q, tau) / tau - self.numbers * math.log(2)) * tau,
+        ),
+        Mutant("hard value", SQL, "soft_value", lambda right: lambda self, q, tau: q.amax(-1)),
     ),
     figure=figure,
 )

@@ -140,9 +140,8 @@ def whole_lines(data: bytes) -> tuple[bytes, str]:
         return data, ""
     data = text(data)
     rows, _, last = data.rpartition(b"\n")
-    if (
-        not rows or not last or last.count(b'"') % 2 > data.count(b'"') % 2
-    ):  # the last: the end of a cell of several lines
+    # The last: the end of a cell of several lines.
+    if not rows or not last or last.count(b'"') % 2 > data.count(b'"') % 2:
         return data, ""
     separator, names = _split(data, [])
     cells = next(lines.reader([last.decode()], delimiter=separator), [])

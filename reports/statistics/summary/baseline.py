@@ -103,9 +103,8 @@ def _scores(suite: Suite, studies: Sequence[Study]) -> Iterator[tuple[str, str, 
 
 
 def _change(pair: str, task: str, arm: str, then: dict[int, float], now: dict[int, float]) -> Change:
-    old, new = (
-        np.array([scores[seed] for seed in sorted(scores)])[:, None] for scores in (then, now)
-    )  # a file sorts 10 before 2
+    # A file sorts 10 before 2.
+    old, new = (np.array([scores[seed] for seed in sorted(scores)])[:, None] for scores in (then, now))
     means = float(old.mean()) if len(old) else None, float(new.mean()) if len(new) else None
     sizes = len(old), len(new)
     if not len(old) or not len(new):

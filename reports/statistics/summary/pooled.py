@@ -67,9 +67,8 @@ def pooled(effects: Sequence[Effect]) -> Estimate | None:
     if len(effects) < 2:
         return None
     values, variances = (np.array([getattr(each, name) for each in effects]) for name in ("value", "variance"))
-    unit = (
-        float(np.median(variances)) ** 0.5
-    )  # the estimator stops at an absolute error: on a scale near 1 that is a small one
+    # The estimator stops at an absolute error: on a scale near 1 that is a small one.
+    unit = float(np.median(variances)) ** 0.5
     with np.errstate(divide="ignore"):  # of a measure of heterogeneity that is not used, where all cells agree
         found = combine_effects(values / unit, variances / unit**2, method_re="iterated", use_t=True, maxiter=200)
     _, plain, _, scaled = found.conf_int(alpha=1 - LEVEL)
