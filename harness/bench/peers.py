@@ -26,14 +26,17 @@ Network = dict[str, Any]
 """A model's policy_kwargs that say of what networks it is made."""
 
 DISTRIBUTIONS = {"sb3": "stable-baselines3"}
+CONTRIB = {"trpo": "sb3-contrib"}
+"""Pairs whose algorithm is in a package beside it."""
 
 
 def check(peer: str, pair: str, observation: tuple[int, ...]) -> None:
     """Raises InputError for an unknown peer, one that is not installed, or one without this pair's algorithm or its networks."""
     if peer not in DISTRIBUTIONS:
         raise InputError(f"unknown peer {peer!r}{suggestion(peer, DISTRIBUTIONS)}")
-    if importlib.util.find_spec(DISTRIBUTIONS[peer].replace("-", "_")) is None:
-        raise InputError(f"peer {peer!r}: {DISTRIBUTIONS[peer]} is not installed; pip install -e '.[{peer}]'")
+    for needed in filter(None, (DISTRIBUTIONS[peer], CONTRIB.get(pair))):
+        if importlib.util.find_spec(needed.replace("-", "_")) is None:
+            raise InputError(f"peer {peer!r}: {needed} is not installed; pip install -e '.[{peer}]'")
     if pair not in MODELS:
         raise InputError(f"peer {peer!r}: has no algorithm for pair {pair!r}. Known: {', '.join(sorted(MODELS))}")
     if len(observation) != 1:
@@ -218,6 +221,30 @@ def ddpg(vector: Any, s: Any, learner: Any, network: Network, seed: int) -> Any:
     )
 
 
+def trpo(vector: Any, s: Any, learner: Any, network: Network, seed: int) -> Any:
+    """TRPO of sb3-contrib, for npg as well, which saves the line search alone. It has no entropy."""
+    from sb3_contrib import TRPO
+
+    return TRPO(
+        "MlpPolicy",
+        vector,
+        n_steps=s.horizon,
+        batch_size=s.horizon * s.environments // s.minibatches,
+        learning_rate=s.learning_rate,
+        gamma=s.discount,
+        gae_lambda=s.gae_lambda,
+        cg_max_steps=s.cg_steps,
+        cg_damping=s.damping,
+        line_search_shrinking_factor=s.shrink,
+        line_search_max_iter=s.tries,
+        n_critic_updates=s.epochs,
+        target_kl=s.target_kl,
+        policy_kwargs=network,
+        device="cpu",
+        seed=seed,
+    )
+
+
 MODELS: dict[str, Callable[[Any, Any, Any, Network, int], Any]] = {
     "ppo": ppo,
     "a2c": a2c,
@@ -227,5 +254,6 @@ MODELS: dict[str, Callable[[Any, Any, Any, Network, int], Any]] = {
     "pgql": a2c,
     "impala": a2c,
     "ddpg": ddpg,
+    "trpo": trpo,
 }
-"""Pair -> Stable-Baselines3's model, from (environments, settings, our learner, network, seed)."""
+"""Pair -> Stable-Baselines3's or sb3-contrib's model, from (environments, settings, our learner, network, seed)."""

@@ -183,8 +183,10 @@ def test_dqn_learns_in_the_timed_windows() -> None:
 
 
 @sb3
-@pytest.mark.parametrize("pair", ["ppo", "a2c", "dqn", "reinforce", "impala", "ddpg"])
+@pytest.mark.parametrize("pair", ["ppo", "a2c", "dqn", "reinforce", "impala", "ddpg", "trpo"])
 def test_peer_does_as_many_steps_with_the_settings_of_the_pair(pair: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    if pair == "trpo":
+        pytest.importorskip("sb3_contrib", reason="sb3-contrib is not installed (extra `sb3`)")
     made: list[Any] = []
     build = peers.MODELS[pair]
 
@@ -196,12 +198,13 @@ def test_peer_does_as_many_steps_with_the_settings_of_the_pair(pair: str, monkey
     spec = bench_spec(pair, None, task_of(pair))
     work, quantum = peers.sb3_work(spec)
     times = 6 if pair == "ddpg" else 1  # one step an iteration
-    for iterations in (1, 12, 7):
+    rounds = (1, 1) if pair == "trpo" else (1, 12, 7)  # 2048 steps an iteration
+    for iterations in rounds:
         work(times * iterations)
     (model,) = made
     # SB3's PPO counts epochs; its DQN and DDPG start after 100 steps.
-    updates = {"ppo": 20 * 4, "dqn": 10}.get(pair, 20)
-    assert (model.num_timesteps, model._n_updates) == (20 * times * quantum, updates)
+    updates = {"ppo": 20 * 4, "dqn": 10}.get(pair, sum(rounds))
+    assert (model.num_timesteps, model._n_updates) == (sum(rounds) * times * quantum, updates)
     assert model.gamma == spec.settings["discount"]
     assert model.device.type == "cpu"
     if pair in ("ppo", "reinforce", "impala"):
@@ -248,13 +251,17 @@ def test_a_peer_that_is_not_installed_says_how_to_install_it(monkeypatch: pytest
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
     with pytest.raises(InputError, match=r"stable-baselines3 is not installed; pip install -e '\.\[sb3\]'"):
         peers.check("sb3", "ppo", (4,))
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "sb3_contrib" else name)
+    peers.check("sb3", "ppo", (4,))
+    with pytest.raises(InputError, match=r"sb3-contrib is not installed; pip install -e '\.\[sb3\]'"):
+        peers.check("sb3", "trpo", (4,))
 
 
 @sb3
 def test_a_pair_without_a_counterpart_is_told() -> None:
     with pytest.raises(
         InputError,
-        match=r"peer 'sb3': has no algorithm for pair 'other'\. Known: a2c, a3c, ddpg, dqn, impala, pgql, ppo, reinforce",
+        match=r"peer 'sb3': has no algorithm for pair 'other'\. Known: a2c, a3c, ddpg, dqn, impala, pgql, ppo, reinforce, trpo",
     ):
         peers.check("sb3", "other", (4,))
     with pytest.raises(InputError, match=r"peer 'sb3': is timed on flat observations alone; these are \(10, 10, 4\)"):
