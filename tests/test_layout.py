@@ -86,7 +86,7 @@ def test_a_new_module_of_harness_needs_a_room(copied):
     assert said.returncode == 1 and "utilities" in said.stdout
 
 
-MOST_LINES, MOST_MODULES = 350, 14
+MOST_LINES, MOST_MODULES, MOST_OF_A_PAIR = 350, 14, 160
 
 
 @pytest.mark.parametrize("folder", ["algorithms", "harness", "reports"])
@@ -97,6 +97,11 @@ def test_files_and_folders_stay_small(folder):
     modules = Counter(path.parent for path in files if path.name != "__init__.py")
     most = {path: 20 if path == ROOT / "harness" / "commands" else MOST_MODULES for path in modules}
     assert not {path: count for path, count in modules.items() if count > most[path]}
+
+
+def test_a_pair_is_read_at_one_sitting():
+    lines = {path.stem: len(path.read_text().splitlines()) for path in (ROOT / "algorithms" / "pairs").glob("*.py")}
+    assert "ppo" in lines and not {name: count for name, count in lines.items() if count > MOST_OF_A_PAIR}
 
 
 PICKLING = (
