@@ -39,11 +39,7 @@ from harness.schema.suite import Suite
 ROUNDS = 5
 BUDGET = 10**9  # environment steps of a member: schedules stand still within a measurement
 # Of which shares are told where no suite says another.
-RUN: dict[str, Any] = {
-    "steps": 500_000,
-    "segments": 20,
-    "episodes": 20,
-}
+RUN: dict[str, Any] = {"steps": 500_000, "segments": 20, "episodes": 20}
 LEARNING_STARTS = 100  # environment steps, or what an update needs; learning goes on in every timed window
 
 

@@ -250,6 +250,8 @@ def _advice(suite: Suite, verdict: Verdict) -> tuple[str, str]:
         return "", ""
     if verdict.seeds < verdict.registered and (needed is None or needed <= verdict.registered):
         return f"{make} the missing seeds: {verdict.counted.removesuffix(' seeds')} are complete", more
+    if any(p <= verdict.level for p in (verdict.words or {}).values()):
+        return "seeds that diverged could change what the others show: more seeds do not decide it", ""
     if needed is None:
         few = verdict.outcome is not None and verdict.outcome.why == TOO_FEW
         why = "there are too few seeds for a test" if few else "there is no spread between seeds"

@@ -152,10 +152,7 @@ def test_sign_flips_by_hand() -> None:
     claimed = np.array([[1.0], [2.0], [3.0], [-1.0]])
     found = outcome(claimed, np.zeros((4, 1)), "superiority", "sign-flip", 0.0, 2 / 16)
     # {1, -1} ties with the observed one and counts on both sides.
-    assert (found.p, found.p_against) == (
-        3 / 16,
-        15 / 16,
-    )
+    assert (found.p, found.p_against) == (3 / 16, 15 / 16)
     # Subset means from below: -1, 0, 1/2 ({2, -1}), ...; from above: 3, 5/2, ...; two may be rejected at each end.
     assert (found.low, found.high) == (0.0, 2.5)
 

@@ -260,3 +260,5 @@ def test_a_diverged_seed_at_the_floor_makes_no_spread_larger(workspace: Workspac
     assert "1 seed diverged and could change it: a diverged seed counts at the floor, which is no penalty here" in (
         verdict.why
     )
+    text = card(workspace)[0]
+    assert "more seeds do not decide it" in text and "add seeds" not in text
