@@ -129,6 +129,8 @@ def lines(suite: str, verdicts: Sequence[Verdict]) -> list[str]:
             facts.append(f"{verdict.claim.contrast} = {estimate}{interval}")
         facts.append(verdict.counted)
         found += ["", "  ".join(facts), f"    {verdict.statement}", f"    {verdict.why}"]
+        if verdict.whole:
+            found.append(f"    Difference of the whole curves: {verdict.whole.said}")
         if verdict.flips and verdict.modes:
             found.append(
                 "    By evaluation: " + ", ".join(f"{mode} {each}" for mode, each in verdict.modes.items()) + "."

@@ -18,7 +18,6 @@ from reports.statistics.metrics import METRICS
 from reports.statistics.numerals import numeral
 from reports.statistics.power import MOST_SEEDS
 from reports.statistics.sequential import FIRST
-from reports.statistics.summary.band import band
 from reports.statistics.verdicts import INCONCLUSIVE, INVALID, NOT_MEASURED, SUPPORTED, VERDICTS, WORDS, Verdict, bar
 from reports.table import NONE, Link, Table, Value, worded
 
@@ -196,14 +195,13 @@ def _card(suite: Suite, verdict: Verdict, family: int, evidence: Evidence | None
     advice, next_step = _advice(suite, verdict)
     judged, claim = evidence is not None and tables.estimate(verdict.outcome) is not None, verdict.claim
     looks = evidence.looks if evidence else {}
-    whole = band(verdict, evidence.study, suite.primary(claim.pair)) if evidence else None
     return Card(
         verdict=verdict,
         reading=_reading(verdict, family),
         advice=advice,
         command=next_step,
         picture=studio.order(figures.claim, verdict, looks, METRICS[claim.metric].unit, command) if judged else None,
-        whole=studio.order(figures.whole, verdict, whole, command) if whole else None,
+        whole=studio.order(figures.whole, verdict, verdict.whole, command) if verdict.whole else None,
         numbers=tables.numbers(verdict),
         tasks=tables.tasks(verdict),
         values=tables.values(verdict),

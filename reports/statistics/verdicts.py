@@ -40,6 +40,7 @@ from reports.statistics.multiplicity import holm, sharing
 from reports.statistics.numerals import numeral
 from reports.statistics.power import MOST_SEEDS
 from reports.statistics.scores import Damaged, Study, read_studies
+from reports.statistics.summary.band import Band, band
 
 VERDICTS = (*WORDS, INCONCLUSIVE, INVALID, NOT_MEASURED)
 SHOWN = ("statement", "source", "pair", "arm", "against", "of", "metric", "test", "method")
@@ -68,7 +69,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Ruling:
     """What follows from the p values of a whole ledger for one claim; the numbers are None where its test gave none."""
 
@@ -84,18 +85,11 @@ class Ruling:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Verdict(Measured):
+class Verdict(Measured, Ruling):
     """One claim, judged. All numbers are those of the suite's primary evaluation mode; None where there are none."""
 
-    verdict: str
     why: str
     """One sentence: what decided."""
-    after: str | None = None
-    """The claim that must be supported before this one is tested, the first of a fixed sequence."""
-    p_holm: float | None = None
-    p_against_holm: float | None = None
-    words: dict[str, float] | None = None
-    """word -> its p value after correction, for those that can be said of this claim."""
     seeds_needed: float | None = None
     """An arm, for 80 % power at `effect` and the level that Holm's correction leaves; at least 4; inf: over `MOST_SEEDS`; None: unknown."""
     detectable: float | None = None
@@ -104,6 +98,8 @@ class Verdict(Measured):
     """evaluation mode -> verdict."""
     sensitivity: dict[str, str] | None = None
     """`best`, `worst` -> verdict if lost (missing or diverged) seeds had ended so for the claim; None: none lost, or no bounds known."""
+    whole: Band | None = None
+    """Of a claim that areas are equivalent: whether whole curves are. It decides nothing."""
     notes: tuple[str, ...] = ()
     """What is to be known of the claim's design, or of its looks, one line each."""
     decision: Decision | None = None
@@ -156,6 +152,7 @@ class Verdict(Measured):
             "detectable": self.detectable,
             "modes": self.modes,
             "sensitivity": self.sensitivity,
+            "whole_curves": self.whole and self.whole.said,
             "lost": list(self.lost),
             "changed": list(self.changed),
             "uninformative": list(self.uninformative),
@@ -234,7 +231,8 @@ def verdicts(
                 for case, other in cases.items()
             }
             ends = {case: ruling.verdict for case, ruling in sensitivity.items()}
-            verdict = _withheld(replace(verdict, modes=modes, sensitivity=ends or None))
+            whole = band(measured, by_pair[measured.claim.pair], its_modes[0])
+            verdict = _withheld(replace(verdict, modes=modes, sensitivity=ends or None, whole=whole))
         its = (looks or {}).get(measured.claim.id)
         told = (*known, its) if isinstance(its, str) else known
         judged.append(replace(verdict, notes=told, decision=its if isinstance(its, Decision) else None))
@@ -260,12 +258,20 @@ def decide(measured: Sequence[Measured], level: float) -> list[Ruling]:
     for number, each in enumerate(measured):
         after = measured[before[number]].claim.id if number in before else None
         if each.outcome is None or each.outcome.p is None:
-            rulings.append(Ruling(each.absent or INCONCLUSIVE, after=after))
+            rulings.append(Ruling(verdict=each.absent or INCONCLUSIVE, after=after))
             continue
         corrected = {word: words[word][number] for word in each.outcome.words}
         shown = next((word for word, its in corrected.items() if its <= level), INCONCLUSIVE)
-        left = level / shared[number]
-        rulings.append(Ruling(shown, after, corrected[SUPPORTED], against[number], corrected, left))
+        rulings.append(
+            Ruling(
+                verdict=shown,
+                after=after,
+                p_holm=corrected[SUPPORTED],
+                p_against_holm=against[number],
+                words=corrected,
+                left=level / shared[number],
+            )
+        )
     return rulings
 
 
@@ -285,15 +291,7 @@ def _corrected(word: str, outcomes: Sequence[Outcome | None], family: Sequence[S
 
 def explain(measured: Measured, ruling: Ruling) -> Verdict:
     """The verdict in words and numbers."""
-    verdict = Verdict(
-        **vars(measured),
-        verdict=ruling.verdict,
-        why=measured.because,
-        after=ruling.after,
-        p_holm=ruling.p_holm,
-        p_against_holm=ruling.p_against_holm,
-        words=ruling.words,
-    )
+    verdict = Verdict(**vars(measured), **vars(ruling), why=measured.because)
     outcome, data, claim = measured.outcome, measured.data, measured.claim
     if outcome is None or data is None:
         return verdict

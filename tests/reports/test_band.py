@@ -11,6 +11,7 @@ import pytest
 from invented_results import CLAIMS, Workspace
 from scipy import stats
 
+from harness.commands.judging import lines
 from harness.schema.suite import load_suite
 from reports.statistics.scores import read_studies
 from reports.statistics.summary.band import Band, band
@@ -94,6 +95,10 @@ def test_its_area_is_the_estimate_of_the_claim_and_other_claims_and_curves_have_
     assert area == pytest.approx(about.outcome.estimate) and abs(area) > 1e-3
     assert (found.margin, found.level) == (0.03, about.level)
     assert [band(each, study, "sampled") for each in rest] == [None] * 3
+    assert about.whole is not None and about.to_json()["whole_curves"] == found.said == about.whole.said
+    assert f"    Difference of the whole curves: {found.said}" in lines("classic", [about])
+    assert not [line for line in lines("classic", rest) if "whole curves" in line]
+    assert [each.to_json()["whole_curves"] for each in rest] == [None] * 3
     moved = dict(study.curves)
     for arm in ("sppo-38", "sppo-40"):
         its = moved["Acrobot-v1", arm]
