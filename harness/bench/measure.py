@@ -22,7 +22,7 @@ from typing import Any
 import torch
 from rich.table import Table
 
-from harness.bench import peers
+from harness.bench import peers, plain
 from harness.bench.flops import flops_per_step
 from harness.bench.peers import Work
 from harness.bench.shares import shares as shares_of
@@ -70,6 +70,7 @@ KINDS: dict[str, Callable[[Job], tuple[Work, int]]] = {
     "1024 x 1024 matrices": lambda _: peers.matmul_work((1024, 1024), (1024, 1024)),
     "128 x 64 layers": lambda job: peers.matmul_work((len(job.seeds), 128, 64), (len(job.seeds), 64, 64)),
     "sb3": lambda job: peers.sb3_work(job.spec),
+    "torch": lambda job: plain.work(job.spec),
 }
 PRODUCTS = ("1024 x 1024 matrices", "128 x 64 layers")
 

@@ -1,7 +1,7 @@
 """What `softbench bench` times beside a cohort: its environments alone, matrix products, and a peer.
 
-A peer is a well-known library that does the work of one member with the pair's own settings, in one process. Where it has no counterpart of
-a soft arm, its hard algorithm is timed: the cost is about the same.
+A peer does the work of one member with the pair's own settings, in one process: a well-known library, or plain torch (`plain.py`). Where
+the library has no counterpart of a soft arm, its hard algorithm is timed: the cost is about the same.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import gymnasium
 import numpy as np
 import torch
 
+from harness.bench import plain
 from harness.errors import InputError, suggestion
 from harness.run.environments import make, spaces
 from harness.run.spec import Spec, make_learner
@@ -25,7 +26,7 @@ Work = Callable[[int], None]
 Network = dict[str, Any]
 """A model's policy_kwargs that say of what networks it is made."""
 
-DISTRIBUTIONS = {"sb3": "stable-baselines3"}
+DISTRIBUTIONS = {"sb3": "stable-baselines3", "torch": "torch"}
 CONTRIB = {"trpo": "sb3-contrib"}
 """Pairs whose algorithm is in a package beside it."""
 
@@ -34,11 +35,12 @@ def check(peer: str, pair: str, observation: tuple[int, ...]) -> None:
     """Raises InputError for an unknown peer, one that is not installed, or one without this pair's algorithm or its networks."""
     if peer not in DISTRIBUTIONS:
         raise InputError(f"unknown peer {peer!r}{suggestion(peer, DISTRIBUTIONS)}")
-    for needed in filter(None, (DISTRIBUTIONS[peer], CONTRIB.get(pair))):
+    for needed in filter(None, (DISTRIBUTIONS[peer], CONTRIB.get(pair) if peer == "sb3" else None)):
         if importlib.util.find_spec(needed.replace("-", "_")) is None:
             raise InputError(f"peer {peer!r}: {needed} is not installed; pip install -e '.[{peer}]'")
-    if pair not in MODELS:
-        raise InputError(f"peer {peer!r}: has no algorithm for pair {pair!r}. Known: {', '.join(sorted(MODELS))}")
+    known = sorted(MODELS) if peer == "sb3" else plain.PAIRS
+    if pair not in known:
+        raise InputError(f"peer {peer!r}: has no algorithm for pair {pair!r}. Known: {', '.join(known)}")
     if len(observation) != 1:
         raise InputError(f"peer {peer!r}: is timed on flat observations alone; these are {observation}")
 

@@ -29,7 +29,12 @@ def bench(
     workers: Annotated[
         int | None, typer.Option(min=1, max=1024, help="worker processes, one core each; all cores where not given")
     ] = None,
-    peer: Annotated[str | None, typer.Option(help="compare with a known library on the same work: sb3")] = None,
+    peer: Annotated[
+        str | None,
+        typer.Option(
+            help="compare with the same work by sb3 (Stable-Baselines3), or by torch: single plain networks (ddpg)"
+        ),
+    ] = None,
     seconds: Annotated[float, typer.Option(min=0.1, max=600, help="length of each measurement")] = 10.0,
     settings_of: Annotated[
         str | None, typer.Option(help="a suite whose settings of this pair and task are used; else the pair's defaults")

@@ -23,6 +23,7 @@ from torch.distributions import Normal, TanhTransform, TransformedDistribution
 from algorithms.learner import Spaces
 from algorithms.pairs.ddpg import DDPG, Settings
 from algorithms.replay import Ring
+from harness.bench.plain import FIELDS, Plain
 
 LOW, HIGH = (-2.0, -1.0), (2.0, 3.0)
 SPACES = Spaces((3,), 2, (LOW, HIGH), limit=2)
@@ -174,6 +175,39 @@ def trained(arm, updates, dtype):
         metrics = made.update(state, window, now(count * QUANTUM, 1000, dtype, noise=noise, **rows))
         expected = plain.update(uniform, noise)
     return made, state, plain, before, metrics, expected
+
+
+@pytest.mark.parametrize("arm", DDPG.arms)
+def test_the_plain_peer_of_bench_does_the_same_update(arm):
+    made = DDPG(SMALL, SPACES, DDPG.arms[arm].switches)
+    ring = Ring(made.replay, SPACES, SMALL.environments)
+    state = started(made, 3, torch.float32) | ring.empty(1, torch.device("cpu"))
+    peer, before = Plain(made, 3, 2), {}
+    for name, net in networks(made):
+        roughen(net, state[name])
+        for place, its in enumerate(peer.nets[name]):
+            its.load_state_dict(module(net, state[name], place).state_dict())
+        for place, its in enumerate(peer.frozen.get(name, [])):
+            its.load_state_dict(module(net, state[f"{name}.target"], place).state_dict())
+        before[name] = flattened(net, state[name]).clone()
+    generator = torch.Generator().manual_seed(5)
+    uniform = torch.rand(1, SMALL.batch, generator=generator, dtype=torch.float64)
+    shape = SMALL.batch, SPACES.actions
+    noise = {role: torch.randn(1, *shape, generator=generator) for role in ("target", "policy")}
+    waits = SMALL.learning_starts // QUANTUM
+    for count, rollout in enumerate(rollouts(waits, SMALL.horizon, SMALL.environments, SPACES, limit=0.15)):
+        ring.remember(state, rollout, count * QUANTUM)
+    window = ring.recall(state, uniform, waits * QUANTUM)
+    rows = {name: getattr(SMALL, name) for name in ("policy_rate", "critic_rate", "temperature")}
+    for count in (1, 2):  # the second step reads targets that have moved, and a temperature that was learned
+        made.update(state, window, now(count * QUANTUM, 1000, noise=noise, **rows))
+        batch = {name: getattr(window, name)[0, :, 0].clone() for name in FIELDS}
+        peer.update(batch, {role: drawn[0] for role, drawn in noise.items()})
+    for name, net in networks(made):
+        assert relative(flattened(net, state[name]), parameters(*peer.nets[name]), before[name]) < 1e-3, name
+    for name, nets in peer.frozen.items():
+        found = flattened(dict(networks(made))[name], state[f"{name}.target"])
+        assert torch.allclose(found, parameters(*nets), atol=1e-5), name
 
 
 def networks(made):

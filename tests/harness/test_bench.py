@@ -17,9 +17,10 @@ from rich.console import Console
 from small_suite import write_suite
 
 from harness.bench import measure as bench
-from harness.bench import peers, shares
+from harness.bench import peers, plain, shares
 from harness.bench.flops import flops_per_step
 from harness.bench.measure import Group, Job, bench_spec, learner_work, run, run_spec, table
+from harness.bench.plain import Plain
 from harness.errors import InputError
 from harness.run.cohort import Cohort
 from harness.run.spec import Spec, learner_class, pair_names
@@ -213,10 +214,32 @@ def test_peer_does_as_many_steps_with_the_settings_of_the_pair(pair: str, monkey
     assert torch.Size({"dqn": [84, 120], "ddpg": [256, 256]}.get(pair, [64, 64])) in sizes
 
 
+@pytest.mark.parametrize("arm", ["ddpg", "sac1-auto"])
+def test_the_peer_of_plain_torch_does_as_many_steps_and_updates_as_the_pair(
+    arm: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = bench_spec("ddpg", arm, task_of("ddpg"))
+    done: list[tuple[int, bool]] = []
+    update = Plain.update
+
+    def counted(self: Plain, batch: dict[str, Any], noise: dict[str, Any]) -> None:
+        before = [parameter.clone() for parameter in self.nets["actor"][0].parameters()]
+        update(self, batch, noise)
+        moved = [not torch.equal(*both) for both in zip(before, self.nets["actor"][0].parameters(), strict=True)]
+        done.append((len(batch["reward"]), all(moved)))
+
+    monkeypatch.setattr(Plain, "update", counted)
+    work, quantum = plain.work(spec)
+    assert quantum == 1
+    work(bench.LEARNING_STARTS + 6)
+    assert done == [(spec.settings["batch"], True)] * 7
+
+
 @pytest.mark.parametrize(
     ("wrong", "line"),
     [
-        ({"peer": "sb4"}, "unknown peer 'sb4'; did you mean 'sb3'? Known: sb3"),
+        ({"peer": "sb4"}, "unknown peer 'sb4'; did you mean 'sb3'? Known: sb3, torch"),
+        ({"peer": "torch"}, "peer 'torch': has no algorithm for pair 'ppo'. Known: ddpg"),
         ({"pair": "ppq"}, "unknown pair 'ppq'; did you mean 'ppo'?"),
         ({"arm": "ppo-bonux"}, "unknown arm 'ppo-bonux' of pair 'ppo' on CartPole-v1; did you mean 'ppo-bonus'?"),
         ({"task": "CartPole-v9"}, "task 'CartPole-v9': "),
