@@ -140,6 +140,7 @@ def test_ledgers_of_our_suites_are_sound(monkeypatch: pytest.MonkeyPatch) -> Non
             "multigoal",
             "pendulum",
             "sensitivity",
+            "short",
             "smoke",
         )
     }
