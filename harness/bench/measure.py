@@ -272,7 +272,7 @@ def run(
         "peer_steps_per_s": rates["peer"] if peer else None,
         "peer_ratio_per_core": rates["all"] / workers / rates["peer"] if peer else None,
         "peer_ratio_per_cpu_second": cpu_rates["all"] / cpu_rates["peer"] if peer else None,
-        "versions": versions | ({peer: peers.peer_version(peer)} if peer else {}),
+        "versions": versions | ({peer: peers.peer_version(peer, pair)} if peer else {}),
         "cpu_capability": torch.backends.cpu.get_cpu_capability(),
     }
     return [row]

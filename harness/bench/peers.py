@@ -16,7 +16,6 @@ import gymnasium
 import numpy as np
 import torch
 
-from harness.bench import plain
 from harness.errors import InputError, suggestion
 from harness.run.environments import make, spaces
 from harness.run.spec import Spec, make_learner
@@ -26,27 +25,23 @@ Work = Callable[[int], None]
 Network = dict[str, Any]
 """A model's policy_kwargs that say of what networks it is made."""
 
-DISTRIBUTIONS = {"sb3": "stable-baselines3", "torch": "torch"}
-CONTRIB = {"trpo": "sb3-contrib"}
-"""Pairs whose algorithm is in a package beside it."""
-
 
 def check(peer: str, pair: str, observation: tuple[int, ...]) -> None:
     """Raises InputError for an unknown peer, one that is not installed, or one without this pair's algorithm or its networks."""
-    if peer not in DISTRIBUTIONS:
-        raise InputError(f"unknown peer {peer!r}{suggestion(peer, DISTRIBUTIONS)}")
-    for needed in filter(None, (DISTRIBUTIONS[peer], CONTRIB.get(pair) if peer == "sb3" else None)):
-        if importlib.util.find_spec(needed.replace("-", "_")) is None:
-            raise InputError(f"peer {peer!r}: {needed} is not installed; pip install -e '.[{peer}]'")
-    known = sorted(MODELS) if peer == "sb3" else plain.PAIRS
-    if pair not in known:
-        raise InputError(f"peer {peer!r}: has no algorithm for pair {pair!r}. Known: {', '.join(known)}")
+    if peer not in PACKAGES:
+        raise InputError(f"unknown peer {peer!r}{suggestion(peer, PACKAGES)}")
+    if pair not in PACKAGES[peer]:
+        known = ", ".join(sorted(PACKAGES[peer]))
+        raise InputError(f"peer {peer!r}: has no algorithm for pair {pair!r}. Known: {known}")
+    needed = PACKAGES[peer][pair]
+    if importlib.util.find_spec(needed.replace("-", "_")) is None:
+        raise InputError(f"peer {peer!r}: {needed} is not installed; pip install -e '.[{peer}]'")
     if len(observation) != 1:
         raise InputError(f"peer {peer!r}: is timed on flat observations alone; these are {observation}")
 
 
-def peer_version(peer: str) -> str:
-    return version(DISTRIBUTIONS[peer])
+def peer_version(peer: str, pair: str) -> str:
+    return version(PACKAGES[peer][pair])
 
 
 def environment_work(spec: Spec, members: int) -> tuple[Work, int]:
@@ -259,3 +254,9 @@ MODELS: dict[str, Callable[[Any, Any, Any, Network, int], Any]] = {
     "trpo": trpo,
 }
 """Pair -> Stable-Baselines3's or sb3-contrib's model, from (environments, settings, our learner, network, seed)."""
+
+PACKAGES: dict[str, dict[str, str]] = {
+    "sb3": {**dict.fromkeys(MODELS, "stable-baselines3"), "trpo": "sb3-contrib"},
+    "torch": {"ddpg": "torch"},
+}
+"""Peer -> pair -> the distribution that has its algorithm."""

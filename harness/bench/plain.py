@@ -19,7 +19,6 @@ from torch.distributions import Normal
 from harness.run.environments import make, spaces
 from harness.run.spec import Spec, make_learner
 
-PAIRS = ("ddpg",)
 SIGMA = -5.0, 2.0  # bounds of log sigma
 FIELDS = "observation", "action", "reward", "next_observation", "terminated"
 
