@@ -204,7 +204,8 @@ def test_the_plain_peer_of_bench_does_the_same_update(arm):
         batch = {name: getattr(window, name)[0, :, 0].clone() for name in FIELDS}
         peer.update(batch, {role: drawn[0] for role, drawn in noise.items()})
     for name, net in networks(made):
-        assert relative(flattened(net, state[name]), parameters(*peer.nets[name]), before[name]) < BOUNDS[torch.float32], name
+        error = relative(flattened(net, state[name]), parameters(*peer.nets[name]), before[name])
+        assert error < BOUNDS[torch.float32], name
     for name, nets in peer.frozen.items():
         found = flattened(dict(networks(made))[name], state[f"{name}.target"])
         assert torch.allclose(found, parameters(*nets), atol=1e-5), name
