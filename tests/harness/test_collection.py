@@ -37,3 +37,15 @@ def test_a_return_is_of_the_whole_episode_and_no_episode_has_none():
     records = episodes.records()
     assert records["train_episodes"].tolist() == [3, 0]
     assert records["train_return"][0] == (2 + 5 + 8) / 3 and np.isnan(records["train_return"][1])
+
+
+def test_noise_that_goes_on_pushes_the_car_to_the_flag():
+    """From rest at the valley's floor, where the policy does nothing: 87 % of episodes (400, by the task's equations), else none."""
+    settings = {"horizon": 999, "noise": "ornstein-uhlenbeck", "exploration": 0.5, "learning_starts": 1000}
+    spec = Spec("ddpg", "ddpg", "MountainCarContinuous-v0", "gymnasium", settings, 9990, 1, 1, "bootstrap")
+    seeds = [*range(50)]
+    cohort = Cohort(spec, seeds)
+    still = {name: torch.zeros_like(each) if each.is_floating_point() else each for name, each in cohort.initial().items()}
+    rollout = Collector(cohort, Streams(seeds, 1, torch.device("cpu"))).collect(still, 1000, cut=True)
+    reached = rollout.terminated.any(1)
+    assert 0.75 < reached.float().mean() < 0.97
