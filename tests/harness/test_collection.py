@@ -45,7 +45,9 @@ def test_noise_that_goes_on_pushes_the_car_to_the_flag():
     spec = Spec("ddpg", "ddpg", "MountainCarContinuous-v0", "gymnasium", settings, 9990, 1, 1, "bootstrap")
     seeds = [*range(50)]
     cohort = Cohort(spec, seeds)
-    still = {name: torch.zeros_like(each) if each.is_floating_point() else each for name, each in cohort.initial().items()}
+    still = {
+        name: torch.zeros_like(each) if each.is_floating_point() else each for name, each in cohort.initial().items()
+    }
     rollout = Collector(cohort, Streams(seeds, 1, torch.device("cpu"))).collect(still, 1000, cut=True)
     reached = rollout.terminated.any(1)
     assert 0.75 < reached.float().mean() < 0.97
