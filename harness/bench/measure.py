@@ -29,7 +29,7 @@ from harness.bench.shares import shares as shares_of
 from harness.errors import InputError, suggestion
 from harness.plan.cells import cell_specs, check_actions
 from harness.plan.pairs import find_pair
-from harness.pool.process import variables
+from harness.pool.process import Unanswered, variables
 from harness.run import environments
 from harness.run.cohort import Cohort
 from harness.run.spec import Spec, make_learner
@@ -244,6 +244,10 @@ def run(
     spent = {"environments": rates["all"] / rates["environments"], "arithmetic": rates["all"] / limit}
     spent["overhead"] = 1 - sum(spent.values())  # calls, element-wise operations, copies, random numbers
     whole = run_spec(pair, arm, task, suite)
+    try:
+        run_shares, unmeasured = shares_of(whole, len(shares[0])), None
+    except Unanswered as error:  # the rates were measured none the less
+        run_shares, unmeasured = None, str(error)
     versions = {"python": platform.python_version()} | {name: version(name) for name in ("torch", "numpy", "gymnasium")}
     row = {
         "pair": pair,
@@ -267,7 +271,8 @@ def run(
         "time_shares": spent,
         "binds": max(spent, key=lambda name: spent[name]),
         "run": {name: getattr(whole, name) for name in RUN},
-        "run_shares": shares_of(whole, len(shares[0])),
+        "run_shares": run_shares,
+        "run_shares_unmeasured": unmeasured,
         "peer": peer,
         "peer_steps_per_s": rates["peer"] if peer else None,
         "peer_ratio_per_core": rates["all"] / workers / rates["peer"] if peer else None,
@@ -308,10 +313,14 @@ def table(rows: list[dict[str, Any]]) -> Table:
     """The rows of `run` as a table, one column each."""
     made = Table("", *(f"{row['arm']} on {row['task']}" for row in rows))
     for title, template in CELLS.items():
-        made.add_row(
-            title, *("-" if "{peer" in template and row["peer"] is None else template.format_map(row) for row in rows)
-        )
+        made.add_row(title, *(_told(template, row) for row in rows))
     return made
+
+
+def _told(template: str, row: dict[str, Any]) -> str:
+    if "{run_shares" in template and row["run_shares"] is None:
+        return f"not measured: {row['run_shares_unmeasured']}"
+    return "-" if "{peer" in template and row["peer"] is None else template.format_map(row)
 
 
 if __name__ == "__main__":

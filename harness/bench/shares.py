@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from algorithms.learner import State
+from harness.plan import tasks  # noqa: F401 - names every backend
 from harness.pool.process import answer, ask
 from harness.run.cohort import CHECKED, Checks, Cohort
 from harness.run.collection import Collector
@@ -34,7 +35,7 @@ SECONDS = 1.0
 def shares(spec: Spec, members: int) -> dict[str, float]:
     """Shares of the time of a run of `spec` by a worker with so many members: `evaluation`, `checkpoints`, `divergence_checks`.
 
-    Raises harness.pool.process.Unanswered where it takes too long.
+    Raises harness.pool.process.Unanswered where it takes too long or fails.
     """
     found: dict[str, float] = ask("harness.bench.shares", {"spec": spec.to_json(), "members": members}, LIMIT)
     return found

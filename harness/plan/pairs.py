@@ -17,6 +17,7 @@ from pydantic import ValidationError
 
 from algorithms.learner import Arm, Learner
 from harness.errors import InputError, suggestion
+from harness.plan import tasks  # noqa: F401 - names every backend
 from harness.pool.process import Unanswered, answer, ask
 from harness.run.cohort import Cohort
 from harness.run.spec import Spec, learner_class, pair_module

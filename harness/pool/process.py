@@ -54,7 +54,8 @@ def ask(module: str, question: Any, limit: float) -> Any:
     if ended.returncode or not ended.stdout:
         code = ended.returncode
         how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
-        raise Unanswered(f"the process that tried {how}")
+        last = ended.stderr.strip().splitlines()[-1:] if code > 0 else []
+        raise Unanswered(": ".join([f"the process that tried {how}", *last])[:300])
     return json.loads(ended.stdout)
 
 
