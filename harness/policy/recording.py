@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ from harness.store.members import Member
 LIMIT = 600.0
 """Seconds for a user's own task or pair, whose code may hang."""
 MOST_ARMS = 8
-"""Of a cell, the hard one first: a grid has many."""
+"""Of a cell: a grid has many."""
 
 
 def record(plan: Plan) -> None:
@@ -92,13 +93,8 @@ def chosen(cell: Cell) -> list[tuple[str, int, Rank]]:
     """(arm, seed, rank) of the members to record."""
     manifest, curves = cell.manifest, cell.curves
     final = curves[(curves["segment"] == manifest.segments) & ~curves["diverged"]]
-    roles = {arm: manifest.role(arm) for arm in manifest.members}
-    arms = sorted(
-        (arm for arm, role in roles.items() if role != "control"),
-        key=lambda arm: (arm != manifest.hard, roles[arm] != "hard"),
-    )
     found: list[tuple[str, int, Rank]] = []
-    for arm in arms[:MOST_ARMS]:
+    for arm in _in_turn(cell, final):
         its: pd.DataFrame = final[final["arm"] == arm].sort_values([f"return_{manifest.evaluation.primary}", "seed"])
         seeds = [int(seed) for seed in its["seed"]]
         if seeds:
@@ -106,6 +102,21 @@ def chosen(cell: Cell) -> list[tuple[str, int, Rank]]:
             found.append((arm, median, "median"))
             found += [(arm, seeds[0], "worst")] if seeds[0] != median else []
     return found
+
+
+def _in_turn(cell: Cell, final: pd.DataFrame) -> list[str]:
+    """MOST_ARMS, hard and soft by turns, first points of a grid before second ones; a point with an earlier one's returns is left out."""
+    manifest, seen, places = cell.manifest, set(), dict[str, int]()
+    for arm in manifest.members:
+        its, base = final[final["arm"] == arm].sort_values("seed"), arm.partition("@")[0]
+        returns = (base, *its[f"return_{manifest.evaluation.primary}"])
+        if returns not in seen:
+            places[arm] = sum(each.partition("@")[0] == base for each in places)
+            seen.add(returns)
+    arms = sorted(places, key=lambda arm: (arm != manifest.hard, places[arm]))
+    turns = ([arm for arm in arms if manifest.role(arm) == role] for role in ("hard", "soft"))
+    taken = [arm for pair in zip_longest(*turns) for arm in pair if arm is not None][:MOST_ARMS]
+    return sorted(taken, key=lambda arm: (arm != manifest.hard, manifest.role(arm) != "hard", arm))
 
 
 def _policy(cell: Cell, cohort: Path, arm: str, seed: int) -> Policy | None:

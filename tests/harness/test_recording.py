@@ -114,3 +114,21 @@ def test_training_records(tmp_path, monkeypatch, softbench):
     code, out, err = softbench("train", "small", "--out", "out", "--workers", 1, "--device", "cpu")
     assert code == 0, out + err
     assert len(json.loads((FOLDER / "episodes.json").read_text())["episodes"]) == 2
+
+
+def test_of_a_grid_hard_and_soft_points_are_recorded_by_turns(tmp_path, monkeypatch):
+    """And a hard arm once, where the grid does not touch it."""
+    monkeypatch.chdir(tmp_path)
+    rates, temperatures = {"learning_rate": [0.001, 0.01, 0.1]}, {"temperature": [0.1, 2.0, 20.0]}
+    ppo = {"settings": {"environments": 2, "horizon": 32, "learning_rate": 0.05}, "grid": temperatures, "arms": ["ppo", "sppo-38"]}
+    write_suite(tmp_path, seeds="0-1", cells={"a2c": {"CartPole-v1": {"grid": rates}}, "ppo": {"CartPole-v1": ppo}})
+    assert train_here(Path("out"))[0]
+    monkeypatch.setattr("harness.policy.recording.MOST_ARMS", 4)
+
+    def recorded(pair):
+        return [arm for arm, _, rank in chosen(read_cell(FOLDER.parents[1] / pair / "CartPole-v1")) if rank == "median"]
+
+    assert recorded("a2c") == [
+        f"a2c-{arm}@learning_rate={rate}" for arm in ("naive", "proper") for rate in (0.001, 0.01)
+    ]
+    assert recorded("ppo") == ["ppo@temperature=0.1"] + [f"sppo-38@temperature={each}" for each in (0.1, 2, 20)]
