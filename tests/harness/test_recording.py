@@ -120,7 +120,11 @@ def test_of_a_grid_hard_and_soft_points_are_recorded_by_turns(tmp_path, monkeypa
     """And a hard arm once, where the grid does not touch it."""
     monkeypatch.chdir(tmp_path)
     rates, temperatures = {"learning_rate": [0.001, 0.01, 0.1]}, {"temperature": [0.1, 2.0, 20.0]}
-    ppo = {"settings": {"environments": 2, "horizon": 32, "learning_rate": 0.05}, "grid": temperatures, "arms": ["ppo", "sppo-38"]}
+    ppo = {
+        "settings": {"environments": 2, "horizon": 32, "learning_rate": 0.05},
+        "grid": temperatures,
+        "arms": ["ppo", "sppo-38"],
+    }
     write_suite(tmp_path, seeds="0-1", cells={"a2c": {"CartPole-v1": {"grid": rates}}, "ppo": {"CartPole-v1": ppo}})
     assert train_here(Path("out"))[0]
     monkeypatch.setattr("harness.policy.recording.MOST_ARMS", 4)
