@@ -3,7 +3,7 @@
 Between them: twin critics, the stochastic policy without entropy (Eq. 26), entropy in the policy's step alone (Yu et al. 2022). sac-v: SAC
 with a value network (Vitay, section 4.6.3; Wei; Haarnoja et al. 2018, whose reward scale is 1/alpha). The print leaves alpha out, and has
 a' for s'. Convention 1, as Fig. 1 has it: Q(s, a) leaves out the entropy of s. Line 14 climbs the first critic, in every arm. Critics see
-actions in the task's units; densities are those in (-1, 1). Settings of CleanRL's sac_continuous_action.py."""
+actions in the task's units; densities are those in (-1, 1). Settings of CleanRL's sac_continuous_action.py; alpha's rate is there 1e-3."""
 
 from __future__ import annotations
 

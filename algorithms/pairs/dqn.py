@@ -1,7 +1,7 @@
 """DQN and soft DQN: the same learner, exploration and schedule; only the backup differs. And both with Boltzmann exploration, and SQN.
 
 Schulman, Chen, Abbeel 2017, section 6.2, Eq. 81-83 (the print of Eq. 82-83 loses a factor tau; see `backup`), each also with 5-step
-returns (Eq. 46). CMU 10-703, Boltzmann exploration: hard-q and soft-q act alike by exp(Q/tau). SQN (named by Liu, Gu, Liu 2020) has one
+returns (Eq. 46). CMU 10-703, Boltzmann exploration: hard-q and soft-q collect alike by exp(Q/tau). SQN (named by Liu, Gu, Liu 2020) has one
 policy everywhere, that of the lower of two Q. On Acrobot it stays at -500 on most seeds; so do dqn-twin and a plain DQN of the lower of
 two Q (tests/suites/reference_twin.py), while soft-q learns: it is the second Q. Settings of CleanRL's dqn.py. Convention 1 (Schulman):
 Q(s, a) leaves out the entropy of s.

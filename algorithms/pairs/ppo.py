@@ -88,7 +88,7 @@ class PPO(learner.Learner):
         return weight, alpha if self.bonus else None  # Eq. 38: + alpha H
 
     def policy_loss(self, ratio: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
-        """Minus g(eps, A) of Eq. 39 and its slope by log pi [P, B], of pi/pi_old and what multiplies it; where the clip acts it is flat."""
+        """Minus the lower of ratio A and g(eps, A) (Eq. 38-39) and its slope by log pi [P, B], of pi/pi_old and A; flat where clipped."""
         plain, clipped = ratio * weight, ratio.clamp(1 - self.settings.clip, 1 + self.settings.clip) * weight
         return -torch.min(plain, clipped), -plain * (plain <= clipped)
 

@@ -1,9 +1,9 @@
 """Soft Q-learning by SVGD against DDPG: any density of actions for a policy, not a Gaussian alone.
 
-Haarnoja, Tang, Abbeel, Levine 2017, section 3.2, Eq. 10-14; Vitay, section 4.6.2; Fragkiadaki (CMU 10-703). The sampler is a network that
-takes noise beside the observation; its outputs u, a = tanh u, go where SVGD moves them. `ddpg` and `sddpg` are pair ddpg's own, by this
-pair's settings. Convention 1: Q(s, a) leaves out the entropy of s. Densities are of actions in (-1, 1), the temperature is in units of
-the reward. Settings of the authors' multigoal_sql.py, whose reward scale of 0.1 is a temperature of 10. Their code departs from this one:
+Haarnoja, Tang, Abbeel, Levine 2017, sections 3.2 and 3.3, Eq. 10-14; Vitay, section 4.6.2; Fragkiadaki (CMU 10-703). The sampler is a
+network that takes noise beside the observation; its outputs u, a = tanh u, go where SVGD moves them. `ddpg` and `sddpg` are pair ddpg's
+own, by this pair's settings. Convention 1: Q(s, a) leaves out the entropy of s. Densities are of actions in (-1, 1), the temperature is in
+units of the reward. Settings of the authors' multigoal_sql.py, whose reward scale of 0.1 is a temperature of 10. Their code departs here:
 score and kernel by a instead of u (see svgd.py), reward / temperature in place of a temperature, bandwidth over log M for log(M + 1), the
 sampler also in the warm-up, where all arms here act uniformly, and as greedy actions nothing: here it is the best of fixed particles.
 """
