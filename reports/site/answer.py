@@ -48,6 +48,12 @@ class Comparison:
     def reading(self) -> str:
         return reading(self.found, self.margin)
 
+    @property
+    def diverged(self) -> bool:
+        """Whether a seed of either arm diverged, so that it counts at the floor."""
+        arms = [self.study.curves.get((task, arm)) for task in self.tasks for arm in (self.soft, self.hard)]
+        return any(curves is not None and curves.diverged[:, -1].any() for curves in arms)
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -96,7 +102,7 @@ def answer(
     readings = {each.reading for each in found}
     pooled_reading = reading(total, min(margins, default=None)) if total else UNDECIDED
     lead = ON_THE_WHOLE[readings.pop() if len(readings) == 1 else pooled_reading]
-    sentence = f"{_counts(found)}{_pooled(total, told)}."
+    sentence = f"{_counts(found)}{_pooled(total, told)}.{_floored(found)}"
     basis = "Final scores with 95 % intervals; a task’s scale is 1 wide. "
     if total:
         basis += f"Pooled by random effects (Hartung–Knapp) over {len(told)} cells of pair × task"
@@ -138,6 +144,13 @@ def _counts(found: Sequence[Comparison]) -> str:
 
 def _pooled(total: Estimate | None, told: Sequence[Effect]) -> str:
     return "" if total is None else f"; pooled over {len(told)} cells, soft minus hard is {interval(total)}"
+
+
+def _floored(found: Sequence[Comparison]) -> str:
+    """` In 3 of them (1 better, 2 undecided) seeds diverged; these count at the floor.`; nothing where none did."""
+    lost = counted(each.reading for each in found if each.diverged)
+    named = ", ".join(f"{count} {word}" for word, count in lost.items() if count)
+    return f" In {sum(lost.values())} of them ({named}) seeds diverged; these count at the floor." if named else ""
 
 
 def _many(count: int, what: str) -> str:

@@ -464,3 +464,18 @@ def test_the_page_says_by_which_actions_its_pairs_are_judged(workspace: Workspac
     build(["classic"], workspace.root / "site")
     said = (workspace.root / "site/classic.html").read_text()
     assert "declared for each task</a>, sampled or greedy actions, as its pair is judged." in said
+
+
+def test_the_answer_tells_where_seeds_diverged(workspace: Workspace) -> None:
+    def lost(curves: pd.DataFrame, _: object) -> pd.DataFrame:
+        last = (curves["arm"] == "a2c-naive") & (curves["segment"] == curves["segment"].max())
+        return curves.assign(diverged=curves["diverged"] | last & (curves["seed"] == curves["seed"].min()))
+
+    workspace.suite("classic", {"a2c": ["CartPole-v1"], "dqn": ["CartPole-v1"]})
+    workspace.cell("classic", "dqn", "CartPole-v1")
+    build(["classic"], Path("site"))
+    assert "seeds diverged" not in Path("site/classic.html").read_text()
+    workspace.cell("classic", "a2c", "CartPole-v1", edit=lost)
+    build(["classic"], Path("site"))
+    page = Path("site/classic.html").read_text()
+    assert re.search(r"In 1 of them \(1 (better|worse|undecided)\) seeds diverged; these count at the floor\.", page)
