@@ -15,24 +15,28 @@ from reports.site.evidence import Evidence
 from reports.site.names import stem
 from reports.statistics.forms.form import NO_DIFFERENCE
 from reports.statistics.intervals import Estimate
+from reports.statistics.metrics import METRICS
 from reports.statistics.scores import Study
 from reports.statistics.summary.pooled import Effect, effect, pooled
 from reports.statistics.summary.readings import BETTER, UNDECIDED, WORSE, counted, margin, reading
 from reports.table import NONE, Link, Table, Value, number
 
-ON_THE_WHOLE = {
-    BETTER: "On the whole, yes.",
-    NO_DIFFERENCE: "On the whole, no relevant difference.",
-    WORSE: "On the whole, no: it is worse.",
+LEADS = {
+    BETTER: "{}, yes.",
+    NO_DIFFERENCE: "{}, no relevant difference.",
+    WORSE: "{}, no: it is worse.",
     UNDECIDED: "Undecided so far.",
 }
+ELSE = ("nats", "goals")
+"""Units of what is not made of returns."""
 
 
 @dataclass(frozen=True)
 class Comparison:
     """A soft arm and its hard arm on some `tasks` of a suite: final scores in the mode that is registered.
 
-    Our own on the complete block; of an import on the tasks that both arms have. `seeds`: how many each arm has there.
+    Our own on the complete block; of an import on the tasks that both arms have. `seeds`: how many each arm has there. `claimed`: whether
+    returns are what the suite's claims are about, or it has none.
     """
 
     suite: Suite
@@ -43,6 +47,7 @@ class Comparison:
     margin: float | None
     tasks: list[str]
     seeds: tuple[int, int]
+    claimed: bool
 
     @property
     def reading(self) -> str:
@@ -67,6 +72,7 @@ class Answer:
 
 def comparisons(suite: Suite, ledger: Ledger | None, found: Sequence[Evidence]) -> list[Comparison]:
     """All comparisons of a suite for which there are results."""
+    claimed = not ledger or not ledger.claims or any(METRICS[each.metric].unit not in ELSE for each in ledger.claims)
     return [
         Comparison(
             suite,
@@ -77,6 +83,7 @@ def comparisons(suite: Suite, ledger: Ledger | None, found: Sequence[Evidence]) 
             margin(ledger, its.pair, its.soft, its.hard, each.study.shared((its.soft, its.hard))),
             each.study.shared((its.soft, its.hard)),
             next(block.seeds for block in each.of(its.soft, its.hard) if block.where == "all"),
+            claimed,
         )
         for each in found
         for its in each.primary.values()
@@ -101,7 +108,8 @@ def answer(
     margins = [each.margin for each in found if each.margin is not None]
     readings = {each.reading for each in found}
     pooled_reading = reading(total, min(margins, default=None)) if total else UNDECIDED
-    lead = ON_THE_WHOLE[readings.pop() if len(readings) == 1 else pooled_reading]
+    whole = "On the whole" if any(each.claimed for each in found) else "By return alone, which no claim here is about"
+    lead = LEADS[readings.pop() if len(readings) == 1 else pooled_reading].format(whole)
     sentence = f"{_counts(found)}{_pooled(total, told)}.{_floored(found)}"
     basis = "Final scores with 95 % intervals; a task’s scale is 1 wide. "
     if total:

@@ -342,6 +342,13 @@ def test_where_all_comparisons_read_alike_the_answer_says_that(workspace: Worksp
     assert said.startswith("On the whole, yes.") and "1 is better" in said
     low, high = re.search(r"soft minus hard is \S+ \[(\S+), (\S+)\]", said).groups()  # type: ignore[union-attr]
     assert low.startswith("−") and not high.startswith("−")
+    workspace.claims("classic", [{**CLAIMS[0], "metric": "entropy"}])
+    build(["classic"], workspace.root / "site")
+    page = answers((workspace.root / "site/classic.html").read_text())
+    assert page.startswith("By return alone, which no claim here is about, yes.")
+    workspace.claims("classic", [{**CLAIMS[0], "metric": "entropy"}, CLAIMS[1]])
+    build(["classic"], workspace.root / "site")
+    assert answers((workspace.root / "site/classic.html").read_text()).startswith("On the whole, yes.")
 
 
 def test_margins_are_shaded_and_words_have_shapes(pages: Path) -> None:
