@@ -28,8 +28,8 @@ from reports.table import Table
 
 HEAD, AXIS, LEGEND = 22, 38, 24
 """Heights in pixels: a suite's heading, the axis with its words, the legend."""
-ROWS, LOOSE, TIGHT = 440, 20, 12
-"""Pixels that rows and headings may take, and the height of a row: where they are many they stand closer, and are smaller."""
+ROWS, LOOSE, SNUG, TIGHT = 434, 20, 18, 12
+"""Pixels that rows and headings may take, and the height of a row: where they are many they stand closer, below SNUG with smaller text."""
 ARM, FREE = 72, 18
 """Pixels from the left end to an arm's name, before which its pair's stands; letters of a name beside which there is room for more."""
 WIDTH = 960
@@ -155,7 +155,7 @@ def forest(words: Words, groups: Sequence[Group], pooled: Estimate | None, data:
         top += HEAD
     parts += [_axis(limit, top), _legend(top + AXIS, any(mark.margin for mark in marks))]
     height, inner = top + AXIS + LEGEND, "".join(parts)
-    label = f'class="forest{" tight" if high < LOOSE else ""}" role="group" aria-label={quoteattr(words.alt)}'
+    label = f'class="forest{" tight" if high < SNUG else ""}" role="group" aria-label={quoteattr(words.alt)}'
     around = f'x="-12" y="-8" width="{WIDTH}" height="{height + 16}"'
     file = (
         f'<svg xmlns="{SPACE[1:-1]}" {label} width="{WIDTH}" height="{height + 16}" viewBox="-12 -8 {WIDTH} {height + 16}">'

@@ -62,10 +62,11 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Answer:
-    """What a page begins with; `lead` and `sentence` hold the same in a few words and in numbers."""
+    """What a page begins with; `lead` and `sentence` hold the same in a few words and in numbers. `floored`: where seeds diverged."""
 
     lead: str
     sentence: str
+    floored: str
     basis: str
     forest: Future[Picture]
 
@@ -110,14 +111,14 @@ def answer(
     pooled_reading = reading(total, min(margins, default=None)) if total else UNDECIDED
     whole = "On the whole" if any(each.claimed for each in found) else "By return alone, which no claim here is about"
     lead = LEADS[readings.pop() if len(readings) == 1 else pooled_reading].format(whole)
-    sentence = f"{_counts(found)}{_pooled(total, told)}.{_floored(found)}"
-    basis = "Final scores with 95 % intervals; a task’s scale is 1 wide. "
+    sentence, floored = f"{_counts(found)}{_pooled(total, told)}.", _floored(found)
+    basis = f"Final scores with 95 % intervals; a task’s scale is 1 wide. {floored}{' ' * bool(floored)}"
     if total:
         basis += f"Pooled by random effects (Hartung–Knapp) over {len(told)} cells of pair × task"
         basis += f" ({silent} more left out: no arm leaves the floor there). " if silent else ". "
     basis += "Descriptive, uncorrected: no verdict."
     words = Words(name, "Soft minus hard", basis, f"{lead} {sentence}", command)
-    return Answer(lead, sentence, basis, studio.order(forest, words, _groups(found, page), total, data))
+    return Answer(lead, sentence, floored, basis, studio.order(forest, words, _groups(found, page), total, data))
 
 
 def apart(
@@ -155,10 +156,11 @@ def _pooled(total: Estimate | None, told: Sequence[Effect]) -> str:
 
 
 def _floored(found: Sequence[Comparison]) -> str:
-    """` In 3 of them (1 better, 2 undecided) seeds diverged; these count at the floor.`; nothing where none did."""
+    """`In 3 comparisons (1 better, 2 undecided) seeds diverged; these count at the floor.`; "" where none did."""
     lost = counted(each.reading for each in found if each.diverged)
     named = ", ".join(f"{count} {word}" for word, count in lost.items() if count)
-    return f" In {sum(lost.values())} of them ({named}) seeds diverged; these count at the floor." if named else ""
+    count = _many(sum(lost.values()), "comparison")
+    return f"In {count} ({named}) seeds diverged; these count at the floor." if named else ""
 
 
 def _many(count: int, what: str) -> str:

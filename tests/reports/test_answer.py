@@ -485,4 +485,4 @@ def test_the_answer_tells_where_seeds_diverged(workspace: Workspace) -> None:
     workspace.cell("classic", "a2c", "CartPole-v1", edit=lost)
     build(["classic"], Path("site"))
     page = Path("site/classic.html").read_text()
-    assert re.search(r"In 1 of them \(1 (better|worse|undecided)\) seeds diverged; these count at the floor\.", page)
+    assert re.search(r"In 1 comparison \(1 (better|worse|undecided)\) seeds diverged; these count at the floor\.", page)
