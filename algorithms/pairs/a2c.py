@@ -22,8 +22,8 @@ class Settings(learner.Settings):
     anneal: bool = False
     discount: float = Field(default=0.99, ge=0, le=1)
     temperature: Row = 0.01
-    value_coefficient: float = Field(default=0.5, ge=0)
-    max_gradient_norm: float = Field(default=0.5, gt=0)
+    value_coefficient: float = Field(default=0.5, ge=0)  # of half the squared error (theirs: of the whole)
+    max_gradient_norm: float = Field(default=0.5, gt=0)  # of actor and critic apart (theirs: of both)
     hidden: tuple[learner.Width, ...] = (64, 64)
 
 

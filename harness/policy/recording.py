@@ -26,6 +26,7 @@ from harness.policy.policy import Policy
 from harness.policy.trained import acting_rows
 from harness.pool.process import answer, ask
 from harness.schema.episodes import CELLS, FILE, FORMAT, FRAMES, NUMBERS, Episode, Rank, read_episodes
+from harness.schema.grid import base
 from harness.schema.results import Cell, read_cell
 from harness.store.members import Member
 
@@ -108,10 +109,10 @@ def _in_turn(cell: Cell, final: pd.DataFrame) -> list[str]:
     """MOST_ARMS, hard and soft by turns, first points of a grid before second ones; a point with an earlier one's returns is left out."""
     manifest, seen, places = cell.manifest, set(), dict[str, int]()
     for arm in manifest.members:
-        its, base = final[final["arm"] == arm].sort_values("seed"), arm.partition("@")[0]
-        returns = (base, *its[f"return_{manifest.evaluation.primary}"])
+        its = final[final["arm"] == arm].sort_values("seed")
+        returns = (base(arm), *its[f"return_{manifest.evaluation.primary}"])
         if returns not in seen:
-            places[arm] = sum(each.partition("@")[0] == base for each in places)
+            places[arm] = sum(base(each) == base(arm) for each in places)
             seen.add(returns)
     arms = sorted(places, key=lambda arm: (arm != manifest.hard, places[arm]))
     turns = ([arm for arm in arms if manifest.role(arm) == role] for role in ("hard", "soft"))
