@@ -53,7 +53,9 @@ def find_claim(name: str) -> tuple[Suite, Claim, Ledger]:
                 found.append((suite, claim, ledger))
     if not found:
         unread = f" (not read: {broken[0]})" if broken else ""
-        raise InputError(f"CLAIM: {name!r} is in no ledger{suggestion(name, dict.fromkeys(known))}{unread}")
+        of_suite = [each for each in known if each.startswith(f"{name.partition('/')[0]}/")]
+        offered = of_suite or dict.fromkeys(each for each in known if "/" not in each)
+        raise InputError(f"CLAIM: {name!r} is in no ledger{suggestion(name, offered)}{unread}")
     if len(found) > 1:
         where = ", ".join(f"{suite.name}/{claim.id}" for suite, claim, _ in found)
         raise InputError(f"CLAIM: {name!r} is in several ledgers; say which: {where}")

@@ -107,7 +107,11 @@ def test_words_for_people(judged: Workspace, softbench: Command) -> None:
         (("gate", "classic"), "suites/classic/baseline.json: there is no baseline"),
         (("gate", "classic", "--write", "--baseline", "suites"), "--baseline suites: cannot be written"),
         (("gate",), "issing"),
-        (("decide", "C99"), "CLAIM: 'C99' is in no ledger. Known: C4, C5"),
+        (("decide", "C99"), "CLAIM: 'C99' is in no ledger. Known: C4, C5, C6, C7\n"),
+        (
+            ("decide", "classic"),
+            "? Known: classic/C4, classic/C5, classic/C6, classic/C7\n",
+        ),
         (("coverage", "--out", "/proc/coverage"), "--out /proc/coverage: cannot be written: No such file"),
         (("decide", "C4", "--max-seeds", "1"), "Invalid value for '--max-seeds'"),
         (("decide", "C4", "--max-seeds", "6", "--block", "7"), "--max-seeds: 6 is below --block, 7"),
