@@ -90,6 +90,14 @@ class Published(Strict):
     """In what ours is known to depart from it, where the two may not agree."""
 
 
+class Remark(Strict):
+    """What a reader of a cell's figures has to know."""
+
+    pair: str
+    task: str
+    text: str
+
+
 class Choice(Strict):
     """What a cell chooses for itself; None: as its suite, task or pair says. All its arms share it, so that they can be compared."""
 
@@ -140,6 +148,8 @@ class Suite(Strict):
     cells: dict[str, dict[str, Choice]] = Field(min_length=1)
     """pair -> task -> what the cell chooses."""
     published: list[Published] = []
+    remarks: list[Remark] = []
+    """Each stands below its pair's learning curves on its task."""
     imported: str | None = None
     """The import file, where the runs are not ours (`softbench import`); there is then one return series, of `evaluation.primary`."""
 
@@ -177,7 +187,7 @@ class Suite(Strict):
     def at_budget(self, steps: int) -> Suite:
         """This suite at another budget (environment steps of a member): a suite of its own, `name@steps`.
 
-        It has no ledger, no baseline and no published figures, since those are about the budget that was registered; nor is it evidence.
+        It has no ledger, baseline, published figures or remarks, since those are about the budget that was registered; nor is it evidence.
         """
         tasks = {name: task.model_copy(update={"steps": steps}) for name, task in self.tasks.items()}
         cells = {
@@ -185,7 +195,8 @@ class Suite(Strict):
             for pair, its in self.cells.items()
         }
         named = {"name": f"{self.folder}@{steps}", "title": f"{self.title} at {steps:,} steps"}
-        return self.model_copy(update={**named, "evidence": False, "tasks": tasks, "cells": cells, "published": []})
+        without = {"evidence": False, "published": [], "remarks": []}
+        return self.model_copy(update={**named, **without, "tasks": tasks, "cells": cells})
 
 
 def suite_names() -> list[str]:
@@ -235,3 +246,8 @@ def _check(suite: Suite, path: Path) -> None:
     for figure in suite.published:
         if figure.task not in suite.tasks:
             raise InputError(f"{path}: published: unknown task {figure.task!r}{suggestion(figure.task, suite.tasks)}")
+    for remark in suite.remarks:
+        if remark.pair not in suite.cells:
+            raise InputError(f"{path}: remarks: unknown pair {remark.pair!r}{suggestion(remark.pair, suite.cells)}")
+        if remark.task not in (tasks := suite.cells[remark.pair]):
+            raise InputError(f"{path}: remarks: unknown task {remark.task!r}{suggestion(remark.task, tasks)}")

@@ -186,6 +186,7 @@ def _learning(study: Study, seen: dict[str, Look], task: str) -> Learning:
     for at, curve in enumerate(curves):
         same = [other.arm for other in curves[:at] if np.array_equal(other.returns, curve.returns)]
         notes += [f"{curve.arm} coincides with {same[0]}."] if same else []
+    notes += [each.text for each in study.suite.remarks if (each.pair, each.task) == (study.pair, task)]
     return Learning(
         name=f"{study.pair}-{task}",
         task=task,

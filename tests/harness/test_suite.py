@@ -92,7 +92,7 @@ def nested(*path, value):
 BOMB = "a: &a [1,1,1,1,1,1,1,1,1]\n" + "".join(
     f"{n}: &{n} [{','.join([f'*{p}'] * 9)}]\n" for p, n in zip("abcdefgh", "bcdefghi", strict=True)
 )
-FIELDS = "cells, evaluation, evidence, imported, name, published, references, seeds, segments, tasks, title"
+FIELDS = "cells, evaluation, evidence, imported, name, published, references, remarks, seeds, segments, tasks, title"
 NO_STEPS = "is no number of steps; write for example 20000, 20k, 1.5M or 1e5"
 WRONG = {
     "no mapping": ("- 1\n- 2\n", ": the file: must be a table (name: value) (got [1, 2])"),
@@ -137,6 +137,14 @@ WRONG = {
     "misspelt field of a published figure": (
         nested("published", value=[{"task": "CartPole-v1", "arm": "a2c", "maen": 3, "source": ""}]),
         ": published.0: unknown field 'maen'; did you mean 'mean'? Known: actions, arm, departs, mean, seeds, source, spread, task",
+    ),
+    "a remark on another task": (
+        nested("remarks", value=[{"pair": "a2c", "task": "CartPole-v2", "text": "Look."}]),
+        ": remarks: unknown task 'CartPole-v2'; did you mean 'CartPole-v1'? Known: CartPole-v1",
+    ),
+    "a remark on another pair": (
+        nested("remarks", value=[{"pair": "a2", "task": "CartPole-v1", "text": "Look."}]),
+        ": remarks: unknown pair 'a2'; did you mean 'a2c'? Known: a2c",
     ),
     "no whole number": (nested("segments", value=1.5), ": segments: must be a whole number (got 1.5)"),
     "number in words": (nested("segments", value="four"), ": segments: must be a whole number (got 'four')"),

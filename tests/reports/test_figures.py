@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import seaborn as sns
+import yaml
 from invented_results import Workspace, theory_record
 from matplotlib import pyplot
 from matplotlib.figure import Figure
@@ -269,6 +270,24 @@ def test_an_entropy_that_is_a_schedule_has_no_panel_and_arms_that_coincide_are_s
     assert not drawn.entropy and "entropy in nats" not in learning.learning(drawn, "c").svg
     caption = learning.learning(drawn, "c").words.caption
     assert "Entropy: the same in all arms and seeds" in caption and "a2c-proper coincides with a2c-naive." in caption
+
+
+def test_a_remark_stands_below_the_curves_of_its_own_task_and_pair(tmp_path: Path) -> None:
+    made = Workspace(tmp_path)
+    made.suite("classic", {"a2c": ["CartPole-v1", "Acrobot-v1"], "dqn": ["CartPole-v1"]})
+    made.cell("classic", "a2c", "CartPole-v1")
+    made.cell("classic", "a2c", "Acrobot-v1")
+    made.cell("classic", "dqn", "CartPole-v1")
+    path = tmp_path / "suites" / "classic" / "suite.yaml"
+    remark = {"pair": "a2c", "task": "CartPole-v1", "text": "Look twice."}
+    path.write_text(path.read_text() + yaml.safe_dump({"remarks": [remark]}))
+    with contextlib.chdir(tmp_path):
+        studies, _ = read_studies(load_suite("classic"), made.results)
+    captions = {
+        drawn.name: learning.learning(drawn, "c").words.caption for each in studies for drawn in gather(each).learning
+    }
+    assert len(captions) == 3
+    assert [name for name, caption in captions.items() if "Look twice." in caption] == ["a2c-CartPole-v1"]
 
 
 def test_schedules_are_left_out_of_a_panel_that_others_fill(tmp_path: Path) -> None:
