@@ -11,7 +11,7 @@ from reports.figures.scores import Difference, OnTask, Profiles
 from reports.figures.style import Look, looks
 from reports.statistics import bootstrap
 from reports.statistics.intervals import Array, Estimate, centre, difference, fewest, mean_interval
-from reports.statistics.numerals import numeral
+from reports.statistics.numerals import numeral, typeset
 from reports.statistics.scores import Study
 
 SAME_ENTROPY = 0.01
@@ -186,7 +186,7 @@ def _learning(study: Study, seen: dict[str, Look], task: str) -> Learning:
     for at, curve in enumerate(curves):
         same = [other.arm for other in curves[:at] if np.array_equal(other.returns, curve.returns)]
         notes += [f"{curve.arm} coincides with {same[0]}."] if same else []
-    notes += [each.text for each in study.suite.remarks if (each.pair, each.task) == (study.pair, task)]
+    notes += [typeset(each.text) for each in study.suite.remarks if (each.pair, each.task) == (study.pair, task)]
     return Learning(
         name=f"{study.pair}-{task}",
         task=task,

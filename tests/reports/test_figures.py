@@ -279,7 +279,7 @@ def test_a_remark_stands_below_the_curves_of_its_own_task_and_pair(tmp_path: Pat
     made.cell("classic", "a2c", "Acrobot-v1")
     made.cell("classic", "dqn", "CartPole-v1")
     path = tmp_path / "suites" / "classic" / "suite.yaml"
-    remark = {"pair": "a2c", "task": "CartPole-v1", "text": "Look twice."}
+    remark = {"pair": "a2c", "task": "CartPole-v1", "text": "Look twice, at -500."}
     path.write_text(path.read_text() + yaml.safe_dump({"remarks": [remark]}))
     with contextlib.chdir(tmp_path):
         studies, _ = read_studies(load_suite("classic"), made.results)
@@ -287,7 +287,7 @@ def test_a_remark_stands_below_the_curves_of_its_own_task_and_pair(tmp_path: Pat
         drawn.name: learning.learning(drawn, "c").words.caption for each in studies for drawn in gather(each).learning
     }
     assert len(captions) == 3
-    assert [name for name, caption in captions.items() if "Look twice." in caption] == ["a2c-CartPole-v1"]
+    assert [name for name, caption in captions.items() if "Look twice, at −500." in caption] == ["a2c-CartPole-v1"]
 
 
 def test_schedules_are_left_out_of_a_panel_that_others_fill(tmp_path: Path) -> None:
