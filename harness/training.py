@@ -14,7 +14,7 @@ import pandas as pd
 from harness.errors import InputError
 from harness.files import digest, locked
 from harness.plan.cells import Plan
-from harness.plan.identity import machine
+from harness.plan.identity import capability, machine
 from harness.plan.manifest import describe, read_existing
 from harness.plan.registration import freeze
 from harness.plan.work import check_space, jobs_of, shards, steps_left
@@ -121,8 +121,10 @@ def register(plan: Plan) -> None:
 
 def write(plan: Plan, timing: dict[str, Any]) -> bool:
     """Write a cell from its members' checkpoints, with the members that were there; False where nothing was new."""
-    tables, members = [], {}
+    tables, members, processor = [], {}, {}
     if plan.existing:
+        if plan.existing.manifest.cpu != capability():
+            processor = {"cpu": capability()}
         members = {arm: dict(its) for arm, its in plan.existing.manifest.content()["members"].items()}
         rows = plan.existing.curves[["arm", "seed"]].itertuples()
         # A write that was interrupted before the manifest left rows of others.
@@ -138,7 +140,7 @@ def write(plan: Plan, timing: dict[str, Any]) -> bool:
             table = pd.DataFrame(progress.records).assign(arm=arm, seed=seed)
             tables.append(table)
             diverged_at = _diverged_at(member, progress) if table["diverged"].any() else None
-            members.setdefault(arm, {})[str(seed)] = {"chain": progress.chain, "diverged_at": diverged_at}
+            members.setdefault(arm, {})[str(seed)] = {"chain": progress.chain, "diverged_at": diverged_at} | processor
     if new:
         units = {name: metric.meaning for name, metric in learner_class(plan.pair).metrics.items()}
         units |= meanings(plan.task, next(iter(plan.specs.values())).backend)

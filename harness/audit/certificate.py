@@ -17,7 +17,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from harness.audit.compare import Finding, recompute
-from harness.audit.draw import cell_folders, draw_members, draw_segments
+from harness.audit.draw import cell_folders, comparable, draw_members, draw_segments
 from harness.errors import InputError, ResultsError, suggestion
 from harness.files import replacing
 from harness.plan import tasks
@@ -56,9 +56,13 @@ def audit(
     for line in refused:
         tell(Note(f"cannot be audited: {line}"))
     for cell in cells:
+        name, processors = f"{cell.pair}/{cell.task}", cell.manifest.processors()
         for line in differences_here(cell):
-            if line.startswith("cpu"):
-                tell(Note(f"{cell.pair}/{cell.task}: other arithmetic than the run's may leave other bits: {line}"))
+            if line.startswith("cpu") and capability() not in processors:
+                tell(Note(f"{name}: other arithmetic than the run's may leave other bits: {line}"))
+        if capability() in processors and len(processors) > 1:
+            there, here = (sum(map(len, its.values())) for its in (cell.manifest.members, comparable(cell)))
+            tell(Note(f"{name}: {here} of {there} members are of a processor like this one; of them is drawn"))
     draws = draw_members(cells, members, seed) if members else []
     draws += draw_segments(cells, segments, seed) if segments else []
     findings = recompute(cells, draws, workers, tell) if draws else []
@@ -115,9 +119,10 @@ def certificate(cell: Cell, findings: list[Finding], problems: list[str], seed: 
     """The certificate of one cell, JSON-able. `seal` binds it to the run's files as they are now."""
     here = differences_here(cell)
     unequal = [found for found in findings if found.differs_at is not None]
-    foreign = [line for line in here if not line.startswith("code")]
+    versions_differ = any(line.startswith("versions") for line in here)
+    ours = [found for found in unequal if cell.manifest.processor(found.arm, found.seed) == capability()]
     verdict = EQUAL
-    if problems or (unequal and not foreign):
+    if problems or (ours and not versions_differ):
         verdict = DIFFERENT
     elif unequal or any(found.reason for found in findings) or not findings:
         verdict = IMPOSSIBLE
@@ -163,7 +168,7 @@ def differences_here(cell: Cell) -> list[str]:
     made = code(cell.pair, backend, cell.task, by=then.by)
     parts = (
         ("versions", manifest.versions, versions(backend)),
-        ("cpu", manifest.cpu, capability()),
+        *(("cpu", processor, capability()) for processor in manifest.processors()),
         ("code", then.all_files, made["files"] | made.get("module", {})),
     )
     return [

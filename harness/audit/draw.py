@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from harness.errors import InputError
+from harness.plan.identity import capability
 from harness.plan.manifest import spec_of
 from harness.schema.results import Cell
 from harness.store.cohorts import NAME
@@ -67,12 +68,21 @@ def kept_checkpoints(cell: Cell, arm: str) -> Path | None:
     return None
 
 
+def comparable(cell: Cell) -> dict[str, list[int]]:
+    """arm -> seeds that were trained on a processor like this one; all where none was."""
+    manifest, here = cell.manifest, capability()
+    members = {arm: sorted(map(int, its)) for arm, its in sorted(manifest.members.items())}
+    if here not in manifest.processors():
+        return members
+    return {arm: [seed for seed in its if manifest.processor(arm, seed) == here] for arm, its in members.items()}
+
+
 def _everyone(cells: list[Cell]) -> list[Draw]:
     return [
-        Draw(index, arm, int(number), 1, cell.manifest.segments)
+        Draw(index, arm, seed, 1, cell.manifest.segments)
         for index, cell in enumerate(cells)
-        for arm, members in sorted(cell.manifest.members.items())
-        for number in sorted(members, key=int)
+        for arm, seeds in comparable(cell).items()
+        for seed in seeds
     ]
 
 

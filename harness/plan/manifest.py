@@ -64,7 +64,7 @@ def describe(plan: Plan, members: dict[str, Any]) -> Manifest:
             "device": plan.hardware,
             "code": plan.code,
             "versions": versions(first.backend),
-            "cpu": capability(),
+            "cpu": plan.existing.manifest.cpu if plan.existing else capability(),
             "claims": plan.claims,
             "members": members,
         }
@@ -129,9 +129,9 @@ def read_existing(plan: Plan) -> None:
     except ResultsError as error:
         raise InputError(f"{error}; move the folder away or choose another --out") from error
     old, new = plan.existing.manifest.content(), describe(plan, {}).content()
-    # arms can be added, as seeds can
+    # arms can be added, as seeds can, and on another processor: `write` names it
     new["arms"] = {name: arm for name, arm in new["arms"].items() if name in old["arms"]}
-    for name in ("arms", "environment", "steps", "segments", "evaluation", "device", "code", "versions", "cpu"):
+    for name in ("arms", "environment", "steps", "segments", "evaluation", "device", "code", "versions"):
         path = difference(old.get(name), new[name], name)
         if path is not None:
             raise InputError(

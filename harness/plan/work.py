@@ -12,6 +12,7 @@ import torch
 from harness.errors import InputError
 from harness.files import make_folder, replacing
 from harness.plan.cells import Plan
+from harness.plan.identity import capability, difference
 from harness.pool.messages import Job, Row
 from harness.store import cohorts
 from harness.store.members import Member
@@ -41,6 +42,8 @@ def jobs_of(plan: Plan) -> tuple[list[Job], list[str]]:
         point = {name: spec.settings[name] for name in plan.grid}
         job = jobs.setdefault(spec.arm, Job(plan.name, spec, [], plan.device, identity))
         job.rows.extend(Row(arm, seed, folder, point) for seed in seeds)
+    if jobs and plan.existing and (found := difference(plan.existing.manifest.cpu, capability(), "cpu")):
+        notes.append(f"{plan.name}: members are added on another processor than that of those that are there: {found}")
     return [job for job in jobs.values() if steps_left(job)], notes
 
 

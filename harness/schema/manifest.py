@@ -89,12 +89,16 @@ class Origin(Part):
 
 
 class Member(Part):
-    """One seed: a link of the hash chain a segment, the step of divergence, the digest of its rows in the curves."""
+    """One seed: a link of the hash chain a segment, the step of divergence, the digest of its rows in the curves.
+
+    `cpu`: the processor that trained it, where it is another than the cell's.
+    """
 
     chain: list[str] = []
     diverged_at: int | None = None
     records: str = ""
     imported: Origin | None = None
+    cpu: dict[str, str] | None = None
 
 
 class LeftOut(Part):
@@ -150,6 +154,7 @@ class Manifest(Part):
     code: Code | None = None
     versions: dict[str, str] = {}
     cpu: dict[str, str] = {}
+    """The processor of its first members; those that were added on another one name theirs."""
     claims: dict[str, Any] = {}
     """The ledger's level and the claims about this pair, as registered when the first member started."""
     imported: Imported | None = None
@@ -174,6 +179,17 @@ class Manifest(Part):
         """What an arm is for; a control is also what earlier versions called hard though nothing is compared with it."""
         compared = {self.hard, *(its.against for its in self.arms.values())}
         return "control" if self.arms[arm].role == "hard" and arm not in compared else self.arms[arm].role
+
+    def processor(self, arm: str, seed: int) -> dict[str, str]:
+        """What decided the last bits of a member's numbers."""
+        return self.members[arm][str(seed)].cpu or self.cpu
+
+    def processors(self) -> list[dict[str, str]]:
+        """All that trained its members, the cell's own first."""
+        found = [self.cpu]
+        for its in self.members.values():
+            found += [member.cpu for member in its.values() if member.cpu and member.cpu not in found]
+        return found
 
     def content(self) -> dict[str, Any]:
         """What was given, JSON-able, in the present form."""

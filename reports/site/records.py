@@ -92,13 +92,14 @@ def provenance(study: Study) -> Table:
     libraries = sorted({name for manifest in manifests.values() for name in manifest.versions})
     rows: list[list[Value]] = []
     for task, manifest in manifests.items():
-        timing, cpu = study.cells[task].timing, manifest.cpu
+        timing = study.cells[task].timing
         parts = [timing.get("cpu", NONE), f"{timing.get('cores', NONE)} cores", f"GPU {timing.get('gpu') or 'none'}"]
         hardware = ", ".join(parts) if timing else "not recorded"
         taken = {arm: facts["seconds"] for arm, facts in timing.get("arms", {}).items() if facts.get("seconds")}
         seconds = ", ".join(f"{arm} {each:.0f}" for arm, each in sorted(taken.items())) or NONE
         versions = [manifest.versions.get(name, NONE) for name in libraries]
-        processor = f"{manifest.device}, {cpu.get('architecture', NONE)} {cpu.get('capability', '')}"
+        processors = [f"{cpu.get('architecture', NONE)} {cpu.get('capability', '')}" for cpu in manifest.processors()]
+        processor = f"{manifest.device}, {' and '.join(processors)}"
         code = manifest.code.hash[:16] if manifest.code else NONE
         changed = ", ".join(study.cells[task].changed_code()) or "no"
         environment = ", ".join(

@@ -259,6 +259,25 @@ def test_on_another_processor_a_difference_proves_nothing(run, fault):
     fault("audit", "a run that differs, of another processor", "cannot be audited here, exit code 2")
 
 
+def test_of_members_of_several_processors_those_of_this_one_are_drawn(run, fault):
+    def elsewhere(manifest):
+        member = manifest["members"]["a2c-naive"]["0"]
+        member["cpu"] = manifest["cpu"] | {"vendor": "Another"}
+        member["chain"][0] = "0" * 64
+
+    forge(run, elsewhere)
+    told = []
+    assert audit.audit(run, 4, None, 0, 1, told.append) == audit.EQUAL
+    assert told[0].text == "a2c/CartPole-v1: 3 of 4 members are of a processor like this one; of them is drawn"
+    made = read_cell(run).audit
+    assert len(made["recomputed"]) == 3 and made["differences"] == [
+        f"cpu: vendor: was Another, is {identity.capability()['vendor']} here"
+    ]
+    forge(run, lambda manifest: manifest["members"]["a2c-naive"]["1"]["chain"].__setitem__(0, "0" * 64))
+    assert audited(run, members=4)[0] == audit.DIFFERENT
+    fault("audit", "a run of several processors, altered where it can be compared", "differs, exit code 3")
+
+
 def test_another_kernel_is_said_before_anything_is_compared(run, fault):
     forge(run, lambda manifest: manifest["cpu"].update(blas="openblas Cooperlake", simd="X86_V2"))
     told = []

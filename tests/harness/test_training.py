@@ -12,9 +12,10 @@ from small_suite import CELL, SUITE, make_plans, messages, stable_files, train_h
 
 from harness.errors import InputError
 from harness.plan import work
+from harness.plan.identity import capability
 from harness.plan.manifest import describe, differing_lines, spec_of
 from harness.pool.messages import Failed, Job, Note, Row, Segment
-from harness.schema.results import read_cell
+from harness.schema.results import damages, read_cell, seal
 
 
 @pytest.fixture(autouse=True)
@@ -198,7 +199,6 @@ def test_results_of_another_version_are_refused_by_their_first_difference(tmp_pa
     changed("device: was 'cuda', is now 'cpu'", "device", value="cuda")
     wider = ("arms", "a2c-naive", "settings", "hidden")
     changed(r"arms.a2c-naive.settings.hidden: was \[64, 64\], is now \[32, 32\]", *wider, value=[64, 64])
-    changed("cpu.capability: was 'none'", "cpu", "capability", value="none")
     path.write_text(whole)
     write_suite(Path.cwd(), evaluation={**SUITE["evaluation"], "episodes": 2})
     with pytest.raises(InputError, match=r"evaluation\.episodes: was 1, is now 2"):
@@ -207,6 +207,31 @@ def test_results_of_another_version_are_refused_by_their_first_difference(tmp_pa
     path.write_text("{")
     with pytest.raises(InputError, match=r"cannot be read.*move the folder away or choose another --out"):
         train_here(Path("out"))
+
+
+def test_members_are_added_on_another_processor_and_name_it():
+    assert train_here(Path("out"))[0]
+    path, there = Path("out") / CELL / "manifest.json", capability() | {"capability": "none"}
+    content = json.loads(path.read_text())
+    content["cpu"] = there
+    content["seal"] = seal(content)
+    path.write_text(json.dumps(content))
+    before = read_cell(path.parent)
+    complete, told = train_here(Path("out"), seeds=[5])
+    assert complete and [each.text for each in told if isinstance(each, Note)] == [
+        "note   a2c/CartPole-v1: members are added on another processor than that of those that are there: "
+        f"cpu.capability: was 'none', is now {capability()['capability']!r}"
+    ]
+    after = read_cell(path.parent)
+    assert damages(after) == [] and after.manifest.cpu == there
+    assert after.manifest.processors() == [there, capability()]
+    for arm, its in after.manifest.members.items():
+        assert its["5"].cpu == capability() and after.manifest.processor(arm, 5) == capability()
+        for seed in before.manifest.members[arm]:
+            assert its[seed] == before.manifest.members[arm][seed]
+            assert after.manifest.processor(arm, int(seed)) == there
+    told = train_here(Path("out"), seeds=[5])[1]
+    assert not [each for each in told if isinstance(each, Note)]
 
 
 def test_no_space_at_the_start_is_refused(monkeypatch, tmp_path):
