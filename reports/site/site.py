@@ -20,7 +20,7 @@ from markupsafe import Markup, escape
 
 from harness.errors import InputError
 from harness.schema.claims import load_ledger, untestable
-from harness.schema.suite import Suite, load_suite, suite_names
+from harness.schema.suite import SUITES, Suite, load_suite, suite_names
 from reports.figures.picture import Picture, Studio
 from reports.figures.style import GLYPHS
 from reports.site import cards, coverage
@@ -28,6 +28,7 @@ from reports.site.answer import Answer, answer, apart
 from reports.site.answer import table as differences
 from reports.site.names import stem
 from reports.site.suite import Page, Record, count, gather, remake
+from reports.site.theory import FILE as THEORY
 from reports.site.theory import mathml, read_theory
 from reports.statistics.metrics import METRICS
 from reports.statistics.numerals import numeral, typeset
@@ -40,7 +41,7 @@ ROOT = Path(__file__).parents[2]
 CODE = ["algorithms", "harness", "suites", "reports", "pyproject.toml"]
 COVERAGE = Path("coverage/coverage.json")
 CONTENTS = "contents.txt"
-"""The names of the site's files: pages have the commit and the times of a run, so no lock file can hold them."""
+"""What the pages are made from, and their names: they have the commit and the times of a run, so no lock file can hold them."""
 TEMPLATES = Path(__file__).parent / "templates"
 WORDS, LOST = {*VERDICTS, *READINGS}, ("missing", "diverged")
 """Texts of cells that have a look of their own: these, and what begins so."""
@@ -71,7 +72,7 @@ def build(suites: list[str], out: Path, results: Path = Path("results")) -> Site
 
     Where `results/theory/theory.json` is, also the page of the exact statements, `out/theory.html`; where
     `results/coverage/coverage.json` is, the page of the simulation that the intervals were tested by, `out/coverage.html`.
-    `out/contents.txt` names all files.
+    `out/contents.txt` names all files, below a hash of what they are made from.
 
     `suites`: names; [] stands for every suite that has results. The index lists the suites of this call, and with [] also the claims
     of suites that wait for results. What cannot be read stops nothing else: the index shows it as damaged, with the reason.
@@ -146,10 +147,22 @@ def build(suites: list[str], out: Path, results: Path = Path("results")) -> Site
             shared, tables=tables, pictures=pictures, command=coverage.COMMAND
         )
         files |= _downloads("coverage", tables, pictures)
-    files[CONTENTS] = "".join(f"{name}\n" for name in sorted(files))
+    files[CONTENTS] = "\n".join([f"made from {_made_from(results)}", *sorted(files)]) + "\n"
     _write(out, files)
     extra = [out / f"{name}.html" for name, there in (("coverage", simulated), ("theory", theory)) if there]
     return Site([out / "index.html", *(out / f"{page.suite.name}.html" for page in pages), *extra], damaged, whole)
+
+
+def _made_from(results: Path) -> str:
+    """Of code, words and results together, so that DVC makes a site anew whose words alone have changed."""
+    code = [path for place in ("reports", "harness/schema") for path in sorted((ROOT / place).rglob("*"))]
+    words = [*sorted(SUITES.glob("*/*.yaml")), *sorted(SUITES.glob("*/baseline.json"))]
+    made = [*sorted(results.glob("*/*/*/manifest.json")), *(results / name for name in (THEORY, COVERAGE))]
+    whole = hashlib.sha256()
+    for path in [*code, *words, *made]:
+        if path.is_file() and path.suffix != ".pyc":
+            whole.update(hashlib.sha256(path.read_bytes()).digest())
+    return whole.hexdigest()
 
 
 def _answer(pages: Sequence[Page], command: str, studio: Studio) -> Answer | None:

@@ -68,7 +68,8 @@ class Parts(HTMLParser):
 
 def test_files_and_links(site: Path) -> None:
     there = {str(path.relative_to(site)) for path in site.rglob("*") if path.is_file()}
-    assert {"contents.txt", *(site / "contents.txt").read_text().splitlines()} == there
+    first, *named = (site / "contents.txt").read_text().splitlines()
+    assert first.startswith("made from ") and {"contents.txt", *named} == there
     links = [attrs["href"] for tag, attrs in Parts((site / "classic.html").read_text()).tags if tag == "a"]
     local = [link for link in links if not link.startswith("#")]
     assert len(local) > 20
@@ -253,6 +254,23 @@ def test_rendering_twice_gives_equal_bytes(site: Path, demo: Workspace, tmp_path
         {path.relative_to(root): path.read_bytes() for path in root.rglob("*.*")} for root in (site, tmp_path)
     )
     assert first == second
+
+
+def test_other_words_alone_are_another_list_of_files(workspace: Workspace) -> None:
+    """The list is what DVC knows of a site: one that stayed as it was would keep pages with the words of before."""
+    workspace.suite("classic", {"ppo": ["CartPole-v1"]})
+    workspace.cell("classic", "ppo", "CartPole-v1")
+
+    def listed() -> list[str]:
+        build([], Path("site"))
+        return Path("site", "contents.txt").read_text().splitlines()
+
+    before = listed()
+    path = Path("suites", "classic", "suite.yaml")
+    path.write_text(path.read_text().replace("title: Classic", "title: Classical"))
+    after = listed()
+    assert "Classical" in Path("site", "classic.html").read_text()
+    assert after[0] != before[0] and after[1:] == before[1:] and listed() == after
 
 
 def test_strings_of_the_results_are_inert(workspace: Workspace) -> None:
