@@ -3,11 +3,16 @@
 from pathlib import Path
 
 import pandas as pd
+from scipy import stats
+
+from harness.schema.suite import load_suite
+
+ROOT = Path(__file__).parents[2]
 
 
 def last(cell: str) -> pd.DataFrame:
     """The last evaluation of a published cell: a row a seed and an arm."""
-    curves = pd.read_parquet(Path(__file__).parents[2] / "results" / cell / "curves.parquet")
+    curves = pd.read_parquet(ROOT / "results" / cell / "curves.parquet")
     return curves[curves["step"] == curves["step"].max()]
 
 
@@ -31,3 +36,17 @@ def test_entropy_beyond_the_bounds_is_free():
     assert (entropy[["sppo-38", "sppo-38-s4"]] > 7).all()
     assert entropy[["sppo-38-s2", "sppo-38-s3"]].between(35, 45).all()
     assert last("pendulum/ppo/Pendulum-v1").groupby("arm")["entropy"].mean()["sppo-38@temperature=0.3"] > 7
+
+
+def test_the_entropy_in_the_return_alone_adds_nothing_on_pendulum():
+    curves = pd.read_parquet(ROOT / "results" / "pendulum/ppo/Pendulum-v1" / "curves.parquet")
+    late = curves[curves["segment"] > 0.9 * curves["segment"].max()]
+    means = late.groupby(["arm", "seed"])["return_sampled"].mean().unstack("arm")
+    found = []
+    for temperature in ("0.01", "0.03", "0.1", "0.3"):
+        apart = means[f"sppo-38-baselines@temperature={temperature}"] - means[f"ppo-bonus@temperature={temperature}"]
+        half = stats.t.ppf(0.975, len(apart) - 1) * apart.sem()
+        found.append(f"{apart.mean():.1f} ± {half:.1f}".replace("-", "−"))
+    text = load_suite("pendulum").remarks[-1].text
+    assert f"is {', '.join(found[:3])} and {found[3]} points" in text
+    assert means[["ppo-bonus@temperature=0.3", "sppo-38-baselines@temperature=0.3"]].mean().max() < -1000
