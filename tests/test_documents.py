@@ -12,10 +12,15 @@ import yaml
 
 from harness.cli import app
 from harness.exits import MEANINGS
+from harness.schema.results import read_cell
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md"]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+
+
+def published(suite):
+    return sorted((ROOT / "results" / suite).glob("*/*/manifest.json"))
 
 
 def commands(program):
@@ -70,12 +75,27 @@ def test_documented_suites_are_those_that_there_are():
     rows = {name: told for name, *told in re.findall(r"^\| `([\w-]+)` \|.*\| (\d+) \| ([^|]+) \|[^|]*\|$", table, re.M)}
     with contextlib.chdir(ROOT):
         suites = {name: load_suite(name) for name in suite_names()}
-    trained = {name: len([*(ROOT / "results" / name).glob("*/*/curves.parquet")]) for name in suites}
-    told = {
-        name: [str(len(its.seeds)), f"{trained[name]} of {sum(map(len, its.cells.values()))} cells"]
-        for name, its in suites.items()
-    }
+    found = {name: [read_cell(path.parent) for path in published(name)] for name in suites}
+    told = {}
+    for name, its in suites.items():
+        cells = [each.manifest for each in found[name]]
+        partly = sum(len(each.members) < len(each.arms) for each in cells)
+        part = f" ({partly} in part)" if partly else ""
+        told[name] = [str(len(its.seeds)), f"{len(cells)} of {sum(map(len, its.cells.values()))} cells{part}"]
     assert rows == told | {"smoke": ["5", "by `make repro`"]}
+
+
+def test_every_published_cell_has_a_certificate_that_says_equal():
+    from harness.schema.suite import suite_names
+
+    assert "Every cell that is published here has one" in (ROOT / "docs/trust.md").read_text()
+    with contextlib.chdir(ROOT):
+        cells = [read_cell(path.parent) for name in suite_names() if name != "smoke" for path in published(name)]
+    assert len(cells) > 30
+    sound = {
+        each.path for each in cells if each.audit.get("verdict") == "equal" and each.audit["seal"] == each.manifest.seal
+    }
+    assert [each.path for each in cells if each.path not in sound] == []
 
 
 def test_every_exit_code_is_documented_with_its_meaning():
