@@ -145,7 +145,7 @@ class Page:
             for (task, _), each in study.curves.items()
         )
         tasks = {task for study in self.studies for task in study.cells}
-        arms = sum(len(study.arms) for study in self.studies)
+        arms = sum(len({arm for (_, arm), its in study.curves.items() if len(its.seeds)}) for study in self.studies)
         seeds = sorted({len(study.begun(*place)) for study in self.studies for place in study.curves})
         each = count(seeds[-1], "seed") if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]} seeds"
         taken = f"{steps / 1e6:,.1f} million" if steps >= 1e6 else f"{steps:,}"

@@ -256,6 +256,19 @@ def test_rendering_twice_gives_equal_bytes(site: Path, demo: Workspace, tmp_path
     assert first == second
 
 
+def test_a_cell_in_part_counts_the_arms_that_are_there_and_compares_nothing_yet(workspace: Workspace) -> None:
+    def untrained(curves: pd.DataFrame, manifest: dict[str, object]) -> pd.DataFrame:
+        del manifest["members"]["sppo-40"]  # type: ignore[attr-defined]
+        return curves[curves["arm"] != "sppo-40"]
+
+    workspace.suite("classic", {"ppo": ["CartPole-v1"]})
+    workspace.cell("classic", "ppo", "CartPole-v1", edit=untrained)
+    build([], Path("site"))
+    page = Path("site", "classic.html").read_text()
+    assert f"{10 * (len(ARMS['ppo']) - 1)} training runs" in page and f": {len(ARMS['ppo']) - 1} arms of 1 pair" in page
+    assert "nothing to compare yet" in page and "CartPole-v1, arm sppo-40: all seeds missing" in page
+
+
 def test_other_words_alone_are_another_list_of_files(workspace: Workspace) -> None:
     """The list is what DVC knows of a site: one that stayed as it was would keep pages with the words of before."""
     workspace.suite("classic", {"ppo": ["CartPole-v1"]})

@@ -1,5 +1,6 @@
 """What the suites' remarks say is what the results have."""
 
+import math
 from pathlib import Path
 
 import pandas as pd
@@ -50,3 +51,12 @@ def test_the_entropy_in_the_return_alone_adds_nothing_on_pendulum():
     text = load_suite("pendulum").remarks[-1].text
     assert f"is {', '.join(found[:3])} and {found[3]} points" in text
     assert means[["ppo-bonus@temperature=0.3", "sppo-38-baselines@temperature=0.3"]].mean().max() < -1000
+
+
+def test_entropy_beyond_the_bounds_is_free_on_half_cheetah():
+    final = last("mujoco/ppo/HalfCheetah-v5").set_index("arm")
+    entropy = final.groupby("arm")["entropy"].mean()
+    assert round(entropy["sppo-38"]) == 30 and round(entropy["ppo"]) == -2
+    assert 33 < math.exp(entropy["sppo-38"] / 6) / math.sqrt(2 * math.pi * math.e) < 39
+    returns = sorted(final.loc["ppo", "train_return"])
+    assert returns[-2] > 4000 and returns[0] > 1500 and returns[-3] < 1850
