@@ -269,6 +269,17 @@ def test_a_cell_in_part_counts_the_arms_that_are_there_and_compares_nothing_yet(
     assert "nothing to compare yet" in page and "CartPole-v1, arm sppo-40: all seeds missing" in page
 
 
+def test_a_cell_of_two_processors_names_both(workspace: Workspace) -> None:
+    def elsewhere(curves: pd.DataFrame, manifest: dict[str, object]) -> pd.DataFrame:
+        manifest["members"]["ppo"]["3"]["cpu"] = {"architecture": "riscv64", "capability": "RVV"}  # type: ignore[index]
+        return curves
+
+    workspace.suite("classic", {"ppo": ["CartPole-v1"]})
+    workspace.cell("classic", "ppo", "CartPole-v1", edit=elsewhere)
+    build([], Path("site"))
+    assert "cpu, x86_64 AVX512 and riscv64 RVV" in Path("site", "classic.html").read_text()
+
+
 def test_other_words_alone_are_another_list_of_files(workspace: Workspace) -> None:
     """The list is what DVC knows of a site: one that stayed as it was would keep pages with the words of before."""
     workspace.suite("classic", {"ppo": ["CartPole-v1"]})
