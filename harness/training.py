@@ -123,6 +123,8 @@ def write(plan: Plan, timing: dict[str, Any]) -> bool:
     """Write a cell from its members' checkpoints, with the members that were there; False where nothing was new."""
     tables, members, processor = [], {}, {}
     if plan.existing:
+        before = plan.existing.timing.runs() if plan.existing.timing else []
+        timing = {**timing, "earlier": [run.model_dump(exclude={"earlier"}, exclude_unset=True) for run in before]}
         if plan.existing.manifest.cpu != capability():
             processor = {"cpu": capability()}
         members = {arm: dict(its) for arm, its in plan.existing.manifest.content()["members"].items()}

@@ -148,18 +148,13 @@ def keep(cell: Cell, made: dict[str, Any]) -> str:
     A certificate of the same results that recomputed more steps is stronger, but none outlives the finding of a difference.
     """
     path, old = cell.path / "audit.json", cell.audit
-    stronger = old.get("verdict") in (EQUAL, DIFFERENT) and _steps(old) > _steps(made)
-    if stronger and made["verdict"] != DIFFERENT and old.get("seal") == made["seal"]:
-        return f"certificate: {path} is kept: it recomputed more ({_steps(old):,} steps, {old.get('time')})"
+    its = made["steps"] if made["verdict"] in (EQUAL, DIFFERENT) else 0
+    stronger = old is not None and old.verdict in (EQUAL, DIFFERENT) and old.steps > its
+    if old and stronger and made["verdict"] != DIFFERENT and old.seal == made["seal"]:
+        return f"certificate: {path} is kept: it recomputed more ({old.steps:,} steps, {old.time})"
     with replacing(path) as temporary:
         temporary.write_text(json.dumps(made, indent=1) + "\n")
     return f"certificate: {path}"
-
-
-def _steps(made: dict[str, Any]) -> int:
-    """Steps that a certificate, which anyone may have written, says to have recomputed with an outcome."""
-    steps = made.get("steps")
-    return steps if isinstance(steps, int) and made["verdict"] in (EQUAL, DIFFERENT) else 0
 
 
 def differences_here(cell: Cell) -> list[str]:

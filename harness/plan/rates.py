@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from harness.errors import ResultsError
+from harness.schema.documents import read_record
 from harness.schema.results import folder_name
+from harness.schema.sidecars import MOST_SIDECAR, Timing
 
 
 @dataclass(frozen=True)
@@ -37,12 +38,14 @@ def recorded(results: Path, suite: str, pair: str, task: str) -> Rate | None:
 
 
 def _rate(path: Path) -> Rate | None:
-    """Of one worker; None where the file is damaged, or says no times because all came from checkpoints."""
+    """Of one worker, in the last run with times; None where the file is damaged, or has none because all came from checkpoints."""
     try:
-        timing: dict[str, Any] = json.loads(path.read_text())
-        steps = float(timing["steps_per_second"]) * float(timing["wall_seconds"])
-        steps_per_second = steps / sum(float(arm["seconds"]) for arm in timing["arms"].values())
-        processor = timing.get("cpu") or "an unknown processor"
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, ZeroDivisionError):
+        timing = read_record(path, Timing, MOST_SIDECAR)
+    except ResultsError:
         return None
-    return Rate(steps_per_second, f"{path.parents[2]} on {processor}") if steps_per_second else None
+    for run in reversed(timing.runs() if timing else []):
+        spent = sum(arm.seconds for arm in run.arms.values())
+        if run.steps_per_second and run.wall_seconds and spent:
+            rate = run.steps_per_second * run.wall_seconds / spent
+            return Rate(rate, f"{path.parents[2]} on {run.cpu or 'an unknown processor'}")
+    return None

@@ -28,8 +28,9 @@ from pydantic import ValidationError
 
 from harness.errors import ResultsError
 from harness.files import ROOT, digest, make_folder, replacing
-from harness.schema.documents import first_problem
+from harness.schema.documents import first_problem, read_record
 from harness.schema.manifest import FORMAT, Manifest, seal
+from harness.schema.sidecars import MOST_SIDECAR, Certificate, Timing
 from harness.syntax import file_digest
 
 COLUMNS = {
@@ -55,15 +56,15 @@ def folder_name(name: str) -> str:
 
 @dataclass(frozen=True)
 class Cell:
-    """One finished cell: `curves` (tidy, see `COLUMNS`), `manifest`, and the sidecars `timing` and `audit` ({} where absent)."""
+    """One finished cell: `curves` (tidy, see `COLUMNS`), `manifest`, and the sidecars `timing` and `audit` (None where absent)."""
 
     path: Path
     curves: pd.DataFrame
     manifest: Manifest
     sealed: bool
     """Whether the manifest is as it was written."""
-    timing: dict[str, Any]
-    audit: dict[str, Any]
+    timing: Timing | None
+    audit: Certificate | None
 
     def changed_code(self) -> list[str]:
         """Files of the code that made these results which say something else, or are gone, in this installation."""
@@ -86,8 +87,6 @@ def read_cell(folder: Path) -> Cell:
     try:
         content = json.loads(file.read_text())
         curves = pq.ParquetFile(folder / "curves.parquet").read().to_pandas()
-        sidecars = [folder / "timing.json", folder / "audit.json"]
-        timing, audit = (json.loads(path.read_text()) if path.exists() else {} for path in sidecars)
     except (OSError, ValueError, RecursionError, pa.ArrowException) as error:
         raise ResultsError(f"{folder}: cannot be read: {error}") from error
     found = content.get("format") if isinstance(content, dict) else None
@@ -100,6 +99,8 @@ def read_cell(folder: Path) -> Cell:
     missing = [name for name in COLUMNS if name not in curves.columns]
     if missing:
         raise ResultsError(f"{folder / 'curves.parquet'}: column {missing[0]} is missing")
+    timing = read_record(folder / "timing.json", Timing, MOST_SIDECAR)
+    audit = read_record(folder / "audit.json", Certificate, MOST_SIDECAR)
     return Cell(folder, curves, manifest, content.get("seal") == seal(content), timing, audit)
 
 

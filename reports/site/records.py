@@ -93,9 +93,11 @@ def provenance(study: Study) -> Table:
     rows: list[list[Value]] = []
     for task, manifest in manifests.items():
         timing = study.cells[task].timing
-        parts = [timing.get("cpu", NONE), f"{timing.get('cores', NONE)} cores", f"GPU {timing.get('gpu') or 'none'}"]
-        hardware = ", ".join(parts) if timing else "not recorded"
-        taken = {arm: facts["seconds"] for arm, facts in timing.get("arms", {}).items() if facts.get("seconds")}
+        runs = timing.runs() if timing else []
+        machines = [f"{run.cpu}, {run.cores or NONE} cores, GPU {run.gpu or 'none'}" for run in runs if run.cpu]
+        hardware = "; ".join(dict.fromkeys(machines)) or "not recorded"
+        taken = timing.arm_seconds() if timing else {}
+        wall, rate = (timing.total() if timing else None) or (None, None)
         seconds = ", ".join(f"{arm} {each:.0f}" for arm, each in sorted(taken.items())) or NONE
         versions = [manifest.versions.get(name, NONE) for name in libraries]
         processors = [f"{cpu.get('architecture', NONE)} {cpu.get('capability', '')}" for cpu in manifest.processors()]
@@ -117,8 +119,8 @@ def provenance(study: Study) -> Table:
                 changed,
                 hardware,
                 Said(seconds, ", ".join(f"{arm} {exact(each)}" for arm, each in sorted(taken.items())) or NONE),
-                number(timing.get("wall_seconds"), ".0f"),
-                number(timing.get("steps_per_second"), ",.0f"),
+                number(wall, ".0f"),
+                number(rate, ",.0f"),
             ]
         )
     columns = [
@@ -186,22 +188,15 @@ def audits(study: Study) -> Table:
     rows: list[list[Value]] = []
     for task, cell in study.cells.items():
         made = cell.audit
-        if not made:
+        if made is None:
             rows.append([task, "not audited", NONE, NONE, NONE, NONE])
-        elif made.get("seal") != cell.manifest.seal:
-            rows.append([task, "audited before the results were made anew", NONE, NONE, NONE, made.get("time", NONE)])
+        elif made.seal != cell.manifest.seal:
+            rows.append([task, "audited before the results were made anew", NONE, NONE, NONE, made.time])
         else:
-            names = ("arm", "seed", "first", "last")
-            drawn = "; ".join(
-                "{} {} ({}–{})".format(*(found.get(name, NONE) for name in names))
-                for found in made.get("recomputed", [])
-            )
-            differing = [found["differs_in"] for found in made.get("recomputed", []) if found.get("differs_in")]
-            differ = (
-                "; ".join(map(str, [*differing, *made.get("problems", []), *made.get("differences", [])])) or "none"
-            )
-            verdict, steps, when = (str(made.get(name, NONE)) for name in ("verdict", "steps", "time"))
-            rows.append([task, verdict, drawn or "nothing", steps, differ, when])
+            drawn = "; ".join(f"{each.arm} {each.seed} ({each.first}–{each.last})" for each in made.recomputed)
+            differing = [each.differs_in for each in made.recomputed if each.differs_in]
+            differ = "; ".join([*differing, *made.problems, *made.differences]) or "none"
+            rows.append([task, made.verdict, drawn or "nothing", str(made.steps), differ, made.time])
     return Table(
         f"{study.pair}-audits",
         "Audits",

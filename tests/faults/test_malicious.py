@@ -429,7 +429,7 @@ def test_html_in_every_name_is_inert_in_the_report(tmp_path, monkeypatch, fault)
     hostile = spoil({**content, **renamed})
     timing = {"cpu": HOSTILE, "gpu": HOSTILE, "host": HOSTILE, "cores": 2, "workers": 1}
     write_cell(Path("results") / CELL, cell.curves.assign(arm=HOSTILE), Manifest.model_validate(hostile), {}, timing)
-    draw = {"arm": HOSTILE, "seed": HOSTILE, "first": HOSTILE, "last": HOSTILE}
+    draw = {"arm": HOSTILE, "seed": 1, "first": 1, "last": 1, "differs_in": HOSTILE}
     certificate = {
         "seal": read_cell(Path("results") / CELL).manifest.seal,
         "steps": 1,

@@ -97,6 +97,9 @@ def test_the_nearest_rate_is_taken_and_damaged_ones_are_none(small):
         assert source() == "out/other on Abacus"
     Path("out/small/a2c/CartPole-v1/timing.json").write_text("{")
     assert source() == "out/other on Abacus"
+    timed = json.loads(Path("out/other/a2c/CartPole-v1/timing.json").read_text())
+    timing("small/a2c/CartPole-v1", {}, wall_seconds=None, steps_per_second=None, earlier=[timed])
+    assert source() == "out/small on Abacus", "the last run only wrote what checkpoints had"
     timing("small/a2c/CartPole-v1", {"a": 50}, cpu=None)
     assert source() == "out/small on an unknown processor"
 

@@ -14,6 +14,7 @@ from harness.errors import ResultsError
 from harness.files import replacing
 from harness.schema.manifest import FORMAT, Manifest, seal
 from harness.schema.results import COLUMNS, read_cell, write_cell
+from harness.schema.sidecars import Timing
 
 ARMS = {"x": {"role": "hard"}, "y": {"role": "soft", "against": "x"}}
 MANIFEST = {
@@ -63,7 +64,7 @@ def test_what_is_written_is_read_back(tmp_path):
     assert (
         content == sealed
         and cell.sealed
-        and cell.timing == {"wall_seconds": 1}
+        and cell.timing == Timing(wall_seconds=1)
         and (cell.pair, cell.task) == ("a2c", "CartPole-v1")
     )
     expected = make_curves()
@@ -183,6 +184,15 @@ def damage(folder, name, content):
         ("curves.parquet", b"PAR1", "cannot be read"),
         ("curves.parquet", b"", "cannot be read"),
         ("timing.json", b"{", "cannot be read"),
+        ("timing.json", b"[]", "timing.json"),
+        ("timing.json", b'{"arms": []}', "arms: "),
+        ("timing.json", b'{"arms": {"a": 3}}', r"arms\.a: "),
+        ("timing.json", b'{"wall_seconds": 0}', "wall_seconds: "),
+        ("timing.json", b'{"steps_per_second": Infinity}', "steps_per_second: "),
+        ("timing.json", b'{"earlier": [{"cores": "two"}]}', r"earlier\.0\.cores: "),
+        ("audit.json", b"[]", "audit.json"),
+        ("audit.json", b'{"seal": "a"}', "verdict: is missing"),
+        ("audit.json", b'{"seal": "a", "verdict": "equal", "recomputed": [3]}', r"recomputed\.0: "),
     ],
 )
 def test_a_damaged_cell_is_said(tmp_path, name, content, message):

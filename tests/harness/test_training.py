@@ -234,6 +234,20 @@ def test_members_are_added_on_another_processor_and_name_it():
     assert not [each for each in told if isinstance(each, Note)]
 
 
+def test_a_cell_that_grows_keeps_the_times_of_the_runs_before():
+    for seeds in (None, [5], [6]):
+        assert train_here(Path("out"), seeds=seeds)[0]
+    path = Path("out") / CELL / "timing.json"
+    timing = read_cell(path.parent).timing
+    assert timing is not None and [run.earlier for run in timing.earlier] == [[], []]
+    for arm, seconds in timing.arm_seconds().items():
+        assert seconds == pytest.approx(sum(run.arms[arm].seconds for run in timing.runs()))
+    wall, _ = timing.total() or (0, 0)
+    assert wall == pytest.approx(sum(run.wall_seconds or 0 for run in timing.runs()))
+    before = path.read_bytes()
+    assert train_here(Path("out"), seeds=[6])[0] and path.read_bytes() == before, "nothing new, so no run"
+
+
 def test_no_space_at_the_start_is_refused(monkeypatch, tmp_path):
     class Usage:
         free = 10 * 2**20

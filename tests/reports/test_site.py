@@ -7,6 +7,7 @@ import contextlib
 import csv
 import glob
 import hashlib
+import json
 import os
 import re
 import time
@@ -278,6 +279,26 @@ def test_a_cell_of_two_processors_names_both(workspace: Workspace) -> None:
     workspace.cell("classic", "ppo", "CartPole-v1", edit=elsewhere)
     build([], Path("site"))
     assert "cpu, x86_64 AVX512 and riscv64 RVV" in Path("site", "classic.html").read_text()
+
+
+def test_a_cell_of_two_runs_has_the_times_of_both(workspace: Workspace) -> None:
+    workspace.suite("classic", {"ppo": ["CartPole-v1"]})
+    workspace.cell("classic", "ppo", "CartPole-v1")
+    path = workspace.results / "classic" / "ppo" / "CartPole-v1" / "timing.json"
+    timing = json.loads(path.read_text())
+    before = {
+        "cpu": "Another",
+        "cores": 8,
+        "wall_seconds": 7.7,
+        "steps_per_second": 1000,
+        "arms": {"ppo": {"seconds": 9}},
+    }
+    path.write_text(json.dumps({**timing, "earlier": [before]}))
+    build([], Path("site"))
+    page = Path("site", "classic.html").read_text()
+    assert "Another, 8 cores, GPU none; A processor, 2 cores, GPU none" in page
+    assert f"ppo {timing['arms']['ppo']['seconds'] + 9:.0f}, " in page
+    assert ">20<" in page and f">{(12.3 * 71000 + 7.7 * 1000) / 20:,.0f}<" in page
 
 
 def test_other_words_alone_are_another_list_of_files(workspace: Workspace) -> None:
