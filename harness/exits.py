@@ -40,4 +40,4 @@ MEANINGS = {
 
 def legend(*codes: Exit) -> str:
     """The codes of one command, for the end of its help."""
-    return "\n\n\b\nExit codes beside 0:\n" + "\n".join(f"  {code:d}: {MEANINGS[code]}" for code in sorted(codes))
+    return "\n\n\b\nExit codes beside 0:\n" + "\n".join(f"  {code:d}: {MEANINGS[code]}" for code in sorted({*codes}))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import json
@@ -30,6 +31,8 @@ class replacing:
     """`with replacing(path) as temporary:` writes beside `path`, syncs, and renames onto it; a failure leaves `path` whole."""
 
     def __init__(self, path: Path) -> None:
+        if not path.name:
+            raise IsADirectoryError(errno.EISDIR, "is a folder", str(path))
         self.path = path
         self.temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
 

@@ -84,9 +84,10 @@ def decide(
         uninformative=ledger.uninformative,
         plan=[Planned(seeds=seeds, nominal=nominal) for seeds, nominal in zip(looks, plan, strict=True)],
     )
+    first = max(min(suite.registered(claim.pair, task).seeds) for task in tasks_of(claim, suite))
+    plans(suite, claim, list(range(first, first + looks[0])), results)  # what is refused fixes nothing
     _begin(path, content)
     done: list[Look] = []
-    first = max(min(suite.registered(claim.pair, task).seeds) for task in tasks_of(claim, suite))
     for count, nominal in zip(looks, plan, strict=True):
         seeds = list(range(first, first + count))
         if not train(plans(suite, claim, seeds, results)):

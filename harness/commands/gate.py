@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -15,7 +16,7 @@ from harness.exits import Exit, legend
 from harness.files import replacing
 from harness.schema.baseline import baseline_path, read_baseline
 from harness.schema.suite import load_suite
-from reports.statistics.scores import read_studies
+from reports.statistics.scores import Study, read_studies
 from reports.statistics.summary import baseline
 from reports.statistics.summary.baseline import GAIN, LOSS, MISSING, Change
 from reports.statistics.verdicts import judge
@@ -27,8 +28,8 @@ def write_baseline(name: str, results: Path, path: Path | None) -> Path:
     """Keep the suite's scores and verdicts as the baseline; return the file. Raises InputError where it cannot be written."""
     suite = load_suite(name)
     studies, damaged = read_studies(suite, results)
-    if damaged:
-        raise InputError(f"{damaged[0]}; a baseline needs sound results")
+    if faults := [*map(str, damaged), *_altered(studies)]:
+        raise InputError(f"{faults[0]}; a baseline needs sound results")
     text = baseline.make(suite, studies, judge(suite, results))
     target = path or baseline_path(name)
     try:
@@ -46,9 +47,22 @@ def compare_baseline(name: str, results: Path, path: Path | None) -> list[Change
     if not target.exists():
         raise InputError(f"{target}: there is no baseline; write one with: softbench gate {name} --write")
     studies, damaged = read_studies(suite, results)
-    for each in damaged:
+    for each in [*map(str, damaged), *_altered(studies)]:
         print(f"softbench: {each}", file=sys.stderr)
-    return baseline.compare(read_baseline(target, suite), suite, studies)
+    sound = [
+        replace(
+            study, curves={(task, arm): its for (task, arm), its in study.curves.items() if not study.altered[task]}
+        )
+        for study in studies
+    ]
+    return baseline.compare(read_baseline(target, suite), suite, sound)
+
+
+def _altered(studies: Sequence[Study]) -> list[str]:
+    """Cells whose files contradict each other, one line each."""
+    return [
+        f"{study.pair} on {task}: {lines[0]}" for study in studies for task, lines in study.altered.items() if lines
+    ]
 
 
 def gate_code(changes: Sequence[Change]) -> int:

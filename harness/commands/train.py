@@ -74,7 +74,7 @@ def train(
     """Train the cells of a suite, or go on where training stopped. What is finished is not trained again."""
     chosen_seeds = _parsed("--seeds", parse_seeds, seeds)
     chosen_steps = _parsed("--steps", parse_steps, steps)
-    if not out.name:
+    if out.name in ("", ".."):
         raise InputError(f"--out: {str(out)!r} is no folder of its own; write for example --out results")
     chosen_arms = None if arms is None else [arm.strip() for arm in arms.split(",")]
     loaded = load_suite(suite) if chosen_steps is None else load_suite(suite).at_budget(chosen_steps)

@@ -14,7 +14,7 @@ import yaml
 from harness.errors import InputError, ResultsError
 from harness.exports.tensorboard import write_events
 from harness.files import make_folder, replacing
-from harness.schema.results import Cell, folder_name, read_cell
+from harness.schema.results import Cell, damages, folder_name, read_cell
 from harness.schema.suite import Suite
 
 IDENTITY = ("arm", "seed", "segment", "step", "diverged")
@@ -52,7 +52,10 @@ def export(kind: str, suite: Suite, results: Path, out: Path) -> tuple[list[Path
         for task in tasks:
             folder = results / suite.name / folder_name(pair) / folder_name(task)
             try:
-                cells |= {task: read_cell(folder)} if (folder / "manifest.json").exists() else {}
+                cell = read_cell(folder) if (folder / "manifest.json").exists() else None
+                if cell is not None and (altered := damages(cell)):
+                    raise ResultsError(f"{folder}: {altered[0]}")
+                cells |= {task: cell} if cell is not None else {}
             except ResultsError as error:
                 damaged.append(str(error))
         if cells:

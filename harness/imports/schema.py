@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BeforeValidator, Field, ValidationError, model_validator
+from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from harness.errors import InputError, suggestion
 from harness.imports.patterns import checked
@@ -27,15 +27,21 @@ NAME = "1 to 100 letters, digits, spaces and _.:/+=()@,-, the first a letter or 
 Name = Annotated[str, matching("[A-Za-z0-9][A-Za-z0-9_ .:/+=()@,-]{0,99}", NAME)]
 
 
+MOST_PATH, MOST_NAME = 1000, 255
+
+
 def _below(text: str) -> str:
     """A pattern of paths below the import file's folder."""
-    if not text or Path(text).is_absolute() or ".." in Path(text).parts:
+    parts = Path(text).parts
+    if not parts or Path(text).is_absolute() or ".." in parts:
         raise ValueError("must be a path below the folder of this file, without ..")
+    if len(text) > MOST_PATH or max(len(part.encode()) for part in parts) > MOST_NAME:
+        raise ValueError(f"must have at most {MOST_PATH:,} characters, and {MOST_NAME} bytes between two slashes")
     return checked(text)
 
 
-Pattern = Annotated[str, BeforeValidator(checked)]
-PathPattern = Annotated[str, BeforeValidator(_below)]
+Pattern = Annotated[str, AfterValidator(checked)]
+PathPattern = Annotated[str, AfterValidator(_below)]
 
 
 class Grid(Strict):

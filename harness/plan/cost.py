@@ -11,6 +11,7 @@ import torch
 
 from algorithms.learner import Learner, Spaces, State
 from algorithms.replay import Ring
+from harness.errors import InputError
 from harness.plan import tasks
 from harness.plan.cells import Plan
 from harness.plan.rates import Rate, recorded
@@ -98,7 +99,14 @@ def sizes_of(spec: Spec) -> Sizes:
     fix_arithmetic()
     offered = tasks.offered(spec.task, spec.backend)
     learner = make_learner(spec, offered)
-    state = _bytes(learner.initial(Streams([0], 0, torch.device("cpu"))))
+    try:
+        state = _bytes(learner.initial(Streams([0], 0, torch.device("cpu"))))
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and "alloc" not in str(error):
+            raise
+        raise InputError(
+            f"settings of {spec.pair} on {spec.task}: one member of arm {spec.arm!r} does not fit into memory"
+        ) from error
     replay, changed = _replay(spec, learner, offered)
     settings = learner.settings
     seen = prod(offered.observation) * (1 if offered.dtype == "uint8" else 4)

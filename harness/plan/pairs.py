@@ -7,7 +7,7 @@ import inspect
 import math
 import re
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
@@ -15,7 +15,7 @@ from typing import Any, get_args, get_type_hints
 import numpy as np
 from pydantic import ValidationError
 
-from algorithms.learner import Arm, Learner
+from algorithms.learner import Arm, Learner, Settings
 from harness.errors import InputError, suggestion
 from harness.plan import tasks  # noqa: F401 - names every backend
 from harness.pool.process import Unanswered, answer, ask
@@ -41,10 +41,15 @@ def find_pair(pair: str) -> type[Learner]:
         kind = learner_class(pair)
     except InputError:
         raise
-    except Exception as error:  # the user's own code
+    except (Exception, SystemExit) as error:  # the user's own code
         raise InputError(f"pair {pair!r} cannot be imported: {told(error)}") from error
     if ":" in pair:
-        _check(pair, kind)
+        try:
+            _check(pair, kind)
+        except InputError:
+            raise
+        except Exception as error:  # what it says of itself may be anything
+            raise InputError(f"pair {pair!r}: {_place(kind)}: {told(error)}") from error
     return kind
 
 
@@ -60,6 +65,13 @@ def _check(pair: str, kind: type[Learner]) -> None:
 
 def _problems(kind: type[Learner]) -> Iterator[str]:
     """What is wrong with what a pair says of itself."""
+    if not (isinstance(kind.arms, Mapping) and all(isinstance(arm, Arm) for arm in kind.arms.values())):
+        yield "arms: must be a table, name -> Arm(...)"
+    if not (isinstance(kind.settings_type, type) and issubclass(kind.settings_type, Settings)):
+        yield "settings_type: must be a class made of Settings"
+    for name in ("metrics", "small"):
+        if not isinstance(getattr(kind, name), Mapping):
+            yield f"{name}: must be a table"
     hard = [name for name, arm in kind.arms.items() if arm.role == "hard"]
     if not hard:
         yield 'arms: none is hard (role="hard"); a soft arm is compared with a hard one'
@@ -75,7 +87,7 @@ def _problems(kind: type[Learner]) -> Iterator[str]:
         elif arm.role != "hard" and arm.against not in hard:
             yield f"arms: {name}: against: {arm.against!r} is no hard arm{suggestion(str(arm.against), hard)}"
         if arm.at_zero is not None and arm.at_zero not in kind.arms:
-            yield f"arms: {name}: at_zero: {arm.at_zero!r} is no arm{suggestion(arm.at_zero, kind.arms)}"
+            yield f"arms: {name}: at_zero: {arm.at_zero!r} is no arm{suggestion(str(arm.at_zero), kind.arms)}"
     for name in NEEDED:
         if name not in kind.metrics:
             yield f"metrics: {name!r} is missing; `update` must return it for every arm"
@@ -110,7 +122,7 @@ def _attempt(spec: Spec) -> str | None:
     return f"arm {spec.arm!r}: `update` returns no {absent[0]!r}" if absent else None
 
 
-def told(error: Exception, through: str = "") -> str:
+def told(error: BaseException, through: str = "") -> str:
     """An exception of the user's code in one line, with its place: there, not in a package that it called, nor in our file `through`."""
     text = " ".join(f"{type(error).__name__}: {error}".split())[:300]
     if isinstance(error, SyntaxError):

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from harness.errors import InputError
 from harness.schema.documents import first_problem
-from harness.schema.fields import Strict
+from harness.schema.fields import MOST_NUMBER, MOST_SEED, Strict
 from harness.schema.suite import SUITES, Suite
 
 MOST = 2**24
 """Bytes of the file."""
+
+
+Score = Annotated[float, Field(ge=-MOST_NUMBER, le=MOST_NUMBER)]
+Seeds = Annotated[dict[Annotated[int, Field(ge=0, le=MOST_SEED)], Score], Field(min_length=1)]
 
 
 class Baseline(Strict):
@@ -21,7 +26,7 @@ class Baseline(Strict):
 
     suite: str
     mode: str
-    scores: dict[str, dict[str, dict[str, dict[int, float]]]]
+    scores: dict[str, dict[str, dict[str, Seeds]]]
     verdicts: dict[str, str] = {}
 
 

@@ -6,19 +6,19 @@ import json
 from pathlib import Path
 from typing import Literal
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from harness.errors import InputError
 from harness.schema.claims import Claim
 from harness.schema.documents import first_problem
-from harness.schema.fields import Strict
+from harness.schema.fields import MOST_SEEDS, Strict
 
 
 class Planned(Strict):
     """A look that was fixed beforehand: seeds of each arm, and the one-sided level that it may spend."""
 
-    seeds: int
-    nominal: float
+    seeds: int = Field(ge=2, le=MOST_SEEDS)
+    nominal: float = Field(gt=0, lt=1)
 
 
 class Look(Planned):
@@ -35,11 +35,19 @@ class Decision(Strict):
 
     suite: str
     claim: Claim
-    level: float
+    level: float = Field(gt=0, lt=1)
     uninformative: Literal["keep", "leave-out"] = "keep"
-    plan: list[Planned]
+    plan: list[Planned] = Field(min_length=1)
     looks: list[Look] = []
     verdict: str | None = None
+
+    @model_validator(mode="after")
+    def _planned(self) -> Decision:
+        if [each.seeds for each in self.looks] != [each.seeds for each in self.plan[: len(self.looks)]]:
+            raise ValueError("looks: are not those of the plan")
+        if self.verdict != (self.looks[-1].verdict if self.looks else None):
+            raise ValueError("verdict: is not the last look's")
+        return self
 
 
 def decision_path(results: Path, suite: str, claim: str) -> Path:

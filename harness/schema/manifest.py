@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from harness.files import digest
 from harness.schema.fields import MOST_STEPS, matching
@@ -143,7 +143,7 @@ class Manifest(Part):
     source: str
     hard: str
     """The first hard arm."""
-    arms: dict[str, TrainedArm]
+    arms: dict[str, TrainedArm] = Field(min_length=1)
     steps: int = Field(ge=1, le=MOST_STEPS)
     segments: int = Field(ge=1, le=10_000)
     evaluation: Evaluation
@@ -159,6 +159,13 @@ class Manifest(Part):
     """The ledger's level and the claims about this pair, as registered when the first member started."""
     imported: Imported | None = None
     seal: str | None = None
+
+    @field_validator("claims")
+    @classmethod
+    def _registered(cls, claims: dict[str, Any]) -> dict[str, Any]:
+        if not isinstance(claims.get("claims", {}), dict):
+            raise ValueError("claims: must be a table")
+        return claims
 
     @model_validator(mode="before")
     @classmethod

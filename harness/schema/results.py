@@ -16,19 +16,21 @@ either but are drawn alone.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pydantic import ValidationError
 
 from harness.errors import ResultsError
 from harness.files import ROOT, digest, make_folder, replacing
 from harness.schema.documents import first_problem, read_record
+from harness.schema.fields import MOST_STEPS
 from harness.schema.manifest import FORMAT, Manifest, seal
 from harness.schema.sidecars import MOST_SIDECAR, Certificate, Timing
 from harness.syntax import file_digest
@@ -47,6 +49,18 @@ COLUMNS = {
     "entropy": "mean entropy of the behaviour policy over the segment's updates in nats (NaN: none, as before a replay's first one)",
     "diverged": "true from the segment on in which a metric, the state, a reward or an observation of this member was not finite",
 }
+
+WHOLE = (pa.types.is_integer, "whole numbers")
+KINDS: dict[str, tuple[Callable[[pa.DataType], bool], str]] = {
+    "arm": (lambda kind: pa.types.is_string(kind) or pa.types.is_large_string(kind), "names"),
+    **dict.fromkeys(("seed", "segment", "step"), WHOLE),
+    "diverged": (pa.types.is_boolean, "true or false"),
+}
+NUMBER = (
+    lambda kind: pa.types.is_floating(kind) or pa.types.is_integer(kind) or pa.types.is_null(kind),
+    "numbers",
+)
+"""Of all other columns, which may have gaps."""
 
 
 def folder_name(name: str) -> str:
@@ -86,7 +100,10 @@ def read_cell(folder: Path) -> Cell:
     file = folder / "manifest.json"
     try:
         content = json.loads(file.read_text())
-        curves = pq.ParquetFile(folder / "curves.parquet").read().to_pandas()
+        # Without what pandas notes in it: a column is a column, never an index.
+        table = pq.ParquetFile(folder / "curves.parquet").read().replace_schema_metadata(None)
+        problem = _problem(table)
+        curves = table.to_pandas() if problem is None else pd.DataFrame()
     except (OSError, ValueError, RecursionError, pa.ArrowException) as error:
         raise ResultsError(f"{folder}: cannot be read: {error}") from error
     found = content.get("format") if isinstance(content, dict) else None
@@ -96,12 +113,28 @@ def read_cell(folder: Path) -> Cell:
         manifest = Manifest.model_validate(content)
     except ValidationError as error:
         raise ResultsError(f"{file}: {first_problem(error)}") from error
-    missing = [name for name in COLUMNS if name not in curves.columns]
-    if missing:
-        raise ResultsError(f"{folder / 'curves.parquet'}: column {missing[0]} is missing")
+    if problem is not None:
+        raise ResultsError(f"{folder / 'curves.parquet'}: column {problem}")
     timing = read_record(folder / "timing.json", Timing, MOST_SIDECAR)
     audit = read_record(folder / "audit.json", Certificate, MOST_SIDECAR)
     return Cell(folder, curves, manifest, content.get("seal") == seal(content), timing, audit)
+
+
+def _problem(table: pa.Table) -> str | None:
+    """What is wrong with the columns of a cell's curves; None where nothing is."""
+    if missing := [name for name in COLUMNS if name not in table.column_names]:
+        return f"{missing[0]} is missing"
+    for name, column in zip(table.column_names, table.columns, strict=True):
+        if table.column_names.count(name) > 1:
+            return f"{name}: is given twice"
+        fits, what = KINDS.get(name, NUMBER)
+        if not fits(column.type) or (what != NUMBER[1] and column.null_count):
+            empty = " with gaps" if column.null_count else ""
+            return f"{name}: must hold {what} (got {str(column.type)[:80]}{empty})"
+    steps = pc.min_max(table.column("step")).as_py()
+    if table.num_rows and not 0 <= steps["min"] <= steps["max"] <= MOST_STEPS:
+        return f"step: must be from 0 to {MOST_STEPS:,}"
+    return None
 
 
 def write_cell(

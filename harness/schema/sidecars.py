@@ -21,7 +21,7 @@ class Timing(Part):
     cpu: str | None = None
     cores: int | None = None
     gpu: str | None = None
-    wall_seconds: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    wall_seconds: float | None = Field(default=None, ge=0, allow_inf_nan=False)
     steps_per_second: float | None = Field(default=None, ge=0, allow_inf_nan=False)
     """Environment steps of all members together."""
     attempts: dict[str, int] = {}
@@ -44,7 +44,7 @@ class Timing(Part):
     def total(self) -> tuple[float, float] | None:
         """Seconds, and steps a second, of all runs with times together; None where there is none."""
         timed = [(run.wall_seconds, run.steps_per_second) for run in self.runs()]
-        known = [(wall, rate) for wall, rate in timed if wall is not None and rate is not None]
+        known = [(wall, rate) for wall, rate in timed if wall and rate is not None]
         wall = sum(each for each, _ in known)
         return (wall, sum(each * rate for each, rate in known) / wall) if known else None
 
@@ -61,7 +61,7 @@ class Recomputed(Part):
 class Certificate(Part):
     """What the last audit found (`harness.audit.certificate` writes it). `seal`: of the manifest that it is about."""
 
-    seal: str
+    seal: str | None
     verdict: str
     recomputed: list[Recomputed]
     problems: list[str]

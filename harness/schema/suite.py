@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,6 +73,10 @@ class Reference(Strict):
     def _rising(self) -> Reference:
         if self.low >= self.high:
             raise ValueError(f"low must be below high (got {self.low:g} and {self.high:g})")
+        if self.floor is not None and self.floor >= self.high:
+            raise ValueError(f"floor: must be below high (got {self.floor:g})")
+        if self.optimum is not None and self.optimum <= self.low:
+            raise ValueError(f"optimum: must be above low (got {self.optimum:g})")
         return self
 
 
@@ -81,8 +86,8 @@ class Published(Strict):
     task: str
     arm: str
     mean: float
-    spread: float | None = None
-    seeds: int | None = None
+    spread: float | None = Field(default=None, ge=0)
+    seeds: int | None = Field(default=None, ge=1)
     actions: Literal["sampled", "greedy", "training"] | None = None
     """Which of our returns stands beside it: by an evaluation's actions, or of training episodes. None: by which the pair is judged."""
     source: str
@@ -98,6 +103,10 @@ class Remark(Strict):
     text: str
 
 
+MOST_POINTS = 10_000
+"""Of a grid: each has members of its own."""
+
+
 class Choice(Strict):
     """What a cell chooses for itself; None: as its suite, task or pair says. All its arms share it, so that they can be compared."""
 
@@ -109,6 +118,12 @@ class Choice(Strict):
     evaluation: Evaluation | None = None
     grid: dict[str, Annotated[list[Annotated[float, Field(strict=True)]], Field(min_length=1)]] = {}
     """Values of settings that may differ by member: each arm is trained at every point, as `ARM@name=value`."""
+
+    @model_validator(mode="after")
+    def _countable(self) -> Choice:
+        if math.prod(map(len, self.grid.values())) > MOST_POINTS:
+            raise ValueError(f"grid: at most {MOST_POINTS:,} points are allowed")
+        return self
 
     @model_validator(mode="before")
     @classmethod
@@ -138,14 +153,14 @@ class Suite(Strict):
 
     name: Slug
     title: str
-    evidence: bool = True
+    evidence: bool = Field(default=True, strict=True)
     """False for a smoke test: its results show that everything runs, and reports set them apart, last."""
     seeds: Seeds
-    segments: int = Field(ge=1, le=10_000)
+    segments: int = Field(strict=True, ge=1, le=10_000)
     evaluation: Evaluation
     tasks: dict[str, Task]
     references: dict[str, Reference]
-    cells: dict[str, dict[str, Choice]] = Field(min_length=1)
+    cells: dict[str, Annotated[dict[str, Choice], Field(min_length=1)]] = Field(min_length=1)
     """pair -> task -> what the cell chooses."""
     published: list[Published] = []
     remarks: list[Remark] = []
@@ -172,9 +187,7 @@ class Suite(Strict):
 
     def primary(self, pair: str) -> str:
         """The evaluation mode by which a pair is judged: that of all its cells."""
-        return next(
-            (self.registered(pair, task).evaluation.primary for task in self.cells[pair]), self.evaluation.primary
-        )
+        return self.registered(pair, next(iter(self.cells[pair]))).evaluation.primary
 
     def modes(self, pair: str) -> tuple[str, ...]:
         """The evaluation modes that all results of a pair have, the one by which it is judged first."""

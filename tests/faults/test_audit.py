@@ -367,6 +367,15 @@ def test_a_stronger_certificate_is_kept_and_a_difference_never_hidden(run):
     assert audited(run, members=4)[0] == audit.EQUAL == kept(run)["verdict"]
 
 
+def test_results_without_a_seal_are_told_again_and_again(run):
+    manifest = json.loads((run / "manifest.json").read_text())
+    del manifest["seal"]
+    (run / "manifest.json").write_text(json.dumps(manifest))
+    for _ in range(2):
+        verdict, made = audited(run, members=1)
+        assert verdict == audit.DIFFERENT == made["verdict"] and made["seal"] is None
+
+
 def test_a_run_at_another_budget_is_audited_as_what_it_is(run):
     assert train_here(Path("results"), steps=160, arms=["a2c-naive"])[0]
     other = Path("results/small@160/a2c/CartPole-v1")

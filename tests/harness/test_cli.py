@@ -61,6 +61,7 @@ WRONG = [
     (["train", "small", "--wrokers", "1"], "No such option: --wrokers .*--workers"),
     (["train", "small", "--device", "tpu"], "--device: 'tpu' is unknown; allowed: auto, cpu, cuda"),
     (["train", "small", "--out", ""], "--out: .* write for example --out results"),
+    (["train", "small", "--out", ".."], "--out: .* write for example --out results"),
     (["train", "small", "--out", "file"], "--out: file/.*: cannot be written: Not a directory"),
     (["train", "small", "--out", "/proc/results"], "/proc/results/.*: cannot be written: "),
     (["report", "smal"], r"unknown suite 'smal'; did you mean 'small'\?"),

@@ -9,9 +9,11 @@ import pytest
 from small_suite import make_plans, train_here, write_suite
 
 from harness.commands.cost import duration, lines, millions, size
+from harness.errors import InputError
 from harness.plan.cost import WORKER, costs
 from harness.plan.rates import recorded
 from harness.plan.work import jobs_of, shards
+from harness.run.spec import learner_class
 
 CELLS = {
     "a2c": {"CartPole-v1": {"environments": 4, "hidden": [32, 32]}},
@@ -52,6 +54,16 @@ def test_members_steps_and_disk_are_those_of_a_run(small):
         assert each.disk == pytest.approx(taken, rel=0.25), each.pair
         assert WORKER < each.memory < WORKER + 10**7
     assert found[1].memory - found[0].memory > 10_000 * 4 * 4, "a replay of 10,000 observations is in memory"
+
+
+def test_a_network_beyond_memory_is_one_line(small, monkeypatch):
+    def full(*_):
+        raise RuntimeError("can't allocate memory")
+
+    plans = make_plans()
+    monkeypatch.setattr(learner_class("a2c"), "initial", full)
+    with pytest.raises(InputError, match=r"settings of a2c on CartPole-v1: .*'a2c-naive' does not fit into memory"):
+        costs(plans, 1, Path("out"))
 
 
 def test_memory_grows_with_the_members_of_the_largest_shard(small):

@@ -15,6 +15,7 @@ from harness import training
 from harness.commands import deciding
 from harness.errors import InputError
 from harness.pool.messages import Failed, Told
+from harness.schema.decision import read_decision
 from reports.statistics import sequential
 
 RESULTS = Path("results")
@@ -113,6 +114,39 @@ def test_the_plan_is_written_before_the_first_look_and_no_other_is_taken(decide,
     path.write_text("{")
     with pytest.raises(InputError, match="cannot be read"):
         decide()
+
+
+def test_what_is_refused_fixes_no_plan(decide, monkeypatch):
+    def refuse(*_):
+        raise InputError("nothing can be trained")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(deciding, "plans", refuse)
+        with pytest.raises(InputError, match="nothing can be trained"):
+            decide()
+    assert not Path("results/sequential").exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"plan": []}, "plan: must not be empty"),
+        ({"plan": [{"seeds": -5, "nominal": 0.01}]}, r"plan\.0\.seeds: must be at least 2"),
+        ({"plan": [{"seeds": 5, "nominal": 2}]}, r"plan\.0\.nominal: must be below 1"),
+        ({"level": -5}, "level: must be above 0"),
+        ({"verdict": "zzz"}, "verdict: is not the last look's"),
+        ({"verdict": None}, "verdict: is not the last look's"),
+        (
+            {"looks": [], "verdict": "supported", "plan": [{"seeds": 5, "nominal": 0.01}]},
+            "verdict: is not the last look's",
+        ),
+    ],
+)
+def test_a_decision_of_another_form_is_said(decide, changes, message):
+    path = decide()[1]
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+    with pytest.raises(InputError, match=f"{message}.*; move it away to begin anew"):
+        read_decision(path)
 
 
 def test_a_claim_of_several_suites_must_be_named_in_full(decide, tmp_path):

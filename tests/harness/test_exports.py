@@ -11,7 +11,7 @@ import pytest
 import yaml
 from small_suite import folder_of, train_here, write_suite
 
-from harness.schema.results import folder_name, read_cell
+from harness.schema.results import COLUMNS, folder_name, read_cell, write_cell
 
 KINDS = ("tidy", "wandb", "tensorboard")
 TASKS = {"CartPole-v1": {"steps": 500}, "MountainCar-v0": {"steps": 400}}
@@ -40,7 +40,8 @@ def trained(tmp_path_factory):
         late = (curves["arm"] == "sppo-38") & (curves["seed"] == 1) & (curves["segment"] > 2)
         numbers = [name for name in curves if curves[name].dtype.kind == "f"]
         curves.loc[late, numbers], curves.loc[late, "diverged"] = np.nan, True
-        curves.to_parquet(path)
+        units = {str(name): "" for name in curves if name not in COLUMNS}
+        write_cell(path.parent, curves, read_cell(path.parent).manifest, units, {})
     return folder
 
 
@@ -167,6 +168,19 @@ def test_a_damaged_cell_is_left_out_and_told(here, softbench):
         path.write_text(whole)
     assert code == 1 and "left out: results/small/a2c/MountainCar-v0: cannot be read" in err and err.count("\n") == 1
     assert set(pd.read_csv("damaged/a2c/table.csv")["task"]) == {"CartPole-v1"} and len(out.split()) == 2
+
+
+def test_an_altered_cell_is_left_out_and_told(here, softbench):
+    path = Path("results/small/a2c/MountainCar-v0/curves.parquet")
+    whole = path.read_bytes()
+    curves = pd.read_parquet(path)
+    curves.assign(return_sampled=curves["return_sampled"] - 1).to_parquet(path)
+    try:
+        code, _, err = softbench("export", "tidy", "small", "-o", "altered")
+    finally:
+        path.write_bytes(whole)
+    assert code == 1 and "left out: results/small/a2c/MountainCar-v0: " in err and err.count("\n") == 1
+    assert set(pd.read_csv("altered/a2c/table.csv")["task"]) == {"CartPole-v1"}
 
 
 def test_one_evaluation_a_run_is_no_curve(here, tmp_path, monkeypatch, softbench):

@@ -98,6 +98,19 @@ FAULTS = {
         "    more = __import__('abc').abstractmethod(lambda self: 0)\n    arms =",
         "Mine lacks more",
     ),
+    "no-table": ("    arms =", "    small = [1]\n    arms =", "small: must be a table"),
+    "no-settings": (
+        "    arms =",
+        "    settings_type = int\n    arms =",
+        "settings_type: must be a class made of Settings",
+    ),
+    "leaving": (
+        "class Mine",
+        "raise SystemExit(3)\nclass Mine",
+        r"cannot be imported: SystemExit: 3 \(own_leaving\.py",
+    ),
+    "number": ('at_zero="mine"', "at_zero=5", "arms: mine-soft: at_zero: 5 is no arm"),
+    "no-arm": ('"mine-soft": Arm', '"mine-soft": 5 or Arm', r"arms: must be a table, name -> Arm"),
     "switch": ('{"kl_in_return": True}', "{}", r"'mine-soft': KeyError: 'kl_in_return' \(a2c\.py, line"),
 }
 FAULTS_OF_AN_UPDATE = {

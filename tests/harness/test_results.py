@@ -7,6 +7,7 @@ import json
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -187,7 +188,7 @@ def damage(folder, name, content):
         ("timing.json", b"[]", "timing.json"),
         ("timing.json", b'{"arms": []}', "arms: "),
         ("timing.json", b'{"arms": {"a": 3}}', r"arms\.a: "),
-        ("timing.json", b'{"wall_seconds": 0}', "wall_seconds: "),
+        ("timing.json", b'{"wall_seconds": -1}', "wall_seconds: "),
         ("timing.json", b'{"steps_per_second": Infinity}', "steps_per_second: "),
         ("timing.json", b'{"earlier": [{"cores": "two"}]}', r"earlier\.0\.cores: "),
         ("audit.json", b"[]", "audit.json"),
@@ -210,6 +211,70 @@ def test_a_cut_or_flipped_parquet_file_is_said(tmp_path):
         damage(tmp_path, "curves.parquet", whole[:length])
         with pytest.raises(ResultsError, match="cannot be read"):
             read_cell(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("column", "values", "message"),
+    [
+        ("step", "x", r"column step: must hold whole numbers \(got (large_)?string\)"),
+        ("step", None, r"column step: must hold whole numbers \(got null with gaps\)"),
+        ("step", float("inf"), r"column step: must hold whole numbers \(got double\)"),
+        ("step", -1, "column step: must be from 0 to 1,000,000,000,000"),
+        ("arm", 3, "column arm: must hold names"),
+        ("seed", 0.5, "column seed: must hold whole numbers"),
+        ("return_sampled", "x", "column return_sampled: must hold numbers"),
+        ("entropy", [[1.0]], "column entropy: must hold numbers"),
+        ("diverged", "no", "column diverged: must hold true or false"),
+        ("loss_value", "x", "column loss_value: must hold numbers"),
+    ],
+)
+def test_a_column_of_another_kind_is_said(tmp_path, column, values, message):
+    write(tmp_path)
+    curves = pd.read_parquet(tmp_path / "curves.parquet")
+    curves[column] = values * len(curves) if isinstance(values, list) else values
+    curves.to_parquet(tmp_path / "curves.parquet")
+    with pytest.raises(ResultsError, match=message):
+        read_cell(tmp_path)
+
+
+def test_a_table_of_another_make_is_said_or_read(tmp_path):
+    write(tmp_path)
+    path = tmp_path / "curves.parquet"
+    table = pq.read_table(path)
+    for noted in (b"{", b"[]"):
+        pq.write_table(table.replace_schema_metadata({"pandas": noted}), path)
+        assert len(read_cell(tmp_path).curves) == table.num_rows, "what pandas notes says nothing of the numbers"
+    table.to_pandas().set_index("step").to_parquet(path)
+    assert "step" in read_cell(tmp_path).curves.columns
+    broken = {
+        "step: is given twice": table.append_column("step", table.column("step")),
+        "cannot be read": table.set_column(
+            table.column_names.index("arm"), "arm", pa.array([b"\xff"] * table.num_rows).view(pa.string())
+        ),
+    }
+    for message, content in broken.items():
+        pq.write_table(content, path)
+        with pytest.raises(ResultsError, match=message):
+            read_cell(tmp_path)
+
+
+def test_gaps_are_numbers_where_nothing_was_measured(tmp_path):
+    write(tmp_path)
+    curves = pd.read_parquet(tmp_path / "curves.parquet")
+    curves.assign(return_greedy=None, entropy=1).to_parquet(tmp_path / "curves.parquet")
+    assert read_cell(tmp_path).curves["return_greedy"].isna().all()
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [("arms", {}, "arms: must not be empty"), ("claims", {"claims": 5}, "claims: must be a table")],
+)
+def test_a_manifest_of_another_form_is_said(tmp_path, field, value, message):
+    write(tmp_path)
+    path = tmp_path / "manifest.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), field: value}))
+    with pytest.raises(ResultsError, match=message):
+        read_cell(tmp_path)
 
 
 def test_a_missing_column_is_said(tmp_path):
