@@ -6,7 +6,6 @@ import csv
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from itertools import chain
 
 from reports.statistics.intervals import Estimate
@@ -49,6 +48,9 @@ def exact(value: float) -> str:
     return str(value) if isinstance(value, int) else repr(float(value))
 
 
+MOST_DIGITS = 9
+
+
 @dataclass(frozen=True)
 class Table:
     """A titled table. An `Estimate` is one cell `0.5 [0.4, 0.6]` in the page and three columns (value, low, high) in the CSV.
@@ -62,22 +64,20 @@ class Table:
     columns: Sequence[str]
     rows: Sequence[Sequence[Value]]
 
-    @cached_property
-    def digits(self) -> int:
-        """Decimals of all numbers of the page's table: 3 for scores, 1 for returns."""
-        cells = [cell for row in self.rows for cell in row if isinstance(cell, float | Estimate)]
-        return 3 if all(abs(cell if isinstance(cell, float) else cell.value) < 10 for cell in cells) else 1
-
     def text(self, cell: Value) -> str:
         """A cell as the page prints it."""
         if isinstance(cell, Estimate):
-            value = self._rounded(cell.value)
             if cell.low is None or cell.high is None:
-                return f"{value} ({cell.why})"
-            return f"{value} [{self._rounded(cell.low)}, {self._rounded(cell.high)}]"
+                return f"{_rounded(cell.value)} ({cell.why})"
+            # As many decimals as its width needs: rows of one table may be scores, nats or returns.
+            digits = 3 if abs(cell.value) < 10 or cell.high - cell.low < 1 else 1
+            while cell.low < cell.high and round(cell.low, digits) == round(cell.high, digits) and digits < MOST_DIGITS:
+                digits += 1
+            value, low, high = (_rounded(each, digits) for each in (cell.value, cell.low, cell.high))
+            return f"{value} [{low}, {high}]"
         if isinstance(cell, Link | Said):
             return cell.text
-        return self._rounded(cell) if isinstance(cell, float) else numeral(cell, "d") if isinstance(cell, int) else cell
+        return _rounded(cell) if isinstance(cell, float) else numeral(cell, "d") if isinstance(cell, int) else cell
 
     def csv(self) -> str:
         """The table as CSV with a header line; numbers as Python reads them back, bit for bit."""
@@ -103,8 +103,11 @@ class Table:
         start = rf"\begin{{tabular}}{{{'l' * len(self.columns)}}}"
         return "\n".join([start, r"\toprule", head, r"\midrule", *lines, r"\bottomrule", r"\end{tabular}", ""])
 
-    def _rounded(self, value: float) -> str:
-        return numeral(round(value, self.digits) + 0.0, f".{self.digits}f")  # + 0.0 turns -0.0 into 0.0
+
+def _rounded(value: float, digits: int | None = None) -> str:
+    """With 3 decimals where it is below 10, as scores are, else with 1; or with `digits`."""
+    digits = digits or (3 if abs(value) < 10 else 1)
+    return numeral(round(value, digits) + 0.0, f".{digits}f")  # + 0.0 turns -0.0 into 0.0
 
 
 LATEX = {

@@ -9,7 +9,7 @@ from matplotlib.ticker import FixedLocator, NullLocator
 
 from reports.figures.picture import Picture, Words, picture
 from reports.figures.style import MARKERS, PLAIN, SERIES, WIDTH
-from reports.statistics.coverage import DISTRIBUTIONS, SEEDS, TASKS, grouped
+from reports.statistics.coverage import SEEDS, TASKS, grouped
 from reports.statistics.intervals import LEVEL
 
 COMMAND = "softbench coverage"
@@ -33,10 +33,11 @@ def _dots(records: list[dict[str, Any]], name: str, title: str) -> Picture:
         height = 5.6 + legend
         places = {"left": 0.54 / WIDTH, "right": 1 - 0.04 / WIDTH, "bottom": (0.58 + legend) / height}
         figure = Figure(figsize=(WIDTH, height))
+        kinds = grouped(records, "distribution")
         panels = figure.subplots(
-            len(DISTRIBUTIONS), sharex=True, gridspec_kw={**places, "top": 1 - 0.22 / height, "hspace": 0.21}
-        )
-        for axes, (kind, of_kind) in zip(panels, grouped(records, "distribution").items(), strict=True):
+            len(kinds), sharex=True, gridspec_kw={**places, "top": 1 - 0.22 / height, "hspace": 0.21}, squeeze=False
+        )[:, 0]
+        for axes, (kind, of_kind) in zip(panels, kinds.items(), strict=True):
             axes.axhline(LEVEL, color=PLAIN["ink"], linewidth=1)
             drawn = [each for each in of_kind if each["coverage"] is not None]
             for (interval, tasks), series in grouped(drawn, "interval", "tasks").items():

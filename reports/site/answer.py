@@ -16,8 +16,9 @@ from reports.site.names import stem
 from reports.statistics.forms.form import NO_DIFFERENCE
 from reports.statistics.intervals import Estimate
 from reports.statistics.metrics import METRICS
+from reports.statistics.numerals import numeral
 from reports.statistics.scores import Study
-from reports.statistics.summary.pooled import Effect, effect, pooled
+from reports.statistics.summary.pooled import Effect, Pool, effect, merged, pooled
 from reports.statistics.summary.readings import BETTER, UNDECIDED, WORSE, counted, margin, reading
 from reports.table import NONE, Link, Table, Value, number
 
@@ -91,9 +92,14 @@ def comparisons(suite: Suite, ledger: Ledger | None, found: Sequence[Evidence]) 
     ]
 
 
-def effects(studies: Sequence[Study]) -> list[tuple[Study, str, Effect | None]]:
-    """Every cell that has results, with what it says, or None where it says nothing."""
-    return [(study, task, effect(study, task)) for study in studies for task in study.cells]
+def cells(found: Sequence[Comparison]) -> dict[tuple[str, str], list[Effect]]:
+    """(pair, task) -> what it says in each suite where it says anything: of every cell with results."""
+    told: dict[tuple[str, str], list[Effect]] = {}
+    for study in {id(each.study): each.study for each in found}.values():
+        for task in study.cells:
+            its = effect(study, task)
+            told.setdefault((study.pair, task), []).extend([its] if its else [])
+    return told
 
 
 def answer(
@@ -102,23 +108,30 @@ def answer(
     """The answer of some comparisons; None where there are none. `page` gives a suite's page, "" on the page itself."""
     if not found:
         return None
-    cells = effects(_studies(found))
-    told = [its for _, _, its in cells if its]
-    silent = len(cells) - len(told)
-    total = pooled(told)
+    told = cells(found)
+    silent = sum(not its for its in told.values())
+    total = _pool(told)
     margins = [each.margin for each in found if each.margin is not None]
     readings = {each.reading for each in found}
-    pooled_reading = reading(total, min(margins, default=None)) if total else UNDECIDED
+    pooled_reading = reading(total.mean, min(margins, default=None)) if total else UNDECIDED
     whole = "On the whole" if any(each.claimed for each in found) else "By return alone, which no claim here is about"
     lead = LEADS[readings.pop() if len(readings) == 1 else pooled_reading].format(whole)
-    sentence, floored = f"{_counts(found)}{_pooled(total, told)}.", _floored(found)
+    sentence, floored = f"{_counts(found)}{_pooled(total)}.", _floored(found)
     basis = f"Final scores with 95 % intervals; a task’s scale is 1 wide. {floored}{' ' * bool(floored)}"
     if total:
-        basis += f"Pooled by random effects (Hartung–Knapp) over {len(told)} cells of pair × task"
-        basis += f" ({silent} more left out: no arm leaves the floor there). " if silent else ". "
+        low, high = (numeral(end, ".3f") for end in total.another)
+        basis += f"Pooled by random effects (Hartung–Knapp) over {total.cells} cells of pair × task, each once however many suites have it"
+        basis += (
+            f" ({silent} more left out: no arm leaves the floor there, too few seeds, or no variance). "
+            if silent
+            else ". "
+        )
+        basis += f"The true difference of one more would lie between {low} and {high} with 95 %. "
     basis += "Descriptive, uncorrected: no verdict."
     words = Words(name, "Soft minus hard", basis, f"{lead} {sentence}", command)
-    return Answer(lead, sentence, floored, basis, studio.order(forest, words, _groups(found, page), total, data))
+    return Answer(
+        lead, sentence, floored, basis, studio.order(forest, words, _groups(found, page), total and total.mean, data)
+    )
 
 
 def apart(
@@ -130,8 +143,8 @@ def apart(
     return studio.order(forest, words, _groups(found, page), None, table(name, found, page))
 
 
-def _studies(found: Sequence[Comparison]) -> list[Study]:
-    return list({id(each.study): each.study for each in found}.values())
+def _pool(told: dict[tuple[str, str], list[Effect]]) -> Pool | None:
+    return pooled(merged([each for its in told.values() for each in its]))
 
 
 def _counts(found: Sequence[Comparison]) -> str:
@@ -151,8 +164,8 @@ def _counts(found: Sequence[Comparison]) -> str:
     return f"{start}{', '.join(said)} and {_verb(counts[UNDECIDED], 'is undecided', 'are undecided')}"
 
 
-def _pooled(total: Estimate | None, told: Sequence[Effect]) -> str:
-    return "" if total is None else f"; pooled over {len(told)} cells, soft minus hard is {interval(total)}"
+def _pooled(total: Pool | None) -> str:
+    return "" if total is None else f"; pooled over {total.cells} cells, soft minus hard is {interval(total.mean)}"
 
 
 def _floored(found: Sequence[Comparison]) -> str:
@@ -245,8 +258,8 @@ def table(name: str, found: Sequence[Comparison], page: Callable[[Suite], str]) 
         ]
         for each in found
     ]
-    total = pooled([its for _, _, its in effects(_studies(found)) if its])
+    total = _pool(cells(found))
     if total:
-        rows.append(["all", "all", "pooled", total, NONE, NONE, NONE, "all", "all"])
+        rows.append(["all", "all", "pooled", total.mean, NONE, NONE, NONE, "all", "all"])
     columns = ["soft arm", "hard arm", "the soft arm is", "difference", "margin", "seeds", "tasks", "pair", "suite"]
     return Table(name, "Every difference drawn", "", columns, rows)

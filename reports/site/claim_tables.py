@@ -122,7 +122,8 @@ def looks(verdict: Verdict) -> Table | None:
     return Table(
         f"claim-{verdict.claim.id}-looks",
         f"Looks at claim {verdict.claim.id}",
-        "What `softbench decide` fixed beforehand and found: a test of this claim on its own, by seeds and a level of its own.",
+        "What `softbench decide` fixed beforehand and found: a test of this claim on its own, at a level of its own. Its looks begin with "
+        "the seeds that the ledger judges.",
         ["seeds an arm", "level it may spend", verdict.claim.estimand, "p", "p against", "verdict"],
         rows,
     )

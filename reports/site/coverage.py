@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from reports.figures.coverage import COMMAND, pictures
-from reports.statistics.coverage import DISTRIBUTIONS, LOOKS, ONE_SIDED, false_share, grouped
+from reports.statistics.coverage import LOOKS, ONE_SIDED, false_share, grouped
 from reports.statistics.forms.form import WORDS
 from reports.statistics.intervals import LEVEL
 from reports.table import NONE, Said, Table, Value, exact
@@ -103,7 +103,7 @@ def _test(rate: dict[str, Any]) -> str:
 
 def tables(record: dict[str, Any]) -> list[Table]:
     """Coverage of every interval, false verdicts and power of every test, and the group-sequential plan."""
-    kinds = list(DISTRIBUTIONS)
+    kinds = list(grouped(record["coverage"], "distribution"))
 
     def cells(records: list[dict[str, Any]], say: Callable[[dict[str, Any]], Value]) -> list[Value]:
         return [say(grouped(records, "distribution")[kind][0]) for kind in kinds]
@@ -167,15 +167,15 @@ def tables(record: dict[str, Any]) -> list[Table]:
         Table(
             "power",
             "Power",
-            "Share of studies with the strongest verdict that is right; the scores' standard deviation is 0.25.",
+            "Share of studies with the strongest verdict that is right; the scores' standard deviation is 0.25, a steady arm's 0.025.",
             ["test", "margin", "method", "difference", "right verdict", "seeds", *kinds],
             power,
         ),
         Table(
             "looks",
             "Adding seeds until it is decided",
-            f"Looks after {', '.join(map(str, LOOKS))} seeds an arm: share of studies with a right verdict, with a false one (each word at "
-            f"most {ONE_SIDED}), and the mean number of seeds at the verdict.",
+            f"Looks after {', '.join(map(str, LOOKS))} seeds an arm: share of studies with a right verdict, with a false one (each word "
+            f"should be at most {ONE_SIDED}), and the mean number of seeds at the verdict.",
             ["test", "margin", "method", "difference", *kinds],
             looks,
         ),

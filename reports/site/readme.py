@@ -32,7 +32,9 @@ def write(readme: Path, answer: Answer | None) -> None:
         raise InputError(f"--readme {readme}: has no lines {START} and {END} for the answer")
     picture, lines, drawn = readme.parent / PICTURE, [START, UNANSWERED, END], BLANK
     if answer is not None:
-        said = f"**{answer.lead}** {answer.sentence} {answer.floored}".rstrip()
+        said = (
+            f"**{answer.lead}** {answer.sentence} {answer.floored}".rstrip() + " Each is read by itself, uncorrected."
+        )
         lines = [START, said, "", f"![Every difference, soft minus hard, with its interval]({PICTURE})", END]
         drawn = answer.forest.result().standalone()
     try:

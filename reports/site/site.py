@@ -197,8 +197,8 @@ def _simulated(path: Path) -> Record | None:
         return None
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
-        coverage.findings(record)
-    except (OSError, ValueError, LookupError, TypeError) as error:
+        coverage.findings(record), coverage.tables(record), coverage.measured(record, ["IQM"], 10, 1)
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
         raise InputError(f"{path}: cannot be read ({error}); write it anew: {coverage.COMMAND}") from error
     return dict(record)
 

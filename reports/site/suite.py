@@ -265,7 +265,9 @@ def _section(found: Evidence, ledger: Ledger | None, simulated: Record | None, s
         if found.improvements and len(study.modes) > 1:
             main += [studio.order(plots.modes, pair, study.primary, found.differences, command)]
     if found.aggregates:
-        shown += [tables.aggregates(found, covered), tables.improvements(found, won)]
+        shown += [tables.aggregates(found, covered)]
+    if found.improvements:
+        shown += [tables.improvements(found, won)]
     shown += [tables.differences(found, ledger), tables.returns(found), tables.outcomes(study), tables.published(found)]
     curves = [studio.order(learning, each, remake(suite, pair, each.task)) for each in found.learning]
     for task, each in shown_paths.items():

@@ -36,7 +36,7 @@ def evidence(found: Sequence[Evidence], ledger: Ledger | None) -> Table:
         study, primary = each.study, each.primary
         for soft, hard in study.comparisons:
             rests = _rests(each, soft, hard)
-            tasks = study.cells if study.imported else study.tasks
+            tasks = study.cells if study.imported else study.shared((soft, hard))
             lost = sum(study.curves[task, arm].diverged[:, -1].sum() for task in tasks for arm in (soft, hard))
             compared = study.shared((soft, hard)) or [*study.suite.cells[study.pair]]
             relevant = margin(ledger, study.pair, soft, hard, compared)
@@ -61,7 +61,8 @@ def _rests(found: Evidence, soft: str, hard: str) -> tuple[str, str]:
     """On how many seeds and tasks a comparison rests."""
     study, tasks = found.study, len(found.study.suite.cells[found.study.pair])
     if not study.imported:
-        return share(len(study.seeds), study.most_seeds), share(len(study.tasks), tasks)
+        shared = len(study.shared((soft, hard))) if study.seeds else 0
+        return share(len(study.seeds) if shared else 0, study.most_seeds), share(shared, tasks)
     blocks = found.of(soft, hard)
     seeds = next((each.seeds for each in blocks if each.where == "all"), (0, 0))
     return (
@@ -195,15 +196,15 @@ def published(found: Evidence) -> Table:
         relative = (ours.value - figure.mean) / abs(figure.mean) if ours and figure.mean else None
         within = NONE
         if relative is not None and study.roles[figure.arm] != "soft":
-            within = "yes" if abs(relative) <= 0.05 else f"no: {figure.departs}" if figure.departs else "no"
+            within = ": ".join(filter(None, ("yes" if abs(relative) <= 0.05 else "no", figure.departs)))
         shown = [ours or NONE, actions, theirs, their_seeds, number(relative, "+.1%"), within]
         rows.append([figure.task, figure.arm, *shown, figure.source])
     return Table(
         f"{study.pair}-published",
         "Published figures and ours",
-        "Ours: mean of the last evaluation, or of the training episodes of the last segment, by the actions of the published figure, "
-        "with its 95 % t interval. Published: mean ± spread as printed, for reference only, never a seed of ours. Difference: of ours "
-        "relative to it.",
+        "Ours: mean of the last evaluation, or of the training episodes of the last segment, by the actions named, with its 95 % t "
+        "interval. Published: mean ± spread as printed, for reference only, never a seed of ours. Difference: of ours relative to it. "
+        "Within 5 %: and in what ours departs, as in actions or in steps.",
         ["task", "arm", "ours", "actions", "published", "seeds", "difference", "within 5 %", "source"],
         rows,
     )

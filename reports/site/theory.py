@@ -148,7 +148,7 @@ def read_theory(results: Path) -> Theory | None:
         return None
     try:
         statements = [Statement.model_validate(record) for record in json.loads(path.read_text(encoding="utf-8"))]
-    except (OSError, ValueError, TypeError, ValidationError) as error:
+    except (OSError, ValueError, TypeError, RecursionError, ValidationError) as error:
         why = first_problem(error) if isinstance(error, ValidationError) else str(error).splitlines()[0]
         raise InputError(
             f"{path}: cannot be read ({why}); write it anew: softbench theory --out {path.parent}"

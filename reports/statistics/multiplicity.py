@@ -31,12 +31,16 @@ def holm(p: Sequence[float], entries: Entries | None = None) -> list[float]:
     return adjusted
 
 
-def sharing(p: Sequence[float], entries: Entries) -> list[int]:
-    """Among how many entries the level is shared where each claim is tested, at its place among the others by their p values."""
+def sharing(p: Sequence[float], entries: Entries, level: float) -> list[int]:
+    """Among how many entries `level` is shared where each claim is tested: all but those that are shown, which passed theirs on."""
     reached = [np.maximum.accumulate([p[place] for place in entry]) for entry in entries]
+    adjusted = holm(p, entries)
+    shown = [all(adjusted[place] <= level for place in entry) for entry in entries]
     found = [0] * len(p)
     for at, entry in enumerate(entries):
         for place, its in zip(entry, reached[at], strict=True):
-            complete = sum(bool(other[-1] < its) for number, other in enumerate(reached) if number != at)
-            found[place] = len(entries) - complete
+            passed = sum(
+                shown[other] and bool(reached[other][-1] < its) for other in range(len(entries)) if other != at
+            )
+            found[place] = len(entries) - passed
     return found

@@ -1,8 +1,8 @@
 """From finished cells to score matrices, with every hole and every divergence in sight.
 
 One rule lives here and nowhere else. Our own arms are compared on one complete block: the tasks that have results for every arm of the
-pair, and the registered seeds that every arm has on each of them. Runs of others (`Study.imported`) were not made in pairs: two arms
-are compared on the tasks that both have, each by its own seeds. What was begun and is not there is listed in `Study.holes`.
+pair that has any, and the registered seeds that every one has on each of them. Runs of others (`Study.imported`) were not made in pairs:
+two arms are compared on the tasks that both have, each by its own seeds. What was begun and is not there is listed in `Study.holes`.
 """
 
 from __future__ import annotations
@@ -94,8 +94,13 @@ class Study:
 
     @property
     def tasks(self) -> list[str]:
-        """Tasks with results for every arm (of an import: that has any at all): the columns of score matrices."""
-        return self._tasks([arm for arm in self.arms if not self.imported or self._seen(arm)])
+        """Tasks with results for every arm that has any at all: the columns of score matrices."""
+        return self._tasks(self.begun_arms) if self.begun_arms else []
+
+    @property
+    def begun_arms(self) -> list[str]:
+        """Arms with results on some task."""
+        return [arm for arm in self.arms if self._seen(arm)]
 
     def _tasks(self, arms: Sequence[str]) -> list[str]:
         return [task for task in self.cells if all(self.curves[task, arm].seeds for arm in arms)]
@@ -105,9 +110,10 @@ class Study:
 
     @property
     def seeds(self) -> list[int]:
-        """Registered seeds that every arm has on every task of `tasks`: the rows of our own score matrices."""
-        found = [set(self.curves[task, arm].seeds) for task in self.tasks for arm in self.arms]
-        first = self.curves[self.tasks[0], self.arms[0]].seeds if found else []
+        """Registered seeds that every such arm has on every task of `tasks`: the rows of our own score matrices."""
+        arms = self.begun_arms
+        found = [set(self.curves[task, arm].seeds) for task in self.tasks for arm in arms]
+        first = self.curves[self.tasks[0], arms[0]].seeds if found else []
         return [seed for seed in first if all(seed in seeds for seeds in found)]
 
     @property
@@ -207,15 +213,13 @@ class Study:
 
     @property
     def matrices(self) -> dict[str, Array]:
-        """arm -> its matrix, of those that have a row; {} where no task has results for every arm."""
-        if not self.imported:
-            return {arm: self.matrix(arm) for arm in self.arms} if self.seeds else {}
-        found = {arm: self.matrix(arm) for arm in self.arms if self._seen(arm)} if self.tasks else {}
+        """arm -> its matrix, of those that have a row; {} where no task has results for every arm that has any."""
+        found = {arm: self.matrix(arm) for arm in self.begun_arms} if self.tasks else {}
         return {arm: scores for arm, scores in found.items() if len(scores)}
 
     def shared(self, arms: Sequence[str]) -> list[str]:
         """The tasks on which arms are compared: our own on those of all arms, those of an import on what these have."""
-        return self._tasks(arms) if self.imported else self.tasks
+        return self._tasks(arms) if self.imported else self.tasks if all(map(self._seen, arms)) else []
 
     def compared(self, arms: Sequence[str], mode: str | None = None) -> list[Array]:
         """Final scores `[n, T]` of arms that are compared, in an evaluation mode (None: the primary one); [] where they cannot be.
@@ -223,7 +227,7 @@ class Study:
         Our own on the complete block of all arms; those of an import on the tasks that these have, each with its own seeds.
         """
         if not self.imported:
-            return [self.matrix(arm, mode) for arm in arms] if self.seeds else []
+            return [self.matrix(arm, mode) for arm in arms] if self.seeds and self.shared(arms) else []
         tasks = self.shared(arms)
         return (
             [stack([self.final(task, arm, mode or self.primary) for task in tasks])[1] for arm in arms] if tasks else []

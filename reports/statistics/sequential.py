@@ -24,7 +24,8 @@ from reports.statistics.intervals import Array
 FIRST = 5
 """Seeds an arm at the first of several looks, at least. With 3 or 4, scores that fall into two narrow groups (a run fails or does not)
 can part by chance so cleanly that the t test passes any level. Simulated, false verdicts as multiples of the level: looks at 3 and 6,
-1.2 at a level of 0.025 and 7 at 0.002; looks from 5 on, at most 1.1 and 2 (one t test at the end: 1.1 and 1.6)."""
+1.2 at a level of 0.025 and 7 at 0.002; looks from 5 on, at most 1.1 and 2 (one t test at the end: 1.1 and 1.6). That is for arms whose
+scores scatter alike; of a skewed arm against a steady one `reports.statistics.coverage` finds several times the level."""
 NODES = 400  # of the numerical integration: z values to five digits for up to 100 looks
 FAR = 9.0  # standard deviations from the mean, where nothing is left to integrate
 

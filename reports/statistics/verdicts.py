@@ -190,8 +190,9 @@ def read_looks(ledger: Ledger, suite: Suite, results: Path) -> dict[str, Decisio
             found[claim.id] = str(error)
             continue
         if decision is not None:
-            same = decision.claim == claim
-            found[claim.id] = decision if same else f"{path}: is about an earlier form of this claim"
+            rules = (suite.name, claim, ledger.level, ledger.uninformative)
+            same = (decision.suite, decision.claim, decision.level, decision.uninformative) == rules
+            found[claim.id] = decision if same else f"{path}: is about an earlier form of this claim, or of its ledger"
     return found
 
 
@@ -253,7 +254,7 @@ def decide(measured: Sequence[Measured], level: float) -> list[Ruling]:
     # What is not better is shown more easily than what is worse.
     against = holm(p_against, [entry[::-1] for entry in family])
     words = {word: _corrected(word, outcomes, family) for word in WORDS}
-    shared, before = sharing(p, family), {second: first for entry in family for first, second in pairwise(entry)}
+    shared, before = sharing(p, family, level), {second: first for entry in family for first, second in pairwise(entry)}
     rulings = []
     for number, each in enumerate(measured):
         after = measured[before[number]].claim.id if number in before else None

@@ -32,7 +32,7 @@ from reports.site.readme import END, START, write
 from reports.site.site import build
 from reports.statistics.intervals import Estimate, difference
 from reports.statistics.scores import read_studies
-from reports.statistics.summary.pooled import Effect, effect, pooled
+from reports.statistics.summary.pooled import Effect, effect, merged, pooled
 from reports.statistics.summary.readings import margin
 from reports.table import Table
 
@@ -40,7 +40,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def effects(values: list[float], variances: list[float]) -> list[Effect]:
-    return [Effect("s", "p", str(at), *each) for at, each in enumerate(zip(values, variances, strict=True))]
+    return [Effect("p", str(at), *each) for at, each in enumerate(zip(values, variances, strict=True))]
 
 
 def test_pooled_is_paule_and_mandels_mean_with_hartung_and_knapps_interval() -> None:
@@ -55,18 +55,29 @@ def test_pooled_is_paule_and_mandels_mean_with_hartung_and_knapps_interval() -> 
     scale = (weights * (y - mean(between)) ** 2).sum() / (len(y) - 1)
     half = t.ppf(0.975, len(y) - 1) * (scale / weights.sum()) ** 0.5
     found = pooled(effects(values, variances))
-    assert found is not None and between > 0
+    assert found is not None and between > 0 and found.cells == len(y)
     expected = (mean(between), mean(between) - half, mean(between) + half)
-    assert (found.value, found.low, found.high) == pytest.approx(expected, rel=1e-4)
+    assert (found.mean.value, found.mean.low, found.mean.high) == pytest.approx(expected, rel=1e-4)
+    reach = t.ppf(0.975, len(y) - 2) * (between + scale / weights.sum()) ** 0.5
+    assert found.another == pytest.approx((mean(between) - reach, mean(between) + reach), rel=1e-4)
 
 
 def test_pooled_is_never_narrower_than_the_noise_and_one_exact_cell_does_not_decide() -> None:
     same = pooled(effects([0.01, 0.01, 0.01], [1e-4, 1e-4, 1e-4]))
-    assert same is not None and same.low is not None and same.high is not None
-    assert same.high - same.low == pytest.approx(2 * t.ppf(0.975, 2) * (1e-4 / 3) ** 0.5)
+    assert same is not None and same.mean.low is not None and same.mean.high is not None
+    assert same.mean.high - same.mean.low == pytest.approx(2 * t.ppf(0.975, 2) * (1e-4 / 3) ** 0.5)
     found = pooled(effects([0.0, 0.1, -0.1, 0.05], [1e-18, 1e-4, 1e-4, 1e-4]))
-    assert found is not None and found.low is not None and found.low < -0.05 and abs(found.value) < 0.05
-    assert pooled(effects([0.1], [1e-4])) is None and pooled([]) is None
+    assert found is not None and found.mean.low is not None and found.mean.low < -0.05 and abs(found.mean.value) < 0.05
+    assert pooled(effects([0.1, 0.2], [1e-4, 1e-4])) is None and pooled([]) is None, (
+        "two cells say nothing of their scatter"
+    )
+
+
+def test_a_pair_and_task_in_several_suites_is_one_cell() -> None:
+    shared = [Effect("p", "A", 0.1, 0.01), Effect("p", "A", 0.3, 0.09), Effect("q", "A", 0.5, 0.04)]
+    merge = merged(shared)
+    assert [(each.pair, each.task, each.value) for each in merge] == [("p", "A", pytest.approx(0.2)), ("q", "A", 0.5)]
+    assert [each.variance for each in merge] == pytest.approx([0.2**2, 0.04]), "the same runs twice are no more certain"
 
 
 def test_a_cell_counts_once_and_one_that_says_nothing_not_at_all(workspace: Workspace) -> None:
@@ -184,10 +195,11 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A suite with a ledger and looks, one without, and a smoke test."""
     made = Workspace(tmp_path_factory.mktemp("answer"))
     for name in ("classic", "bare", "trial"):
-        made.suite(name, {"a2c": ["CartPole-v1", "Acrobot-v1"]})
+        tasks = ["CartPole-v1", "MountainCar-v0" if name == "bare" else "Acrobot-v1"]
+        made.suite(name, {"a2c": tasks})
         if name != "bare":
             made.claims(name, [{**CLAIMS[0], "metric": "area"}])
-        for task in ("CartPole-v1", "Acrobot-v1"):
+        for task in tasks:
             made.cell(name, "a2c", task)
     path = made.root / "suites" / "trial" / "suite.yaml"
     path.write_text(path.read_text() + "evidence: false\n")
@@ -227,7 +239,7 @@ def test_the_sentence_says_what_the_data_say(pages: Path) -> None:
     forest = re.search(r'<svg class="forest".*?</svg>(?=\s*<figcaption)', index, re.DOTALL)[0]  # type: ignore[index]
     rows = re.findall(r'<a class="row ([a-z-]+)" href="([^"]*)"', forest)
     assert sorted(href for _, href in rows) == ["bare.html#a2c", "classic.html#a2c"], "smoke tests are in no sentence"
-    words = r"\(a2c; 2 tasks\), (.*) better, (.*) no relevant difference, (.*) worse and (.*) undecided; pooled over 4 cells"
+    words = r"\(a2c; 3 tasks\), (.*) better, (.*) no relevant difference, (.*) worse and (.*) undecided; pooled over 3 cells"
     assert said.split("Of ")[1].startswith("2 comparisons")
     counts = re.search(words, said)
     assert counts
@@ -327,9 +339,10 @@ def test_what_lies_beyond_the_axis_is_an_arrow_there_and_no_mark() -> None:
 
 @pytest.mark.usefixtures("no_ink")
 def test_where_all_comparisons_read_alike_the_answer_says_that(workspace: Workspace) -> None:
-    """Two tasks of unlike size leave what is pooled over them undecided, though the one comparison is better."""
-    workspace.suite("classic", {"a2c": ["CartPole-v1", "Acrobot-v1"]})
-    for task, gain in (("CartPole-v1", 200.0), ("Acrobot-v1", 20.0)):
+    """Tasks of unlike gain leave what is pooled over them undecided, though the one comparison is better."""
+    gains = {"CartPole-v1": 200.0, "Acrobot-v1": 20.0, "MountainCar-v0": 1.0}
+    workspace.suite("classic", {"a2c": list(gains)})
+    for task, gain in gains.items():
 
         def better(curves: pd.DataFrame, manifest: dict[str, Any], gain: float = gain) -> pd.DataFrame:
             soft, hard = (curves["arm"] == arm for arm in ("a2c-proper", "a2c-naive"))
@@ -423,6 +436,7 @@ def test_the_readme_has_the_answer_and_the_picture(pages: Path) -> None:
     said = answers((pages / "site/index.html").read_text())
     assert text.startswith("# Title\n") and text.endswith("\nrest\n") and "old" not in text
     assert text.replace("**", "").split(START)[1].strip().startswith(said.strip())
+    assert "Each is read by itself, uncorrected." in text
     assert (pages / "docs/answer.svg").read_text() == (pages / "site/index/answer.svg").read_text()
 
 

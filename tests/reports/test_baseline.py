@@ -153,6 +153,15 @@ def test_verdicts_of_a_release_may_be_said_in_its_old_words() -> None:
             '{"suite": "classic", "mode": "sampled", "scores": {"a2c": {"T": {"x": {"0": "NaN"}}}}}',
             r"scores\.a2c\.T\.x\.0: must be a finite",
         ),
+        (
+            '{"suite": "classic", "mode": "sampled", "scores": {"a2c": {"T": {"x": {"0": 1e308}}}}}',
+            r"\.x\.0: must be at most",
+        ),
+        (
+            '{"suite": "classic", "mode": "sampled", "scores": {"a2c": {"T": {"x": {"-1": 1}}}}}',
+            r"\.x: the name '-1' must be at least 0",
+        ),
+        ('{"suite": "classic", "mode": "sampled", "scores": {"a2c": {"T": {"x": {}}}}}', r"\.x: must not be empty"),
     ],
 )
 def test_a_bad_baseline_is_one_line(workspace: Workspace, measured: Any, content: str | None, message: str) -> None:

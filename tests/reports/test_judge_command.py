@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+import pandas as pd
 import pytest
 import yaml
 from invented_results import Workspace
@@ -106,6 +107,7 @@ def test_words_for_people(judged: Workspace, softbench: Command) -> None:
         (("judge", "bare"), "suite 'bare' has no ledger: write its claims to suites/bare/claims.yaml"),
         (("gate", "classic"), "suites/classic/baseline.json: there is no baseline"),
         (("gate", "classic", "--write", "--baseline", "suites"), "--baseline suites: cannot be written"),
+        (("gate", "classic", "--write", "--baseline", "."), "--baseline .: cannot be written"),
         (("gate",), "issing"),
         (("decide", "C99"), "CLAIM: 'C99' is in no ledger. Known: C4, C5, C6, C7\n"),
         (
@@ -152,5 +154,17 @@ def test_damaged_results_are_told_and_change_the_code(judged: Workspace, softben
     (judged.results / "classic" / "a2c" / TASKS[0] / "curves.parquet").write_bytes(b"nothing")
     code, out, _ = softbench("judge")
     assert code == 6 and "classic: 3 invalid, 1 not measured" in out and "cannot be read" in out
+    code, _, err = softbench("gate", "classic", "--write")
+    assert code == 2 and "a baseline needs sound results" in err
+
+
+def test_altered_results_make_no_baseline_and_no_loss(judged: Workspace, softbench: Command) -> None:
+    assert softbench("gate", "classic", "--write")[0] == 0
+    path = judged.results / "classic" / "a2c" / TASKS[0] / "curves.parquet"
+    curves = pd.read_parquet(path)
+    curves.assign(return_sampled=curves["return_sampled"] - 400).to_parquet(path)
+    code, out, err = softbench("gate", "classic")
+    assert code == 5 and "loss" not in out and "2 not measured now" in out
+    assert err.startswith(f"softbench: a2c on {TASKS[0]}: ") and "altered" in err and err.count("\n") == 1
     code, _, err = softbench("gate", "classic", "--write")
     assert code == 2 and "a baseline needs sound results" in err

@@ -28,9 +28,17 @@ def test_a_sequence_is_one_entry_and_its_second_waits_for_its_first() -> None:
     assert holm([0.0001, 0.9, 0.02], [[0, 1], [2]]) == pytest.approx([0.0002, 0.9, 0.04])
 
 
-def test_the_level_is_shared_among_the_entries_that_are_not_complete() -> None:
-    assert sharing([0.01, 0.04, 0.03, 0.005], [[0], [1], [2], [3]]) == [3, 1, 2, 4]
-    assert sharing([0.01, 0.9, 0.02], [[0, 1], [2]]) == [2, 1, 2]
+def test_the_level_is_shared_among_the_entries_that_are_not_shown() -> None:
+    single = [[0], [1], [2], [3]]
+    assert sharing([0.01, 0.04, 0.03, 0.005], single, 0.05) == [3, 2, 2, 4], (
+        "0.04 and 0.03 are not shown: 2 entries are left"
+    )
+    assert sharing([0.01, 0.04, 0.03, 0.005], single, 0.01) == [4, 4, 4, 4], (
+        "nothing is shown, so nobody passes anything on"
+    )
+    assert sharing([0.01, 0.04, 0.03, 0.005], single, 0.06) == [3, 1, 2, 4], "all are"
+    assert sharing([0.01, 0.9, 0.02], [[0, 1], [2]], 0.05) == [2, 1, 2]
+    assert sharing([0.01, 0.9, 0.02], [[0, 1], [2]], 0.03) == [2, 2, 2]
 
 
 def adjusted_rate(p: Array, entries: list[list[int]], true: list[int]) -> float:

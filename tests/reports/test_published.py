@@ -29,6 +29,14 @@ FIGURES: list[dict[str, Any]] = [
     {"task": "CartPole-v1", "arm": "a2c-naive", "mean": 100.0, "actions": "training", "source": "C"},
     {"task": "CartPole-v1", "arm": "a2c-proper", "mean": 100.0, "actions": "greedy", "source": "D"},
     {"task": "Acrobot-v1", "arm": "a2c-naive", "mean": -80.0, "actions": "greedy", "source": "E"},
+    {
+        "task": "CartPole-v1",
+        "arm": "a2c-naive",
+        "mean": 495.0,
+        "actions": "greedy",
+        "source": "F",
+        "departs": "twice the steps",
+    },
 ]
 
 
@@ -62,6 +70,7 @@ def test_each_is_compared_with_ours_by_the_same_actions(rows: dict[str, list[str
 
 def test_what_lies_outside_says_in_what_it_departs(rows: dict[str, list[str]]) -> None:
     assert rows["B"][7] == "no: its rate falls" and rows["C"][7] == "no"
+    assert rows["F"][7] == "yes: twice the steps", "also where the means agree"
     assert rows["D"][7] == "—", "a soft arm is not the published one"
 
 

@@ -152,6 +152,27 @@ def test_a_figure_draws_the_numbers_of_its_table(site: Path) -> None:
     assert column("ppo-aggregates.csv", *aggregates) == column("ppo-aggregates-drawn.csv", *aggregates)
 
 
+def test_an_interval_is_printed_in_digits_of_its_own() -> None:
+    """Rows of one table may be scores, nats or returns: none may round another's interval to a point."""
+    cells = [
+        Estimate(-0.0309, -0.0358, -0.026),
+        Estimate(32.193, 31.308, 33.077),
+        Estimate(12.01, 11.99, 12.03),
+        Estimate(0.5, 0.49994, 0.50006),
+        0.0309,
+        450.25,
+    ]
+    table = Table("t", "T", "", ["a"], [[cell] for cell in cells])
+    assert [table.text(cell).replace(MINUS, "-") for cell in cells] == [
+        "-0.031 [-0.036, -0.026]",
+        "32.2 [31.3, 33.1]",
+        "12.010 [11.990, 12.030]",
+        "0.5000 [0.4999, 0.5001]",
+        "0.031",
+        "450.2",
+    ]
+
+
 def test_latex_has_the_digits_of_the_page(site: Path) -> None:
     rows = Parts((site / "classic.html").read_text()).tables["classic/ppo-aggregates.csv"]
     latex = (site / "classic/ppo-aggregates.tex").read_text()
@@ -267,7 +288,12 @@ def test_a_cell_in_part_counts_the_arms_that_are_there_and_compares_nothing_yet(
     build([], Path("site"))
     page = Path("site", "classic.html").read_text()
     assert f"{10 * (len(ARMS['ppo']) - 1)} training runs" in page and f": {len(ARMS['ppo']) - 1} arms of 1 pair" in page
-    assert "nothing to compare yet" in page and "CartPole-v1, arm sppo-40: all seeds missing" in page
+    assert "CartPole-v1, arm sppo-40: all seeds missing" in page
+    rows = {row[0]: row for row in Parts(page).tables["classic/evidence.csv"][1:]}
+    assert rows["sppo-40"][2] == "nothing to compare yet" and rows["sppo-40"][5:7] == ["0 of 10", "0 of 1"]
+    assert rows["sppo-38"][2] != "nothing to compare yet" and rows["sppo-38"][5:7] == ["10", "1"]
+    said = Path("site", "index.html").read_text()
+    assert "Of 1 comparison of a soft arm" in said, "what is not trained keeps nothing else out"
 
 
 def test_a_cell_of_two_processors_names_both(workspace: Workspace) -> None:
@@ -381,17 +407,24 @@ def test_no_variance_and_a_single_seed_are_said_and_never_nan(workspace: Workspa
         assert not re.search(r"(?i)\bnan\b", page)
 
 
-def test_nothing_in_common_is_said(workspace: Workspace) -> None:
+@pytest.mark.parametrize("untrained", [True, False])
+def test_nothing_in_common_is_said(workspace: Workspace, untrained: bool) -> None:
+    """An arm without results, or arms without a seed in common."""
     workspace.suite("classic", {"a2c": ["CartPole-v1"]})
 
     def edit(curves, manifest):  # type: ignore[no-untyped-def]
-        manifest["members"]["a2c-proper"] = {}
-        return curves[curves["arm"] == "a2c-naive"]
+        low, naive = curves["seed"] < 5, curves["arm"] == "a2c-naive"
+        ours, theirs = (manifest["members"][arm] for arm in ("a2c-proper", "a2c-naive"))
+        manifest["members"]["a2c-proper"] = {} if untrained else {seed: ours[seed] for seed in ours if int(seed) < 5}
+        if not untrained:
+            manifest["members"]["a2c-naive"] = {seed: theirs[seed] for seed in theirs if int(seed) >= 5}
+        return curves[naive] if untrained else curves[(naive & ~low) | (~naive & low)]
 
     workspace.cell("classic", "a2c", "CartPole-v1", edit=edit)
     page = build(["classic"], workspace.root / "site").pages[1].read_text()
-    assert "nothing to compare yet" in page
-    assert "No aggregates" in page
+    (row,) = Parts(page).tables["classic/evidence.csv"][1:]
+    assert row[2] == "nothing to compare yet" and row[5:7] == ["0 of 10", "0 of 1"]
+    assert ("No aggregates" in page) != untrained
 
 
 def test_bad_input_is_one_line(workspace: Workspace) -> None:
@@ -416,7 +449,7 @@ def test_what_cannot_be_read_is_shown_as_damaged_and_stops_nothing_else(workspac
     (workspace.results / "torn" / "a2c" / "CartPole-v1" / "manifest.json").write_text("{")
     for folder, file in (("theory", "theory.json"), ("coverage", "coverage.json")):
         (workspace.results / folder).mkdir()
-        (workspace.results / folder / file).write_text("[")
+        (workspace.results / folder / file).write_text("[" * 200_000)
     made = build([], workspace.root / "site")
     assert [page.name for page in made.pages] == ["index.html", "classic.html"]
     assert {each.what for each in made.damaged} == {"broken", "torn", "exact statements", "simulation"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from html import unescape
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -90,6 +91,14 @@ def exact(ratio: float, correlation: float) -> tuple[np.ndarray, np.ndarray]:
     second = second - first * (second @ first) / (first @ first)
     first, second = first / first.std(), second / second.std()
     return first[:, None], (ratio * (correlation * first + (1 - correlation**2) ** 0.5 * second))[:, None]
+
+
+def test_scores_that_are_not_normal_break_it_as_the_documents_say() -> None:
+    draw = np.random.default_rng(8)
+    arms = [draw.exponential(size=(20_000, 20, 1)) for _ in range(2)]
+    share = float((spread().p_values(LogRatio.of(*arms))[SUPPORTED] <= 0.025).mean())
+    said = " ".join((Path(__file__).parents[2] / "docs/verdicts.md").read_text().split())
+    assert 4.5 < share / 0.025 < 5.5 and "with 20 seeds, it says a word falsely about five times as often" in said
 
 
 def test_seeds_and_differences_that_are_asked_for_have_the_power() -> None:

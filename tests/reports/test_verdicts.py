@@ -420,7 +420,7 @@ DECISION = {
         ({}, {"verdict": "supported", "looks": 1, "seeds": 5}, "supported after 1 of 2 looks, 5 seeds an arm"),
         ({"looks": [], "verdict": None}, {"verdict": None, "looks": 0, "seeds": 0}, "begun, none of 2 looks is done"),
         (
-            {"verdict": "inconclusive"},
+            {"verdict": "inconclusive", "looks": [{"seeds": 5, "nominal": 0.001, "verdict": "inconclusive"}]},
             {"verdict": "inconclusive", "looks": 1, "seeds": 5},
             "open after 1 of 2 looks, 5 seeds an arm",
         ),

@@ -1,29 +1,32 @@
 """One difference of all pairs on all tasks: a random-effects mean over cells (pair × task). Descriptive: no claim is judged by it.
 
 A cell gives one number however many soft arms it has: the mean over them of soft - hard, so that arms that share a hard arm are not
-taken as independent evidence. Cells then differ by more than their seeds' noise, and how much is estimated (Paule and Mandel 1982);
-the interval is Student's with the cells' own scatter as its scale (Hartung and Knapp 2001), but never narrower than the seeds' noise
-alone makes it (Knapp and Hartung 2003), by statsmodels.
+taken as independent evidence; and however many suites have it: the mean over these, which may share runs. Cells then differ by more
+than their seeds' noise, and how much is estimated (Paule and Mandel 1982); the interval is Student's with the cells' own scatter as its
+scale (Hartung and Knapp 2001), but never narrower than the seeds' noise alone makes it (Knapp and Hartung 2003), by statsmodels.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import mean
 
 import numpy as np
+from scipy.special import stdtrit
 from statsmodels.stats.meta_analysis import combine_effects
 
 from reports.statistics.intervals import LEVEL, Estimate
 from reports.statistics.measuring import leaves
 from reports.statistics.scores import Study
 
+LEAST_SEEDS, LEAST_CELLS = 2, 3
+
 
 @dataclass(frozen=True)
 class Effect:
     """What one cell says: the mean over its soft arms of soft - hard, in score, and the squared standard error of that."""
 
-    suite: str
     pair: str
     task: str
     value: float
@@ -31,16 +34,18 @@ class Effect:
 
 
 def effect(study: Study, task: str) -> Effect | None:
-    """The cell's effect; None where it says nothing: no comparison, fewer than 2 seeds, no variance, or no arm leaves the task's floor.
+    """The cell's effect; None where it says nothing: no comparison of 2 seeds an arm, no variance, or no arm leaves the task's floor.
 
     Variances of the arms' means add up as in `reports.statistics.intervals.difference`; a hard arm counts with the weight of all the soft
     arms that are compared with it. Arms with the same returns are one, as a hard arm is at every temperature of a grid.
     """
     mode, reference = study.primary, study.suite.references[task]
-    comparisons = [each for each in study.comparisons if not study.imported or task in study.shared(each)]
+    comparisons = [
+        each for each in study.comparisons if all(len(study.curves[task, arm].seeds) >= LEAST_SEEDS for arm in each)
+    ]
     arms = dict.fromkeys(arm for comparison in comparisons for arm in comparison)  # in one order: sums are rounded
     returns = {arm: study.curves[task, arm].returns[mode] for arm in arms}
-    if not arms or min(map(len, returns.values())) < 2:
+    if not arms:
         return None
     if reference.floor is not None and not any(
         leaves(each, reference.floor, reference.low) for each in returns.values()
@@ -59,12 +64,37 @@ def effect(study: Study, task: str) -> Effect | None:
         for run, weight in weights.items()
         if np.ptp(finals[run]) > 0
     )
-    return Effect(study.suite.name, study.pair, task, float(value), float(variance)) if variance else None
+    return Effect(study.pair, task, float(value), float(variance)) if variance else None
 
 
-def pooled(effects: Sequence[Effect]) -> Estimate | None:
-    """The mean over cells with its 95 % interval; None where there are fewer than 2 cells."""
-    if len(effects) < 2:
+def merged(effects: Sequence[Effect]) -> list[Effect]:
+    """One effect a pair and task: the mean over suites. Its standard error is the mean of theirs, as if all of them shared their runs."""
+    cells: dict[tuple[str, str], list[Effect]] = {}
+    for each in effects:
+        cells.setdefault((each.pair, each.task), []).append(each)
+    return [
+        Effect(pair, task, mean(each.value for each in its), mean(each.variance**0.5 for each in its) ** 2)
+        for (pair, task), its in cells.items()
+    ]
+
+
+@dataclass(frozen=True)
+class Pool:
+    """The mean over `cells` with its 95 % interval, and where the true difference of one more such cell would lie with 95 %."""
+
+    cells: int
+    mean: Estimate
+    another: tuple[float, float]
+
+
+def pooled(effects: Sequence[Effect]) -> Pool | None:
+    """Of one effect a cell; None where there are fewer than `LEAST_CELLS`.
+
+    The interval of one more cell is that of Higgins, Thompson and Spiegelhalter (2009), by Student's t with 2 fewer degrees of freedom
+    than cells.
+    """
+    count = len(effects)
+    if count < LEAST_CELLS:
         return None
     values, variances = (np.array([getattr(each, name) for each in effects]) for name in ("value", "variance"))
     # The estimator stops at an absolute error: on a scale near 1 that is a small one.
@@ -73,4 +103,7 @@ def pooled(effects: Sequence[Effect]) -> Estimate | None:
         found = combine_effects(values / unit, variances / unit**2, method_re="iterated", use_t=True, maxiter=200)
     _, plain, _, scaled = found.conf_int(alpha=1 - LEVEL)
     low, high = max(plain, scaled, key=np.ptp) * unit
-    return Estimate(float(found.mean_effect_re) * unit, float(low), float(high), df=float(found.df_resid))
+    centre, df = float(found.mean_effect_re) * unit, float(found.df_resid)
+    error = (high - low) / 2 / stdtrit(df, 0.5 + LEVEL / 2)
+    reach = float(stdtrit(count - 2, 0.5 + LEVEL / 2) * np.hypot(max(found.tau2, 0.0) ** 0.5 * unit, error))
+    return Pool(count, Estimate(centre, float(low), float(high), df=df), (centre - reach, centre + reach))
