@@ -85,7 +85,7 @@ def test_every_broken_environment_fails_alone_in_one_line_and_the_report_shows_t
         "broken_envs_Sound-v0",
     ]
     sound = read_cell(Path("out/small/a2c/broken_envs_Sound-v0"))
-    assert not sound.curves["diverged"].any() and sound.timing["attempts"] == {"a2c-naive": 1}
+    assert not sound.curves["diverged"].any() and sound.timing is not None and sound.timing.attempts == {"a2c-naive": 1}
     broken = read_cell(Path("out/small/a2c/broken_envs_NotANumber-v0"))
     assert broken.curves["diverged"].all()
     steps = {member.diverged_at for member in broken.manifest.members["a2c-naive"].values()}

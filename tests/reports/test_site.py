@@ -278,7 +278,7 @@ def test_rendering_twice_gives_equal_bytes(site: Path, demo: Workspace, tmp_path
     assert first == second
 
 
-def test_a_cell_in_part_counts_the_arms_that_are_there_and_compares_nothing_yet(workspace: Workspace) -> None:
+def test_a_cell_in_part_counts_and_compares_the_arms_that_are_there(workspace: Workspace) -> None:
     def untrained(curves: pd.DataFrame, manifest: dict[str, object]) -> pd.DataFrame:
         del manifest["members"]["sppo-40"]  # type: ignore[attr-defined]
         return curves[curves["arm"] != "sppo-40"]
