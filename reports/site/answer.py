@@ -144,7 +144,7 @@ def apart(
 
 
 def _pool(told: dict[tuple[str, str], list[Effect]]) -> Pool | None:
-    return pooled(merged([each for its in told.values() for each in its]))
+    return pooled([merged(its) for its in told.values() if its])
 
 
 def _counts(found: Sequence[Comparison]) -> str:

@@ -33,7 +33,8 @@ def write(readme: Path, answer: Answer | None) -> None:
     picture, lines, drawn = readme.parent / PICTURE, [START, UNANSWERED, END], BLANK
     if answer is not None:
         said = (
-            f"**{answer.lead}** {answer.sentence} {answer.floored}".rstrip() + " Each is read by itself, uncorrected."
+            f"**{answer.lead}** {answer.sentence} {answer.floored}".rstrip()
+            + " Each comparison is read by itself, uncorrected."
         )
         lines = [START, said, "", f"![Every difference, soft minus hard, with its interval]({PICTURE})", END]
         drawn = answer.forest.result().standalone()

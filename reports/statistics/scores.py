@@ -218,7 +218,7 @@ class Study:
         return {arm: scores for arm, scores in found.items() if len(scores)}
 
     def shared(self, arms: Sequence[str]) -> list[str]:
-        """The tasks on which arms are compared: our own on those of all arms, those of an import on what these have."""
+        """The tasks on which arms are compared: our own on those of all begun arms ([] where one is not), an import's on what they have."""
         return self._tasks(arms) if self.imported else self.tasks if all(map(self._seen, arms)) else []
 
     def compared(self, arms: Sequence[str], mode: str | None = None) -> list[Array]:

@@ -74,10 +74,10 @@ def test_pooled_is_never_narrower_than_the_noise_and_one_exact_cell_does_not_dec
 
 
 def test_a_pair_and_task_in_several_suites_is_one_cell() -> None:
-    shared = [Effect("p", "A", 0.1, 0.01), Effect("p", "A", 0.3, 0.09), Effect("q", "A", 0.5, 0.04)]
-    merge = merged(shared)
-    assert [(each.pair, each.task, each.value) for each in merge] == [("p", "A", pytest.approx(0.2)), ("q", "A", 0.5)]
-    assert [each.variance for each in merge] == pytest.approx([0.2**2, 0.04]), "the same runs twice are no more certain"
+    merge = merged([Effect("p", "A", 0.1, 0.01), Effect("p", "A", 0.3, 0.09)])
+    assert (merge.pair, merge.task, merge.value) == ("p", "A", pytest.approx(0.2))
+    assert merge.variance == pytest.approx(0.2**2), "the same runs twice are no more certain"
+    assert merged([Effect("q", "A", 0.5, 0.04)]) == Effect("q", "A", 0.5, pytest.approx(0.04))
 
 
 def test_a_cell_counts_once_and_one_that_says_nothing_not_at_all(workspace: Workspace) -> None:
@@ -436,7 +436,7 @@ def test_the_readme_has_the_answer_and_the_picture(pages: Path) -> None:
     said = answers((pages / "site/index.html").read_text())
     assert text.startswith("# Title\n") and text.endswith("\nrest\n") and "old" not in text
     assert text.replace("**", "").split(START)[1].strip().startswith(said.strip())
-    assert "Each is read by itself, uncorrected." in text
+    assert "Each comparison is read by itself, uncorrected." in text
     assert (pages / "docs/answer.svg").read_text() == (pages / "site/index/answer.svg").read_text()
 
 

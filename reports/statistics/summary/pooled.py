@@ -67,15 +67,10 @@ def effect(study: Study, task: str) -> Effect | None:
     return Effect(study.pair, task, float(value), float(variance)) if variance else None
 
 
-def merged(effects: Sequence[Effect]) -> list[Effect]:
-    """One effect a pair and task: the mean over suites. Its standard error is the mean of theirs, as if all of them shared their runs."""
-    cells: dict[tuple[str, str], list[Effect]] = {}
-    for each in effects:
-        cells.setdefault((each.pair, each.task), []).append(each)
-    return [
-        Effect(pair, task, mean(each.value for each in its), mean(each.variance**0.5 for each in its) ** 2)
-        for (pair, task), its in cells.items()
-    ]
+def merged(its: Sequence[Effect]) -> Effect:
+    """What several suites say of one cell: the mean. Its standard error is the mean of theirs, as if all of them shared their runs."""
+    value, error = mean(each.value for each in its), mean(each.variance**0.5 for each in its)
+    return Effect(its[0].pair, its[0].task, value, error**2)
 
 
 @dataclass(frozen=True)
